@@ -1,0 +1,109 @@
+"""How deep can a network be trained, with and without normalisation, with and without skips?
+
+    python -m experiments.depth_scaling
+    python -m experiments.depth_scaling --depths=20,56 --connections='residual,scaled(power=0.5)' --seeds=5
+
+Trains every depth × connection × normalisation × seed and draws training and test error against depth.
+"""
+
+import dataclasses
+import pathlib
+
+import resjax
+from resjax.config import Point, Training, option
+
+RESULTS = {
+    "depth": "int64",
+    "connection": "str",
+    "norm": "str",
+    "seed": "int64",
+    "parameters": "int64",
+    "train_loss": "float64",
+    "train_accuracy": "float64",
+    "test_accuracy": "float64",
+    "diverged": "Int64",  # the first step whose loss was not finite; empty if there was none
+}
+TIMINGS = {
+    "depth": "int64",
+    "connection": "str",
+    "norm": "str",
+    "seed": "int64",
+    "first_step_seconds": "float64",
+    "step_milliseconds": "float64",
+    "total_seconds": "float64",
+}
+TABLES = {"results": RESULTS, "timings": TIMINGS}
+FAILED = 0.5  # a network that gets less than half of its training images right is drawn as failed
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Training):
+    """The options of this experiment."""
+
+    depths: tuple[int, ...] = option((4, 8, 12, 20, 32, 56, 110, 1000), "weighted layers of each network", minimum=1)
+    connections: tuple[str, ...] = option(
+        ("plain", "residual"), "plain, residual, scaled(alpha=1,beta=0.1,power=0.5), rezero, projection, package.module:Name"
+    )
+    norms: tuple[str, ...] = option(("none", "batch"), "none, batch, layer, rms, package.module:Name")
+    seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
+    workdir: str = option("", "where everything goes (default: runs/depth_scaling-HASH)", changes_results=False)
+    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
+
+
+def points(config: Config) -> list[Point]:
+    """One point a row of the table, family by family."""
+    return [
+        Point.of(config, depth=depth, connection=connection, norm=norm, seed=seed)
+        for connection in config.connections
+        for norm in config.norms
+        for depth in config.depths
+        for seed in range(config.seeds)
+    ]
+
+
+def run(config: Config):
+    """Trains what is not trained yet, then writes the tables and the figure."""
+    wanted = points(config)
+    for point in wanted:
+        resjax.train.plan(point)
+    work = resjax.record.WorkDirectory.open("depth_scaling", config, TABLES)
+    if not config.plot_only:
+        with resjax.session.session(work, total=sum(point.depth for point in wanted)) as session:
+            for point in wanted:
+                session.train(point, share=point.depth)
+                for name in TABLES:
+                    work.write_table(name, work.rows(wanted))
+    results = work.read_table("results")
+    plot(results, work.path / "figure")
+    resjax.session.show(summary(results), title="training accuracy, mean over seeds")
+    print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
+
+
+def summary(results):
+    """Depth down, families across."""
+    named = results.assign(family=results["connection"] + "/" + results["norm"])
+    return named.pivot_table("train_accuracy", "depth", "family", sort=False, dropna=False).reset_index()
+
+
+def plot(results, path: pathlib.Path):
+    """Training and test error against depth: the mean over seeds, a band from the best to the worst."""
+    with resjax.figures.figure(path, panels=2, sharey=True) as axes:
+        for axis, split in zip(axes, ("train", "test"), strict=True):
+            families = results.groupby(["connection", "norm"], sort=False)
+            for color, ((connection, norm), rows) in zip(resjax.figures.COLORS, families, strict=False):
+                error = 100 * (1 - rows[f"{split}_accuracy"].fillna(0))  # a network that diverged gets nothing right
+                by_depth = error.groupby(rows["depth"])
+                mean = by_depth.mean()
+                axis.fill_between(mean.index, by_depth.min(), by_depth.max(), color=color, alpha=0.2, linewidth=0)
+                axis.plot(mean, color=color, marker="o", label=f"{connection}, norm {norm}")
+                failed = ~(rows["train_accuracy"] >= FAILED)
+                axis.plot(rows["depth"][failed], error[failed], "x", color=color, markersize=6)
+            axis.plot([], [], "kx", label="failed: train accuracy < ½")
+            axis.set(xscale="log", xlabel="depth (weighted layers)", ylabel=f"{split} error (%)", ylim=(-3, 103))
+            axis.set_xticks(sorted(set(results["depth"])), labels=sorted(set(results["depth"])), minor=False)
+            axis.minorticks_off()
+        axes[0].legend()
+
+
+if __name__ == "__main__":
+    resjax.flags.main(Config, run)

@@ -1,0 +1,142 @@
+"""Checkpoints of one training run: Orbax, strict, with a checksum of every file.
+
+Orbax fills missing leaves with zeros, casts a wrong dtype and returns flipped bits without a word.
+So a step counts only if its manifest (written last, after the step is complete) matches every byte,
+and is restored only if configuration, shapes and dtypes are the expected ones.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import shutil
+import sys
+
+import jax
+import orbax.checkpoint as ocp
+
+from resjax.errors import Failure
+
+KEEP = 2  # steps on disk: the newest, and one to fall back on
+
+
+class Checkpoints:
+    """The checkpoints in `folder`, for the run whose configuration has the hash `digest`.
+
+    `folder/checkpoints` is Orbax's; `folder/manifests/STEP.json` holds the checksums.
+    """
+
+    def __init__(self, folder: pathlib.Path, digest: str):
+        self.folder, self.digest = folder, digest
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save
+
+    def save(self, step: int, carry):
+        """Writes the tree `carry` as step `step` and returns when it is safely on disk.
+
+        Raises:
+          Failure: the disk is full or not writable; earlier steps stay as they were.
+        """
+        content = ocp.args.Composite(
+            carry=ocp.args.StandardSave(carry), meta=ocp.args.JsonSave(_describe(carry, self.digest))
+        )
+        try:
+            self._remove(step)  # left over from a killed or damaged save; Orbax would not write over it
+            with self._manager() as manager:
+                manager.save(step, args=content)
+            self._write_manifest(step)
+            for old in self.steps()[:-KEEP]:
+                self._remove(old)
+        except Exception as error:  # tensorstore reports a full disk as a ValueError, among others
+            raise Failure(f"cannot write checkpoint {self._step(step)}: {error}") from error
+
+    def restore(self, carry):
+        """The newest sound step as (step, tree), or None where nothing was saved.
+
+        A damaged step is named on stderr and the next older one is used; it is removed only after a
+        sound one has been restored.
+
+        Args:
+          carry: a tree of arrays or `jax.ShapeDtypeStruct`s with the structure to restore.
+
+        Raises:
+          Failure: no step is sound, or the checkpoint belongs to another configuration.
+        """
+        damaged = []
+        for step in reversed(self.steps()):
+            fault = self._fault(step)
+            if fault:
+                print(f"checkpoint {self._step(step)} is damaged ({fault}): looking for an older one", file=sys.stderr)
+                damaged.append(step)
+                continue
+            restored = self._restore(step, carry)
+            for other in damaged:
+                self._remove(other)
+            return step, restored
+        if damaged:
+            raise Failure(f"every checkpoint in {self.folder} is damaged: remove the folder to train that network again")
+        return None
+
+    def steps(self) -> list[int]:
+        """The steps with a manifest, oldest first; a save that was killed half-way has none."""
+        return sorted(int(path.stem) for path in (self.folder / "manifests").glob("*.json") if path.stem.isdigit())
+
+    def _restore(self, step: int, carry):
+        with self._manager() as manager:
+            expected, found = _describe(carry, self.digest), manager.restore(step, args=_meta())["meta"]
+            for name in {**expected, **found}:
+                if expected.get(name) != found.get(name):
+                    raise Failure(
+                        f"checkpoint {self._step(step)} is of another run: {name} is {found.get(name)}, "
+                        f"expected {expected.get(name)}"
+                    )
+            target = jax.tree.map(ocp.utils.to_shape_dtype_struct, carry)
+            return manager.restore(step, args=ocp.args.Composite(carry=ocp.args.StandardRestore(target)))["carry"]
+
+    def _manager(self):
+        # Saving is synchronous: it takes tens of milliseconds, and a manifest needs finished files.
+        options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
+        return ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
+
+    def _step(self, step: int) -> pathlib.Path:
+        return self.folder / "checkpoints" / str(step)
+
+    def _manifest(self, step: int) -> pathlib.Path:
+        return self.folder / "manifests" / f"{step}.json"
+
+    def _remove(self, step: int):
+        self._manifest(step).unlink(missing_ok=True)
+        shutil.rmtree(self._step(step), ignore_errors=True)
+
+    def _write_manifest(self, step: int):
+        path = self._manifest(step)
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(_checksums(self._step(step)), indent=1))
+        os.replace(temporary, path)
+
+    def _fault(self, step: int) -> str:
+        """What is wrong with the files of a step; empty if nothing is."""
+        try:
+            expected = json.loads(self._manifest(step).read_text())
+            found = _checksums(self._step(step))
+            wrong = sorted(name for name in {**expected, **found} if expected.get(name) != found.get(name))
+        except (OSError, ValueError, AttributeError) as error:
+            return f"its manifest cannot be read: {error}"
+        return f"{wrong[0]} differs from its checksum" if wrong else ""
+
+
+def _meta():
+    return ocp.args.Composite(meta=ocp.args.JsonRestore())
+
+
+def _describe(carry, digest: str) -> dict[str, str]:
+    """Every leaf's path with its shape and dtype, and the configuration's hash."""
+    leaves = jax.tree_util.tree_leaves_with_path(carry)
+    described = {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+    return described | {"configuration": digest}
+
+
+def _checksums(folder: pathlib.Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

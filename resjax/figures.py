@@ -1,0 +1,38 @@
+"""The look of every figure: one or two columns of a paper, drawn without a display."""
+
+import contextlib
+import pathlib
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.5,
+    "figure.dpi": 200,
+    "pdf.fonttype": 42,  # text stays text
+}
+COLUMN = 3.4  # inches, one column of a two-column paper
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito: safe for colour-blind readers
+
+
+@contextlib.contextmanager
+def figure(path: pathlib.Path, panels: int = 1, height: float = 2.4, **options):
+    """Yields the axes of `panels` side by side, and writes `path`.png and `path`.pdf at the end."""
+    with plt.rc_context(STYLE):
+        drawing, axes = plt.subplots(1, panels, figsize=(COLUMN * panels, height), layout="constrained", squeeze=False, **options)
+        yield axes[0]
+        drawing.savefig(path.with_suffix(".png"))
+        drawing.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+        plt.close(drawing)

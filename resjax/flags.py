@@ -1,0 +1,110 @@
+"""From the command line to a frozen dataclass, with absl's flags.
+
+Each command has its own `FlagValues`: nothing is global, and library and tests never see a flag.
+"""
+
+import dataclasses
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from resjax import names
+from resjax.errors import UserError
+
+
+class _ListParser(flags.ArgumentParser):
+    """`4,20,1000` or `plain,scaled(beta=0.1)` -> a tuple of numbers or names."""
+
+    def __init__(self, element: type):
+        super().__init__()
+        self.element = element
+        kind = {int: "whole numbers", float: "numbers", str: "names"}[element]
+        self.syntactic_help = f"comma-separated {kind}"
+
+    def parse(self, argument):
+        if isinstance(argument, tuple):
+            return argument
+        try:
+            return tuple(self.element(part) for part in names.split(argument))
+        except ValueError:
+            raise ValueError(f"expected {self.syntactic_help}") from None
+
+    def flag_type(self):
+        return self.syntactic_help
+
+
+class _ListSerializer(flags.ArgumentSerializer):
+    def serialize(self, value):
+        return ",".join(map(str, value))
+
+
+def define(config_class: type) -> flags.FlagValues:
+    """One flag a field of the dataclass, with its default, type and help."""
+    values = flags.FlagValues()
+    for field in dataclasses.fields(config_class):
+        arguments = dict(name=field.name, default=field.default, help=field.metadata["help"], flag_values=values)
+        if isinstance(field.default, tuple):
+            parser = _ListParser(type(field.default[0]))
+            flags.DEFINE(parser, serializer=_ListSerializer(), **arguments)
+        else:
+            kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+            kinds[type(field.default)](**arguments)
+    flags.DEFINE_bool("help", False, "show this help", short_name="h", flag_values=values)
+    return values
+
+
+def parse(config_class: type, argv: Sequence[str]):
+    """The configuration that `argv` (program name first) asks for, or None if it asks for help.
+
+    Raises:
+      UserError: an unknown flag, a value of the wrong type or out of range, a stray argument.
+    """
+    values = define(config_class)
+    try:
+        rest = values(list(argv))[1:]
+    except flags.Error as error:
+        raise UserError(" ".join(str(error).split())) from error
+    if rest:
+        raise UserError(f"unexpected argument {rest[0]!r}: flags are given as --name=value")
+    if values.help:
+        return None
+    return config_class(**{field.name: values[field.name].value for field in dataclasses.fields(config_class)})
+
+
+def main(config_class: type, run: Callable):
+    """Runs a command: parses the flags, calls `run(config)`, and turns errors into one line and a code.
+
+    Exit codes: 0 done, 2 the user's mistake, 1 any other named failure, 128 + n stopped by signal n.
+    """
+    module = inspect.getmodule(run)
+    try:
+        config = parse(config_class, sys.argv)
+        if config is None:
+            print(_help(module, config_class))
+            return
+        run(config)
+    except UserError as error:
+        _leave(module, error, error.exit_code)
+    except KeyboardInterrupt:
+        _leave(module, "interrupted", 128 + signal.SIGINT)
+    except OSError as error:
+        _leave(module, f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 1)
+
+
+def _leave(module, message, code: int):
+    command = os.path.splitext(os.path.basename(module.__file__))[0]
+    print(f"{command}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _help(module, config_class: type) -> str:
+    lines = [inspect.getdoc(module), "", "Flags:"]
+    for field in dataclasses.fields(config_class):
+        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        choices = f"; one of {', '.join(field.metadata['choices'])}" if field.metadata["choices"] else ""
+        lines += [f"  --{field.name}={default}", f"      {field.metadata['help']}{choices}"]
+    return "\n".join(lines)

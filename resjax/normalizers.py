@@ -1,0 +1,51 @@
+"""Normalisation layers by name, all called the same way: `norm(x, train)`."""
+
+import flax.linen as nn
+
+from resjax import names
+
+
+class NoNorm(nn.Module):
+    """The identity, so that `none` is a normalisation like the others."""
+
+    def __call__(self, x, train: bool):
+        return x
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe & Szegedy 2015); running statistics live in `batch_stats`."""
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        return nn.BatchNorm(not train, momentum=self.momentum, epsilon=self.epsilon, name="norm")(x)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation over the last axis (Ba et al. 2016)."""
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        return nn.LayerNorm(epsilon=self.epsilon, name="norm")(x)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation over the last axis (Zhang & Sennrich 2019)."""
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        return nn.RMSNorm(epsilon=self.epsilon, name="norm")(x)
+
+
+NORMS = {"none": NoNorm, "batch": BatchNorm, "layer": LayerNorm, "rms": RMSNorm}
+
+
+def build(text: str) -> nn.Module:
+    """The normalisation that `text` names."""
+    return names.build(text, "norm", NORMS)

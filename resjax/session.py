@@ -1,0 +1,82 @@
+"""A session at the bench: points trained one after the other, taken up where they stopped, with a progress bar."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from resjax import signals, train
+from resjax.config import Point
+from resjax.record import WorkDirectory
+
+console = Console()
+
+
+class Session:
+    """Trains points in a work directory, each at most once."""
+
+    def __init__(self, work: WorkDirectory, stop: signals.Stop, progress: Progress, task):
+        self._work, self._stop, self._progress, self._task = work, stop, progress, task
+
+    def train(self, point: Point, goal: train.Goal | None = None, share: float = 0.0) -> dict:
+        """The point's result (see `train.fit`): from its record, its last checkpoint, or from scratch.
+
+        `share` is how far the progress bar moves for it, in the units of the session's total.
+        """
+        self._stop.check()
+        done = self._work.finished(point)
+        if done is None:
+            before = self._progress.tasks[self._task].completed
+            self._progress.update(self._task, description=point.label)
+            done = train.fit(
+                point,
+                self._work.folder(point),
+                self._stop,
+                lambda steps: self._progress.advance(self._task, share * steps / point.steps),
+                goal,
+            )
+            self._work.finish(point, *done)
+            self._progress.update(self._task, completed=before + share)
+            self._progress.console.print(f"{point.label}: {_summary(*done)}", highlight=False)
+        else:
+            self.advance(share)
+        return done[0]
+
+    def advance(self, share: float):
+        """Moves the progress bar by part of the session's total."""
+        self._progress.advance(self._task, share)
+
+
+@contextlib.contextmanager
+def session(work: WorkDirectory, total: float) -> Iterator[Session]:
+    """A session with a progress bar of length `total`, in which SIGTERM and SIGINT save first."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with signals.caught() as stop, Progress(*columns, console=console, transient=True) as progress:
+        yield Session(work, stop, progress, progress.add_task("", total=total))
+
+
+def show(table: pd.DataFrame, title: str):
+    """Prints a table on the terminal; numbers are rounded for reading, the csv has every digit."""
+    printed = Table(title=title)
+    for name in table.columns:
+        printed.add_column(str(name), justify="right")
+    for row in table.itertuples(index=False):
+        printed.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+    console.print(printed)
+
+
+def _summary(result: dict, timing: dict) -> str:
+    seconds = f"{timing['total_seconds']:.1f} s"
+    if result["diverged"] is not None:
+        return f"diverged at step {result['diverged']} ({seconds})"
+    return f"train accuracy {result['train_accuracy']:.3f}, test {result['test_accuracy']:.3f} ({seconds})"

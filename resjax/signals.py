@@ -1,0 +1,34 @@
+"""SIGTERM and SIGINT as a request that the loops poll, so that a run saves before it leaves."""
+
+import contextlib
+import signal
+
+from resjax.errors import Stopped
+
+
+class Stop:
+    """`signal` is 0 until SIGTERM or SIGINT arrives, then its number."""
+
+    signal: int = 0
+
+    def check(self):
+        """Raises Stopped once a signal has arrived."""
+        if self.signal:
+            name = signal.Signals(self.signal).name
+            raise Stopped(f"stopped by {name}; the same command goes on from here", self.signal)
+
+
+@contextlib.contextmanager
+def caught():
+    """Within this context the two signals set the yielded `Stop` and interrupt nothing."""
+    stop = Stop()
+
+    def handle(number, frame):
+        stop.signal = number
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,116 @@
+"""A stack: L blocks of one shape, run by one `lax.scan`. The heart of resjax.
+
+Parameters and state carry a leading layer axis, so the program, its tracing and its compilation do
+not grow with L. What an experiment varies comes in as arrays over the layers (`Layers`), never as
+code inside the network: one compiled program serves every lesion, every order, every schedule.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from resjax import activations
+from resjax.parts import Branch
+from resjax.connections import Connection
+
+
+class Block(nn.Module):
+    """y = after(connection(x, rate · F(x))).
+
+    `after` names the activation that follows the addition: `identity`, or in the post-activation
+    order of He et al. 2015 the branch's own.
+    """
+
+    branch: Branch
+    connection: Connection
+    after: str = "identity"
+
+    def __call__(self, x, rate=None, *, train: bool):
+        f = self.branch(x, train)
+        f = f if rate is None else f * jnp.asarray(rate, f.dtype)
+        y = self.connection(x, f)
+        return activations.build(self.after)(y), f
+
+
+class Layers(NamedTuple):
+    """Arrays with one entry a block; None leaves that freedom out of the compiled program."""
+
+    alive: jax.Array | None = None  # L bool. False: the block is left out, and not computed
+    rate: jax.Array | None = None  # L float. A factor on F(x), such as a survival probability
+    order: jax.Array | None = None  # L int. The block that stands at each place, a permutation
+    key: jax.Array | None = None  # one key, split over the blocks: dropout and its like
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """`length` copies of `block` in a row; a block is any Linen module (x, rate, train) -> (y, f)."""
+
+    block: nn.Module
+    length: int
+    remat: str = ""  # a name from jax.checkpoint_policies; "" stores every intermediate value
+
+    def init(self, key, x):
+        """Parameters and state (batch statistics), each leaf with a leading axis of L."""
+
+        def init(key):
+            variables = dict(self.block.init(key, x, train=False))
+            return variables.pop("params", {}), variables
+
+        return jax.vmap(init)(jax.random.split(key, self.length))
+
+    def apply(self, params, state, x, layers=Layers(), *, train=False, probe: Callable | None = None):
+        """Runs x (B … D) through the blocks.
+
+        Args:
+          params, state: as `init` made them.
+          x: the stream.
+          layers: what differs from block to block. `order` moves a block with all that is its own:
+            parameters, state, `alive` and `rate`.
+          train: batch statistics are taken from the batch and the running ones move on.
+          probe: (x, f, y) -> any tree, called in every block with the stream before it, the branch
+            and the stream after it.
+
+        Returns:
+          y (B … D), the new state, and the probe's values with a leading axis of L (by place).
+        """
+        per_block = params, state, layers.alive, layers.rate
+        if layers.order is not None:
+            per_block = jax.tree.map(lambda leaf: leaf[layers.order], per_block)
+        keys = None if layers.key is None else jax.random.split(layers.key, self.length)
+
+        def body(x, per_block):
+            (params, state, alive, rate), key = per_block
+
+            def run(x):
+                (y, f), new_state = self.block.apply(
+                    {"params": params, **state},
+                    x,
+                    rate,
+                    train=train,
+                    mutable=list(state) if train else [],
+                    rngs=None if key is None else {"dropout": key},
+                )
+                return y, new_state, None if probe is None else f
+
+            def leave_out(x):
+                y, new_state, f = jax.eval_shape(run, x)
+                return x, state if new_state else {}, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), f)
+
+            y, new_state, f = run(x) if alive is None else lax.cond(alive, run, leave_out, x)
+            return y, (new_state, None if probe is None else probe(x, f, y))
+
+        if self.remat:
+            policy = getattr(jax.checkpoint_policies, self.remat)
+            body = jax.checkpoint(body, policy=policy, prevent_cse=False)  # scan already prevents it
+
+        y, (new_state, seen) = lax.scan(body, x, (per_block, keys), length=self.length)
+        if not train:
+            return y, state, seen
+        if layers.order is not None:  # back from places to blocks
+            new_state = jax.tree.map(lambda leaf: leaf[jnp.argsort(layers.order)], new_state)
+        return y, new_state, seen

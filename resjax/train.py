@@ -1,0 +1,204 @@
+"""Training one network: one loop, from a `Point` to its result."""
+
+import dataclasses
+import functools
+import math
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from resjax import config, data, networks
+from resjax.checkpoint import Checkpoints
+from resjax.config import Point
+from resjax.errors import UserError
+from resjax.networks import Network
+from resjax.optimizers import Optimizer
+from resjax.record import Metrics
+from resjax.signals import Stop
+from resjax.stack import Layers
+
+EVALUATION_BATCH = 512
+WEIGHTS, ORDER, NOISE = range(3)  # what a run's key is folded with, for each of its independent uses
+
+
+class Carry(NamedTuple):
+    """What a step changes, and what a checkpoint holds."""
+
+    params: Any
+    state: Any
+    optimizer: Any
+    key: jax.Array
+    step: jax.Array
+
+
+def plan(point: Point) -> tuple[Network, Optimizer, data.Dataset]:
+    """What a point asks for, checked, before anything is computed or written.
+
+    Raises:
+      UserError: a name, depth, batch size or data set that cannot be.
+    """
+    dataset = data.load(point.dataset, point.data_dir)
+    examples = len(dataset.train.labels)
+    if point.batch_size > examples:
+        raise UserError(f"--batch_size={point.batch_size}: {point.dataset} has {examples} training images")
+    network = networks.build(point, dataset.classes)
+    shared = (field.name for field in dataclasses.fields(Optimizer) if field.name != "name")
+    optimizer = Optimizer(point.optimizer, **{name: getattr(point, name) for name in shared})
+    optimizer.build()
+    return network, optimizer, dataset
+
+
+@functools.partial(jax.jit, static_argnames=("network", "optimizer"))
+def _initialize(network: Network, optimizer: Optimizer, key, images) -> Carry:
+    params, state = network.init(jax.random.fold_in(key, WEIGHTS), images)
+    return Carry(params, state, optimizer.build().init(params), key, jnp.zeros((), jnp.int32))
+
+
+@functools.partial(jax.jit, static_argnames=("network", "optimizer", "batch_size"), donate_argnames=("carry",))
+def train_step(network: Network, optimizer: Optimizer, batch_size: int, carry: Carry, split: data.Split, permutation):
+    """One step on the batch that (key, step) decide; returns the new carry, the loss and the accuracy."""
+    place = carry.step % (len(permutation) // batch_size) * batch_size
+    images, labels = split.take(jax.lax.dynamic_slice_in_dim(permutation, place, batch_size))  # B H W C, B
+    layers = Layers(key=jax.random.fold_in(jax.random.fold_in(carry.key, NOISE), carry.step))
+
+    def loss_fn(params):
+        logits, state, _ = network.apply(params, carry.state, images, layers, train=True)  # B K
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return loss, (state, (logits.argmax(-1) == labels).mean())
+
+    (loss, (state, accuracy)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(carry.params)
+    updates, optimizer_state = optimizer.build().update(gradient, carry.optimizer, carry.params)
+    params = optax.apply_updates(carry.params, updates)
+    return Carry(params, state, optimizer_state, carry.key, carry.step + 1), loss, accuracy
+
+
+@functools.partial(jax.jit, static_argnames=("network",))
+def _evaluate_batch(network: Network, params, state, split: data.Split, first):
+    index = first + jnp.arange(min(EVALUATION_BATCH, len(split.labels)))
+    images, labels = split.take(index % len(split.labels))
+    logits, _, _ = network.apply(params, state, images)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    real = index < len(split.labels)  # the last batch is filled up with images that do not count
+    return (losses * real).sum(), ((logits.argmax(-1) == labels) * real).sum()
+
+
+def evaluate(network: Network, params, state, split: data.Split, stop: Stop = Stop()) -> tuple[float, float]:
+    """Mean loss and accuracy over a whole split, in evaluation mode.
+
+    Raises:
+      Stopped: `stop` was set; it is looked at before every batch.
+    """
+    loss, correct = 0.0, 0
+    for first in range(0, len(split.labels), EVALUATION_BATCH):
+        stop.check()
+        batch_loss, batch_correct = _evaluate_batch(network, params, state, split, first)
+        loss, correct = loss + float(batch_loss), correct + int(batch_correct)
+    return loss / len(split.labels), correct / len(split.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """Training ends early once the accuracy on the training set, taken every so often, is reached."""
+
+    train_accuracy: float
+    every: int  # steps
+
+
+def fit(
+    point: Point,
+    folder: pathlib.Path,
+    stop: Stop = Stop(),
+    advance: Callable[[int], None] = lambda steps: None,
+    goal: Goal | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Trains one network, going on from the newest checkpoint in `folder` if there is one.
+
+    Args:
+      point: what to train.
+      folder: where metrics and checkpoints go.
+      stop: when it is set, the run is saved and leaves.
+      advance: called with the number of steps that have been done since the last call.
+      goal: what is enough.
+
+    Returns:
+      The result, a function of `point` and `goal` alone: parameters, train_loss, train_accuracy,
+      test_accuracy, diverged (the step whose loss was the first that is not finite, else None), steps.
+      The timing: seconds to the first finished step, milliseconds a step after it, seconds in all.
+
+    Raises:
+      UserError: from `plan`. Failure: from the checkpoints. Stopped: `stop` was set.
+    """
+    started = time.perf_counter()
+    network, optimizer, dataset = plan(point)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints = Checkpoints(folder, config.digest(point))
+    carry = _initialize(network, optimizer, jax.random.key(point.seed), dataset.train.take(jnp.zeros(1, int))[0])
+    start, carry = checkpoints.restore(carry) or (0, carry)
+    step, diverged, clock, losses = start, None, _Clock(started), []
+
+    with Metrics(folder, start, point.tensorboard) as metrics:
+        while step < point.steps:
+            if goal and step % goal.every == 0:
+                if evaluate(network, carry.params, carry.state, dataset.train)[1] >= goal.train_accuracy:
+                    break
+            epoch, place = divmod(step, len(dataset.train.labels) // point.batch_size)
+            if place == 0 or step == start:
+                order = data.permutation(jax.random.fold_in(carry.key, ORDER), epoch, len(dataset.train.labels))
+            carry, loss, accuracy = train_step(network, optimizer, point.batch_size, carry, dataset.train, order)
+            losses.append(loss)  # on the device: reading it every step would make the device wait
+            step += 1
+            clock.tick(loss)
+
+            log, save = step % point.log_every == 0, step % point.checkpoint_every == 0
+            if log or save or stop.signal or step == point.steps:
+                advance(len(losses))
+                finite = np.isfinite(jax.device_get(losses))
+                if not finite.all():
+                    diverged = step - len(losses) + 1 + int(finite.argmin())
+                    break
+                losses = []
+            if log:
+                metrics.write(step, loss=loss, accuracy=accuracy, learning_rate=optimizer.rate()(step - 1))
+            if save or stop.signal:
+                checkpoints.save(step, carry)
+                stop.check()
+
+    result = {"parameters": networks.parameter_count(carry.params), "steps": step, "diverged": diverged}
+    if diverged is None:
+        checkpoints.save(step, carry)
+        train_loss, train_accuracy = evaluate(network, carry.params, carry.state, dataset.train, stop)
+        _, test_accuracy = evaluate(network, carry.params, carry.state, dataset.test, stop)
+    else:
+        train_loss = train_accuracy = test_accuracy = math.nan
+    result |= {"train_loss": train_loss, "train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
+    return result, clock.read()
+
+
+class _Clock:
+    """Splits the wall time into the way to the first finished step and the steps after it."""
+
+    def __init__(self, started: float):
+        self.started, self.first, self.steps = started, None, 0
+
+    def tick(self, loss):
+        if self.first is None:
+            jax.block_until_ready(loss)
+            self.first = time.perf_counter()
+        else:
+            self.steps += 1
+
+    def read(self) -> dict[str, float]:
+        now = time.perf_counter()
+        first = now if self.first is None else self.first
+        milliseconds = 1e3 * (now - first) / self.steps if self.steps else math.nan
+        return {
+            "first_step_seconds": first - self.started,
+            "step_milliseconds": milliseconds,
+            "total_seconds": now - self.started,
+        }
