@@ -7,6 +7,7 @@ Trains every depth × connection × normalisation × seed and draws training and
 """
 
 import dataclasses
+import itertools
 import pathlib
 
 import resjax
@@ -40,7 +41,7 @@ FAILED = 0.5  # a network that gets less than half of its training images right 
 class Config(Training):
     """The options of this experiment."""
 
-    depths: tuple[int, ...] = option((4, 8, 12, 20, 32, 56, 110, 1000), "weighted layers of each network", minimum=1)
+    depths: tuple[int, ...] = option((4, 10, 20, 30, 56, 110, 1000), "weighted layers of each network", minimum=1)
     connections: tuple[str, ...] = option(
         ("plain", "residual"), "plain, residual, scaled(alpha=1,beta=0.1,power=0.5), rezero, projection, package.module:Name"
     )
@@ -90,19 +91,20 @@ def plot(results, path: pathlib.Path):
     with resjax.figures.figure(path, panels=2, sharey=True) as axes:
         for axis, split in zip(axes, ("train", "test"), strict=True):
             families = results.groupby(["connection", "norm"], sort=False)
-            for color, ((connection, norm), rows) in zip(resjax.figures.COLORS, families, strict=False):
+            for color, ((connection, norm), rows) in zip(itertools.cycle(resjax.figures.COLORS), families):
                 error = 100 * (1 - rows[f"{split}_accuracy"].fillna(0))  # a network that diverged gets nothing right
-                by_depth = error.groupby(rows["depth"])
-                mean = by_depth.mean()
-                axis.fill_between(mean.index, by_depth.min(), by_depth.max(), color=color, alpha=0.2, linewidth=0)
-                axis.plot(mean, color=color, marker="o", label=f"{connection}, norm {norm}")
                 failed = ~(rows["train_accuracy"] >= FAILED)
-                axis.plot(rows["depth"][failed], error[failed], "x", color=color, markersize=6)
-            axis.plot([], [], "kx", label="failed: train accuracy < ½")
+                by_depth = error.groupby(rows["depth"])
+                axis.fill_between(*zip(*by_depth.min().items()), by_depth.max(), color=color, alpha=0.2, linewidth=0)
+                axis.plot(by_depth.mean(), color=color, label=f"{connection}, norm {norm}")
+                axis.plot(rows["depth"][~failed], error[~failed], "o", color=color)
+                axis.plot(rows["depth"][failed], error[failed], "x", color=color, markersize=5)
+            axis.plot([], [], "kx", label="failed: diverged, or train accuracy < ½")
+            depths = sorted(set(results["depth"]))
             axis.set(xscale="log", xlabel="depth (weighted layers)", ylabel=f"{split} error (%)", ylim=(-3, 103))
-            axis.set_xticks(sorted(set(results["depth"])), labels=sorted(set(results["depth"])), minor=False)
+            axis.set_xticks(depths, labels=map(str, depths))
             axis.minorticks_off()
-        axes[0].legend()
+        axes[0].legend(loc="center right", bbox_to_anchor=(1.0, 0.45))
 
 
 if __name__ == "__main__":

@@ -109,25 +109,26 @@ def _apply(module, params, state, x, train):
     return module.apply({"params": params, **state}, x, train=train, mutable=list(state) if train else [])
 
 
-def dense(depth: int, width: int, classes: int, branch: str, connection: str, remat: str, **choices) -> Network:
+def dense(point: Point, classes: int) -> Network:
     """A stem, L blocks and a head of dense layers: depth = 2 + L · (layers a branch).
 
     Raises:
       UserError: a depth that is not of this form, with the nearest ones that are.
     """
-    branch = branches.build(branch, **choices)
-    length, rest = divmod(depth - 2, branch.layers)
+    choices = {name: getattr(point, name) for name in ("norm", "activation", "initializer", "order")}
+    branch = branches.build(point.branch, **choices)
+    length, rest = divmod(point.depth - 2, branch.layers)
     if rest or length < 1:
         below = 2 + max(length, 1) * branch.layers
-        nearest = [below] if depth < below else [below, below + branch.layers]
+        nearest = [below] if point.depth < below else [below, below + branch.layers]
         raise UserError(
-            f"depth {depth}: a dense network with {branch.layers} layers a branch has depth "
+            f"depth {point.depth}: a dense network with {branch.layers} layers a branch has depth "
             f"2 + {branch.layers}·blocks; nearest: {' and '.join(map(str, nearest))}"
         )
-    after = branch.activation if branch.order == "post" else "identity"
-    block = Block(branch, connections.build(connection, length), after)
-    stem, head = DenseStem(width=width, **choices), DenseHead(classes=classes, **choices)
-    return Network(stem, (Stack(block, length, remat),), head)
+    after = point.activation if point.order == "post" else "identity"
+    block = Block(branch, connections.build(point.connection, length), after)
+    stem, head = DenseStem(width=point.width, **choices), DenseHead(classes=classes, **choices)
+    return Network(stem, (Stack(block, length, point.remat),), head)
 
 
 def build(point: Point, classes: int) -> Network:
@@ -142,8 +143,13 @@ def build(point: Point, classes: int) -> Network:
     if point.remat and not hasattr(jax.checkpoint_policies, point.remat):
         known = ", ".join(name for name in dir(jax.checkpoint_policies) if name.endswith("saveable"))
         raise UserError(f"unknown remat policy {point.remat!r}: known are {known}, or '' for none")
-    choices = {"norm": point.norm, "activation": point.activation, "initializer": point.initializer, "order": point.order}
-    return dense(point.depth, point.width, classes, point.branch, point.connection, point.remat, **choices)
+    return dense(point, classes)
+
+
+def depths(point: Point) -> range:
+    """The depths up to `point.depth` that its architecture can have."""
+    layers = branches.build(point.branch).layers
+    return range(2 + layers, point.depth + 1, layers)
 
 
 def parameter_count(params) -> int:

@@ -175,7 +175,7 @@ def environment() -> dict[str, Any]:
     import jax  # noqa: PLC0415: records can be read without a device
 
     root = pathlib.Path(__file__).parent.parent
-    git = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    git = subprocess.run(["git", "-C", root, "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True, text=True, check=False)
     device = jax.devices()[0]
     return {
         "python": platform.python_version(),
@@ -184,7 +184,7 @@ def environment() -> dict[str, Any]:
         "device": f"{jax.device_count()} × {device.platform} {device.device_kind}",
         "cpus": os.cpu_count(),
         "git_commit": git.stdout.strip() or None,
-        "command": sys.argv,
+        "arguments": sys.argv[1:],
     }
 
 
