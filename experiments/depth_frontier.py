@@ -34,7 +34,9 @@ class Config(Training):
     connections: tuple[str, ...] = option(("plain", "residual", "rezero"), "connections, as in depth_scaling")
     norms: tuple[str, ...] = option(("none", "batch", "layer"), "normalisations, as in depth_scaling")
     accuracy: float = option(0.9, "training accuracy that counts as trained", minimum=0)
-    evaluate_every: int = option(20, "steps between looks at the training accuracy; training stops when it is reached", minimum=1)
+    evaluate_every: int = option(
+        20, "steps between looks at the training accuracy; training stops when it is reached", minimum=1
+    )
     max_depth: int = option(1024, "where the search ends", minimum=1)
     precision: float = option(0.1, "bisection stops at this relative uncertainty of the depth", minimum=0)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)

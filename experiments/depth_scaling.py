@@ -43,7 +43,8 @@ class Config(Training):
 
     depths: tuple[int, ...] = option((4, 10, 20, 30, 56, 110, 1000), "weighted layers of each network", minimum=1)
     connections: tuple[str, ...] = option(
-        ("plain", "residual"), "plain, residual, scaled(alpha=1,beta=0.1,power=0.5), rezero, projection, package.module:Name"
+        ("plain", "residual"),
+        "plain, residual, scaled(alpha=1,beta=0.1,power=0.5), rezero, projection, package.module:Name",
     )
     norms: tuple[str, ...] = option(("none", "batch"), "none, batch, layer, rms, package.module:Name")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
@@ -91,12 +92,15 @@ def plot(results, path: pathlib.Path):
     with resjax.figures.figure(path, panels=2, sharey=True) as axes:
         for axis, split in zip(axes, ("train", "test"), strict=True):
             families = results.groupby(["connection", "norm"], sort=False)
-            for color, ((connection, norm), rows) in zip(itertools.cycle(resjax.figures.COLORS), families):
+            for color, ((connection, norm), rows) in zip(
+                itertools.cycle(resjax.figures.COLORS), families, strict=False
+            ):
                 error = 100 * (1 - rows[f"{split}_accuracy"].fillna(0))  # a network that diverged gets nothing right
                 failed = ~(rows["train_accuracy"] >= FAILED)
                 by_depth = error.groupby(rows["depth"])
-                axis.fill_between(*zip(*by_depth.min().items()), by_depth.max(), color=color, alpha=0.2, linewidth=0)
-                axis.plot(by_depth.mean(), color=color, label=f"{connection}, norm {norm}")
+                mean, best, worst = by_depth.mean(), by_depth.min(), by_depth.max()
+                axis.fill_between(mean.index, best, worst, color=color, alpha=0.2, linewidth=0)
+                axis.plot(mean, color=color, label=f"{connection}, norm {norm}")
                 axis.plot(rows["depth"][~failed], error[~failed], "o", color=color)
                 axis.plot(rows["depth"][failed], error[failed], "x", color=color, markersize=5)
             axis.plot([], [], "kx", label="failed: diverged, or train accuracy < ½")

@@ -74,7 +74,9 @@ class Checkpoints:
                 self._remove(other)
             return step, restored
         if damaged:
-            raise Failure(f"every checkpoint in {self.folder} is damaged: remove the folder to train that network again")
+            raise Failure(
+                f"every checkpoint in {self.folder} is damaged: remove the folder to train that network again"
+            )
         return None
 
     def steps(self) -> list[int]:

@@ -36,7 +36,8 @@ class Training:
     activation: str = option("relu", "relu, tanh, gelu, silu, …: a name of jax.nn")
     order: str = option("pre", "normalise and activate before the weights, or after", choices=("pre", "post"))
     initializer: str = option(
-        "he_normal", "he_normal, xavier_normal, lecun_normal, orthogonal, normal(stddev=0.1), zeros, constant(value=0.1)"
+        "he_normal",
+        "he_normal, xavier_normal, lecun_normal, orthogonal, normal(stddev=0.1), zeros, constant(value=0.1)",
     )
     optimizer: str = option("sgd", "sgd(momentum=0.9,nesterov=False), adam or adamw, with arguments of optax")
     learning_rate: float = option(0.05, "peak learning rate", minimum=0)

@@ -6,7 +6,6 @@ blocks the stream runs through, for the connections whose scale depends on depth
 """
 
 import flax.linen as nn
-import jax
 
 from resjax import names
 

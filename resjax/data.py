@@ -52,27 +52,26 @@ def load(name: str, data_dir: str = "") -> Dataset:
     Raises:
       UserError: an unknown name, a set that is not prepared, or one without images and labels.
     """
-    train_images, train_labels, test_images, test_labels, classes = _digits() if name == "digits" else _tfds(name, data_dir)
-    pixels = train_images.reshape(-1, train_images.shape[-1]).astype(np.float64)  # NHW C
-    mean, std = jnp.asarray(pixels.mean(0), jnp.float32), jnp.asarray(pixels.std(0), jnp.float32)
-    train = Split(jnp.asarray(train_images), jnp.asarray(train_labels), mean, std)
-    test = Split(jnp.asarray(test_images), jnp.asarray(test_labels), mean, std)
-    return Dataset(train, test, classes)
+    train, test, classes = _digits() if name == "digits" else _tfds(name, data_dir)
+    pixels = train[0].reshape(-1, train[0].shape[-1]).astype(np.float64)  # NHW C
+    statistics = pixels.mean(0).astype(np.float32), pixels.std(0).astype(np.float32)
+    on_device = [Split(*map(jnp.asarray, (*arrays, *statistics))) for arrays in (train, test)]
+    return Dataset(*on_device, classes)
 
 
 def _digits():
-    from sklearn import datasets, model_selection  # noqa: PLC0415: a second that only digits need
+    from sklearn import datasets, model_selection  # a second that only digits need
 
     digits = datasets.load_digits()
     images, labels = digits.images[..., None].astype(np.uint8), digits.target.astype(np.int32)
     train_images, test_images, train_labels, test_labels = model_selection.train_test_split(
         images, labels, test_size=297, stratify=labels, random_state=0
     )
-    return train_images, train_labels, test_images, test_labels, 10
+    return (train_images, train_labels), (test_images, test_labels), 10
 
 
 def _tfds(name: str, data_dir: str):
-    import tensorflow_datasets as tfds  # noqa: PLC0415: two seconds that digits do not need
+    import tensorflow_datasets as tfds  # two seconds that digits do not need
 
     try:
         builder = tfds.builder(name, data_dir=data_dir or None)
@@ -87,10 +86,11 @@ def _tfds(name: str, data_dir: str):
     features = builder.info.features
     if not {"image", "label"} <= set(features) or not {"train", "test"} <= set(builder.info.splits):
         raise UserError(f"dataset {name!r} is no image classification with the splits train and test")
-    arrays = []
-    for split in ("train", "test"):
+
+    def arrays(split: str):
         source = builder.as_data_source(split)
         examples = source.__getitems__(range(len(source)))  # in one call: a fifth faster than one by one
-        arrays.append(np.stack([example["image"] for example in examples]))
-        arrays.append(np.asarray([example["label"] for example in examples], np.int32))
-    return *arrays, features["label"].num_classes
+        labels = np.asarray([example["label"] for example in examples], np.int32)
+        return np.stack([example["image"] for example in examples]), labels
+
+    return arrays("train"), arrays("test"), features["label"].num_classes

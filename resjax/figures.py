@@ -24,14 +24,17 @@ STYLE = {
     "pdf.fonttype": 42,  # text stays text
 }
 COLUMN = 3.4  # inches, one column of a two-column paper
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito: safe for colour-blind readers
+# Okabe & Ito, safe for colour-blind readers
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
 @contextlib.contextmanager
 def figure(path: pathlib.Path, panels: int = 1, height: float = 2.4, **options):
     """Yields the axes of `panels` side by side, and writes `path`.png and `path`.pdf at the end."""
     with plt.rc_context(STYLE):
-        drawing, axes = plt.subplots(1, panels, figsize=(COLUMN * panels, height), layout="constrained", squeeze=False, **options)
+        drawing, axes = plt.subplots(
+            1, panels, figsize=(COLUMN * panels, height), layout="constrained", squeeze=False, **options
+        )
         yield axes[0]
         drawing.savefig(path.with_suffix(".png"))
         drawing.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})

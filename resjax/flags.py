@@ -51,7 +51,12 @@ def define(config_class: type) -> flags.FlagValues:
             parser = _ListParser(type(field.default[0]))
             flags.DEFINE(parser, serializer=_ListSerializer(), **arguments)
         else:
-            kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+            kinds = {
+                bool: flags.DEFINE_bool,
+                int: flags.DEFINE_integer,
+                float: flags.DEFINE_float,
+                str: flags.DEFINE_string,
+            }
             kinds[type(field.default)](**arguments)
     flags.DEFINE_bool("help", False, "show this help", short_name="h", flag_values=values)
     return values

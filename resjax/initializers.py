@@ -22,7 +22,6 @@ INITIALIZERS = {
 } | {"zeros": zeros}  # fmt: skip
 
 
-
 def build(text: str):
     """The initialiser that `text` names: a function (key, shape, dtype) -> array."""
     return names.build(text, "initializer", INITIALIZERS)

@@ -140,7 +140,8 @@ class WorkDirectory:
         """
         path, columns = self.path / f"{name}.csv", self._tables[name]
         try:
-            table = pd.read_csv(path, dtype=columns, float_precision="round_trip", keep_default_na=False, na_values=[""])
+            exact = {"float_precision": "round_trip", "keep_default_na": False, "na_values": [""]}
+            table = pd.read_csv(path, dtype=columns, **exact)
             if list(table.columns) != list(columns):
                 raise ValueError(f"its columns are {','.join(map(str, table.columns))}, not {','.join(columns)}")
         except FileNotFoundError:
@@ -172,10 +173,11 @@ def _refuse_other(path: pathlib.Path, wanted: dict[str, Any]):
 
 def environment() -> dict[str, Any]:
     """Versions, device and git commit."""
-    import jax  # noqa: PLC0415: records can be read without a device
+    import jax  # records can be read without a device
 
     root = pathlib.Path(__file__).parent.parent
-    git = subprocess.run(["git", "-C", root, "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True, text=True, check=False)
+    command = ["git", "-C", root, "rev-parse", "--verify", "--quiet", "HEAD"]
+    git = subprocess.run(command, capture_output=True, text=True, check=False)
     device = jax.devices()[0]
     return {
         "python": platform.python_version(),
@@ -196,7 +198,7 @@ class Metrics:
         path = folder / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.exists() else []
         write(path, "".join(f"{line}\n" for line in lines if _step_of(line) <= start))
-        self._file = open(path, "a")
+        self._file = open(path, "a")  # noqa: SIM115 (closed by __exit__)
         self._board = None
         if tensorboard:
             self._board = _summary_writer()(str(folder / "tensorboard"), purge_step=start + 1)
@@ -228,7 +230,7 @@ def _step_of(line: str) -> float:
 
 def _summary_writer():
     try:
-        from tensorboardX import SummaryWriter  # noqa: PLC0415: an extra
+        from tensorboardX import SummaryWriter  # an extra
     except ImportError:
         raise UserError("--tensorboard needs the extra [tensorboard]: pip install -e '.[tensorboard]'") from None
     return SummaryWriter

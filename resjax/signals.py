@@ -18,6 +18,9 @@ class Stop:
             raise Stopped(f"stopped by {name}; the same command goes on from here", self.signal)
 
 
+NEVER = Stop()  # for a caller that handles signals in its own way
+
+
 @contextlib.contextmanager
 def caught():
     """Within this context the two signals set the yielded `Stop` and interrupt nothing."""

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from resjax import activations
-from resjax.parts import Branch
 from resjax.connections import Connection
+from resjax.parts import Branch
 
 
 class Block(nn.Module):
@@ -98,7 +98,7 @@ class Stack:
                 return y, new_state, None if probe is None else f
 
             def leave_out(x):
-                y, new_state, f = jax.eval_shape(run, x)
+                _, new_state, f = jax.eval_shape(run, x)
                 return x, state if new_state else {}, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), f)
 
             y, new_state, f = run(x) if alive is None else lax.cond(alive, run, leave_out, x)

@@ -20,7 +20,7 @@ from resjax.errors import UserError
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
 from resjax.record import Metrics
-from resjax.signals import Stop
+from resjax.signals import NEVER, Stop
 from resjax.stack import Layers
 
 EVALUATION_BATCH = 512
@@ -54,12 +54,19 @@ def plan(point: Point) -> tuple[Network, Optimizer, data.Dataset]:
     return network, optimizer, dataset
 
 
-# Initialising runs once, so its compile time is all that counts: XLA:CPU at level 0 takes a third of it.
-_QUICK = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-
-
-@functools.partial(jax.jit, static_argnames=("network", "optimizer"), compiler_options=_QUICK)
 def initialize(network: Network, optimizer: Optimizer, key, images) -> Carry:
+    """The state before the first step, for images shaped like the given ones (B H W C)."""
+    return _compiled_initialize()(network, optimizer, key, images)
+
+
+@functools.cache
+def _compiled_initialize():
+    # Runs once, so compile time is all that counts: XLA:CPU without optimisation takes a third of it.
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    return jax.jit(_initialize, static_argnums=(0, 1), compiler_options=options)
+
+
+def _initialize(network, optimizer, key, images):
     params, state = network.init(jax.random.fold_in(key, WEIGHTS), images)
     return Carry(params, state, optimizer.build().init(params), key, jnp.zeros((), jnp.int32))
 
@@ -88,7 +95,7 @@ def _evaluate_batch(network: Network, params, state, images, labels):
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels), logits.argmax(-1) == labels
 
 
-def evaluate(network: Network, params, state, split: data.Split, stop: Stop = Stop()) -> tuple[float, float]:
+def evaluate(network: Network, params, state, split: data.Split, stop: Stop = NEVER) -> tuple[float, float]:
     """Mean loss and accuracy over a whole split, in evaluation mode.
 
     Raises:
@@ -101,7 +108,8 @@ def evaluate(network: Network, params, state, split: data.Split, stop: Stop = St
         batch_losses, batch_hits = jax.device_get(_evaluate_batch(network, params, state, *split.take(index)))
         losses.append(batch_losses)
         hits.append(batch_hits)
-    return float(np.concatenate(losses)[:examples].mean(dtype=np.float64)), float(np.concatenate(hits)[:examples].mean())
+    losses, hits = np.concatenate(losses)[:examples], np.concatenate(hits)[:examples]
+    return float(losses.mean(dtype=np.float64)), float(hits.mean())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +123,7 @@ class Goal:
 def fit(
     point: Point,
     folder: pathlib.Path,
-    stop: Stop = Stop(),
+    stop: Stop = NEVER,
     advance: Callable[[int], None] = lambda steps: None,
     goal: Goal | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
