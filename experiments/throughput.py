@@ -124,7 +124,9 @@ def against_torch(config: Config):
         torch_step()
         ours, theirs = _stepper(point), functools.partial(_milliseconds, torch_step)
         name = f"step time, depth 1000, width {width}, batch {width}, against eager PyTorch"
-        yield _row(name, "ms", most, lambda: ours(config.steps), lambda: theirs(config.steps), config)
+        yield _row(
+            name, "ms", most, functools.partial(ours, config.steps), functools.partial(theirs, config.steps), config
+        )
 
 
 def memory(config: Config):

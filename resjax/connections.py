@@ -6,6 +6,7 @@ blocks the stream runs through, for the connections whose scale depends on depth
 """
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from resjax import names
 
@@ -51,7 +52,7 @@ class ReZero(Connection):
 
     @nn.compact
     def __call__(self, x, f):
-        alpha = self.param("alpha", nn.initializers.constant(self.alpha), ())
+        alpha = self.param("alpha", nn.initializers.constant(self.alpha), (), jnp.float32)
         return x + alpha * f
 
 

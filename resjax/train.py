@@ -17,9 +17,9 @@ from resjax import config, data, networks
 from resjax.checkpoint import Checkpoints
 from resjax.config import Point
 from resjax.errors import UserError
+from resjax.metrics import Metrics
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
-from resjax.record import Metrics
 from resjax.signals import NEVER, Stop
 from resjax.stack import Layers
 

@@ -1,0 +1,103 @@
+import itertools
+
+import jax
+import jax.numpy as jnp
+import pytest
+from helpers import close, stack
+
+from resjax import branches, connections, networks, normalizers, parts
+from resjax.config import Point
+from resjax.errors import UserError
+from resjax.stack import Block, Stack
+
+X = jnp.arange(1.0, 7.0).reshape(2, 3)
+F = jnp.cos(X)
+
+
+def join(text, length=1, f=F):
+    connection = connections.build(text, length)
+    return connection.apply(connection.init(jax.random.key(0), X, f), X, f)
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "expected"),
+    (
+        ("plain", 1, F),
+        ("residual", 1, X + F),
+        ("scaled(alpha=0.5,beta=0.1)", 7, 0.5 * X + 0.1 * F),
+        ("scaled(power=0.5)", 100, X + F / 10),
+        ("scaled(power=1)", 100, X + F / 100),
+        ("scaled(beta=3,power=1)", 100, X + 3 * F / 100),
+        ("rezero", 1, X),
+        ("rezero(alpha=0.25)", 1, X + 0.25 * F),
+    ),
+)
+def test_formula(text, length, expected):
+    close(join(text, length), expected)
+
+
+def test_projection_joins_different_sizes():
+    f = jnp.ones((2, 5))
+    connection = connections.build("projection", 1)
+    variables = connection.init(jax.random.key(0), X, f)
+    kernel = variables["params"]["projection"]["kernel"]
+    assert kernel.shape == (3, 5)
+    close(connection.apply(variables, X, f), X @ kernel + f, 1e-6)
+
+
+def test_rezero_starts_as_the_identity_and_can_leave_it():
+    built, params, state, x = stack(connection="rezero")
+    params["connection"]["alpha"] = jnp.zeros(3)
+    close(built.apply(params, state, x)[0], x, 0)
+    gradient = jax.grad(lambda params: built.apply(params, state, x)[0].sum())(params)
+    assert (gradient["connection"]["alpha"] != 0).all()
+
+
+def test_plain_and_residual_have_the_same_parameters():
+    (_, plain, _, _), (_, residual, _, _) = stack(connection="plain"), stack(connection="residual")
+    close(plain, residual, 0)
+
+
+@pytest.mark.parametrize("connection", connections.CONNECTIONS)
+def test_every_connection_branch_norm_and_order_builds_and_learns(connection):
+    for branch, norm, order in itertools.product(branches.BRANCHES, normalizers.NORMS, parts.ORDERS):
+        point = Point(depth=6, width=4, connection=connection, branch=branch, norm=norm, order=order)
+        network = networks.build(point, classes=3)
+        images = jax.random.normal(jax.random.key(0), (5, 2, 2, 1), jnp.float32)
+
+        def loss(params, state, network=network, images=images):
+            return network.apply(params, state, images, train=True)[0].var()
+
+        @jax.jit
+        def gradient(key, network=network, images=images, loss=loss):
+            return jax.value_and_grad(loss)(*network.init(key, images))
+
+        value, slopes = gradient(jax.random.key(1))
+        assert jnp.isfinite(value) and any((leaf != 0).any() for leaf in jax.tree.leaves(slopes))
+
+
+def test_branches_of_two_and_of_three_layers_fill_a_depth():
+    assert networks.build(Point(depth=20), 10).length == 9
+    assert networks.build(Point(depth=20, branch="dense(layers=3)"), 10).length == 6
+
+
+def test_a_connection_from_a_fork():
+    assert join("test_connections:Doubled(factor=3)").sum() == (X + 3 * F).sum()
+
+
+class Doubled(connections.Connection):
+    factor: float = 2.0
+
+    def __call__(self, x, f):
+        return x + self.factor * f
+
+
+@pytest.mark.parametrize("text", ("residul", "scaled(betta=1)", "no.such.module:Name", "test_connections:Nothing"))
+def test_bad_names_are_refused(text):
+    with pytest.raises(UserError, match=text.split(":")[0].split("(")[0]):
+        connections.build(text, 1)
+
+
+def test_a_block_with_a_scaled_branch_is_still_a_stack():
+    block = Block(branches.build("dense"), connections.build("scaled(power=0.5)", 4))
+    assert Stack(block, 4) == Stack(Block(branches.build("dense"), connections.build("scaled(power=0.5)", 4)), 4)
