@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 from resjax.errors import Failure
 
 KEEP = 2  # steps on disk: the newest, and one to fall back on
+MARGIN = 4 << 20  # bytes: what Orbax writes beside the arrays, and the records that follow
 
 
 class Checkpoints:
@@ -40,6 +41,12 @@ class Checkpoints:
         content = ocp.args.Composite(
             carry=ocp.args.StandardSave(carry), meta=ocp.args.JsonSave(_describe(carry, self.digest))
         )
+        # Asked beforehand: where space runs out half-way, tensorstore's threads print tracebacks of their own.
+        needed, free = sum(leaf.nbytes for leaf in jax.tree.leaves(carry)) + MARGIN, shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise Failure(
+                f"cannot write checkpoint {self._step(step)}: it needs {needed >> 20} MiB and {free >> 20} MiB are free"
+            )
         try:
             self._remove(step)  # left over from a killed or damaged save; Orbax would not write over it
             with self._manager() as manager:

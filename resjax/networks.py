@@ -117,14 +117,7 @@ def dense(point: Point, classes: int) -> Network:
     """
     choices = {name: getattr(point, name) for name in ("norm", "activation", "initializer", "order")}
     branch = branches.build(point.branch, **choices)
-    length, rest = divmod(point.depth - 2, branch.layers)
-    if rest or length < 1:
-        below = 2 + max(length, 1) * branch.layers
-        nearest = [below] if point.depth < below else [below, below + branch.layers]
-        raise UserError(
-            f"depth {point.depth}: a dense network with {branch.layers} layers a branch has depth "
-            f"2 + {branch.layers}·blocks; nearest: {' and '.join(map(str, nearest))}"
-        )
+    length = _blocks(point.depth, branch.layers)
     after = point.activation if point.order == "post" else "identity"
     block = Block(branch, connections.build(point.connection, length), after)
     stem, head = DenseStem(width=point.width, **choices), DenseHead(classes=classes, **choices)
@@ -147,9 +140,28 @@ def build(point: Point, classes: int) -> Network:
 
 
 def depths(point: Point) -> range:
-    """The depths up to `point.depth` that its architecture can have."""
+    """The depths up to `point.depth` that its architecture can have.
+
+    Raises:
+      UserError: there is none.
+    """
     layers = branches.build(point.branch).layers
-    return range(2 + layers, point.depth + 1, layers)
+    possible = range(2 + layers, point.depth + 1, layers)
+    if not possible:
+        _blocks(point.depth, layers)  # says why
+    return possible
+
+
+def _blocks(depth: int, layers: int) -> int:
+    length, rest = divmod(depth - 2, layers)
+    if rest or length < 1:
+        below = 2 + max(length, 1) * layers
+        nearest = [below] if depth < below else [below, below + layers]
+        raise UserError(
+            f"depth {depth}: a dense network with {layers} layers a branch has depth "
+            f"2 + {layers}·blocks; nearest: {' and '.join(map(str, nearest))}"
+        )
+    return length
 
 
 def parameter_count(params) -> int:

@@ -17,7 +17,6 @@ import pathlib
 import platform
 import re
 import subprocess
-import sys
 from importlib import metadata
 from typing import Any
 
@@ -90,7 +89,8 @@ class WorkDirectory:
                 work.read_table(name)  # a damaged one is named before anything is done
         try:
             (path / "points").mkdir(parents=True, exist_ok=True)
-            write(path / "config.json", json.dumps(wanted, indent=1))
+            if not (path / "config.json").exists():
+                write(path / "config.json", json.dumps(wanted, indent=1))
         except (OSError, Failure) as error:
             raise UserError(f"--workdir={path} cannot be written: {error}") from error
         work._write_environment()
@@ -140,8 +140,7 @@ class WorkDirectory:
         """
         path, columns = self.path / f"{name}.csv", self._tables[name]
         try:
-            exact = {"float_precision": "round_trip", "keep_default_na": False, "na_values": [""]}
-            table = pd.read_csv(path, dtype=columns, **exact)
+            table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=[""])
             if list(table.columns) != list(columns):
                 raise ValueError(f"its columns are {','.join(map(str, table.columns))}, not {','.join(columns)}")
         except FileNotFoundError:
@@ -186,7 +185,6 @@ def environment() -> dict[str, Any]:
         "device": f"{jax.device_count()} × {device.platform} {device.device_kind}",
         "cpus": os.cpu_count(),
         "git_commit": git.stdout.strip() or None,
-        "arguments": sys.argv[1:],
     }
 
 

@@ -10,7 +10,9 @@ from resjax.stack import Block, Stack
 
 def double(tree):
     """Every floating leaf as float64."""
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )
 
 
 def close(left, right, tolerance=1e-12):
@@ -35,7 +37,9 @@ def jitter(tree, seed):
     """Moves every leaf a little, upwards, so that no scale is one and no shift is zero."""
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
-    moved = [leaf + 0.3 * jax.random.uniform(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+    moved = [
+        leaf + 0.3 * jax.random.uniform(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)
+    ]
     return structure.unflatten(moved)
 
 

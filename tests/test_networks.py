@@ -38,7 +38,7 @@ def test_depth_counts_the_weighted_layers_but_not_the_projections(branch, connec
 
 @pytest.mark.parametrize("norm", ("none", "batch"))
 def test_parameters_are_as_many_as_the_formula_says(norm):
-    network, params, _ = built(depth=20, width=7, norm=norm)
+    _, params, _ = built(depth=20, width=7, norm=norm)
     layers = (16 * 7 + 7) + 18 * (7 * 7 + 7) + (7 * 10 + 10)
     scales_and_shifts = {"none": 0, "batch": 2 * 7 * (18 + 1)}[norm]  # one norm a branch layer, one in the head
     assert networks.parameter_count(params) == layers + scales_and_shifts
@@ -101,5 +101,5 @@ def test_a_post_activation_residual_block_is_relu_of_the_sum():
 
 @pytest.mark.parametrize("field", ("activation", "initializer", "norm", "connection", "branch", "remat"))
 def test_unknown_names_are_refused_with_the_known_ones(field):
-    with pytest.raises(UserError, match="nonsense.*known"):
+    with pytest.raises(UserError, match=r"nonsense.*known"):
         networks.build(dataclasses.replace(Point(), **{field: "nonsense"}), 10)

@@ -91,7 +91,9 @@ def test_rate_is_a_factor_on_the_branch():
     rate = jnp.array([0.5, 1.0, 0.25])
     expected = x
     for place in range(3):
-        expected = expected + rate[place] * (loop(built, params, state, expected, train=False, places=[place])[0] - expected)
+        expected = expected + rate[place] * (
+            loop(built, params, state, expected, train=False, places=[place])[0] - expected
+        )
     close(built.apply(params, state, x, Layers(rate=rate))[0], expected)
 
 
@@ -125,7 +127,7 @@ class Noisy(Branch):
 def test_every_block_draws_with_its_own_key():
     built, _, _, x = stack(branch="test_stack:Noisy")
     key = jax.random.key(5)
-    y, _, seen = built.apply({}, {}, x, Layers(key=key), train=True, probe=lambda x, f, y: f / x)
+    _, _, seen = built.apply({}, {}, x, Layers(key=key), train=True, probe=lambda x, f, y: f / x)
     masks = [
         built.block.apply({}, jnp.ones_like(x), train=True, rngs={"dropout": key})[1]
         for key in jax.random.split(key, built.length)

@@ -1,0 +1,132 @@
+"""Bad input to the real command: one line on stderr, its exit code, no traceback, nothing on disk touched."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from commands import SMALL, run
+
+
+def contents(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def refused(tmp_path, *arguments, code=2, experiment="depth_scaling"):
+    """Runs the command, asserts that it refuses in one line and leaves no trace, and returns the line."""
+    before = contents(tmp_path)
+    found, _, err = run(experiment, *arguments)
+    assert (found, err.count("\n")) == (code, 1), err
+    assert "Traceback" not in err and contents(tmp_path) == before
+    return err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    (
+        (["--dephts=4"], "Did you mean: depths"),
+        (["--depths=0"], "--depths=0: must be at least 1"),
+        (["--depths=4,abc"], "abc"),
+        (["--depths=5"], "depth 5: a dense network with 2 layers a branch has depth 2 + 2·blocks; nearest: 4 and 6"),
+        (
+            ["--connections=residul"],
+            "unknown connection 'residul': known are plain, residual, scaled, rezero, projection",
+        ),
+        (["--norms=batch,grop"], "unknown norm 'grop': known are none, batch, layer, rms"),
+        (["--dataset=nosuchset"], "unknown dataset 'nosuchset': known are digits"),
+        (["--dataset=mnist", "--data_dir=/nowhere"], "tfds build mnist"),
+        (["--seeds=0"], "--seeds=0: must be at least 1"),
+        (["--batch_size=1501"], "--batch_size=1501: digits has 1500 training images"),
+        (["--plot_only"], "there is no run in"),
+    ),
+)
+def test_bad_flags(tmp_path, arguments, says):
+    assert says in refused(tmp_path, *arguments, f"--workdir={tmp_path}/run")
+
+
+def test_negative_depth_of_the_frontier(tmp_path):
+    line = refused(tmp_path, "--max_depth=-3", f"--workdir={tmp_path}/run", experiment="depth_frontier")
+    assert "--max_depth=-3: must be at least 1" in line
+
+
+def test_a_frontier_without_room_for_a_network(tmp_path):
+    line = refused(tmp_path, "--max_depth=3", f"--workdir={tmp_path}/run", experiment="depth_frontier")
+    assert "depth 3" in line and "nearest: 4" in line
+
+
+def test_a_work_directory_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "is a file" in refused(tmp_path, f"--workdir={tmp_path}/file")
+
+
+@pytest.mark.parametrize("folder", ("/proc/nowhere", "/dev/null/run"))
+def test_a_work_directory_that_cannot_be_written(tmp_path, folder):
+    assert f"--workdir={folder}" in refused(tmp_path, f"--workdir={folder}")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run to damage copies of."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    code, out, err = run("depth_scaling", *SMALL, "--steps=40", f"--workdir={workdir}")
+    assert (code, err) == (0, ""), err
+    assert f"figure: {workdir}/figure.png" in out
+    return workdir
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def test_a_run_leaves_its_records(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names == {"config.json", "env.json", "points", "results.csv", "timings.csv", "figure.png", "figure.pdf"}
+    header = "depth,connection,norm,seed,parameters,train_loss,train_accuracy,test_accuracy,diverged"
+    assert (finished / "results.csv").read_text().splitlines()[0] == header
+    for point in (finished / "points").iterdir():
+        assert {"metrics.jsonl", "checkpoints", "manifests", "done.json"} == {path.name for path in point.iterdir()}
+
+
+def test_another_configuration(copy, tmp_path):
+    assert "width is 8 there and 9 here" in refused(tmp_path, *SMALL, "--steps=40", "--width=9", f"--workdir={copy}")
+
+
+def test_a_damaged_table(copy, tmp_path):
+    table = copy / "results.csv"
+    table.write_text(table.read_text().replace("residual", "residual,"))
+    assert "results.csv is damaged" in refused(tmp_path, *SMALL, "--steps=40", f"--workdir={copy}", code=1)
+
+
+def test_a_damaged_record(copy, tmp_path):
+    done = next(copy.glob("points/*/done.json"))
+    done.write_text(done.read_text().replace("0.", "1.", 1))
+    assert "done.json is damaged" in refused(tmp_path, *SMALL, "--steps=40", f"--workdir={copy}", code=1)
+
+
+def test_damaged_checkpoints(copy):
+    point = next(copy.glob("points/*"))
+    (point / "done.json").unlink()
+    for path in point.rglob("checkpoints/*/carry/_METADATA"):
+        path.write_bytes(path.read_bytes()[:-1])
+    code, _, err = run("depth_scaling", *SMALL, "--steps=40", f"--workdir={copy}")
+    assert code == 1 and "Traceback" not in err and "is damaged: remove the folder" in err.splitlines()[-1]
+    assert len(list(copy.glob("points/*/done.json"))) == 3 and any(point.rglob("checkpoints/*/carry/_METADATA"))
+
+
+def test_a_full_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", disk], capture_output=True, check=False)
+    if mount.returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        code, out, err = run("depth_scaling", *SMALL, "--width=64", f"--workdir={disk}/run")
+        assert (code, err.count("\n")) == (1, 1) and "cannot write" in err and "Traceback" not in err, err
+        done = len(list(disk.glob("run/points/*/done.json")))
+        os.sync()
+        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+        code, out, err = run("depth_scaling", *SMALL, "--width=64", f"--workdir={disk}/run")
+        assert (code, err) == (0, "") and 0 < out.count(": train accuracy") == 4 - done < 4
+    finally:
+        subprocess.run(["umount", disk], check=True)

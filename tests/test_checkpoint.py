@@ -1,0 +1,117 @@
+import json
+import random
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from resjax.checkpoint import Checkpoints
+from resjax.errors import Failure
+
+
+def carry(value=1.0):
+    return {"params": value * jnp.arange(12.0).reshape(3, 4), "key": jax.random.key(7), "step": jnp.int32(5)}
+
+
+def saved(tmp_path, steps=(10, 20)):
+    checkpoints = Checkpoints(tmp_path, "cafe")
+    for step in steps:
+        checkpoints.save(step, carry(step))
+    return checkpoints
+
+
+def same(left, right):
+    for one, other in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+            one, other = jax.random.key_data(one), jax.random.key_data(other)
+        assert one.dtype == other.dtype and np.array_equal(one, other)
+    return True
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    step, restored = saved(tmp_path).restore(jax.eval_shape(carry))
+    assert step == 20 and same(restored, carry(20))
+
+
+def test_nothing_saved_is_nothing_restored(tmp_path):
+    assert Checkpoints(tmp_path, "cafe").restore(carry()) is None
+
+
+def test_the_newest_two_are_kept(tmp_path):
+    saved(tmp_path, (1, 2, 3, 4))
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["3", "4"]
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+
+
+def test_every_flipped_bit_and_truncation_is_found_and_the_older_step_used(tmp_path, capsys):
+    saved(tmp_path / "sound")
+    draw = random.Random(0)
+    damaged = [*files(tmp_path / "sound/checkpoints/20"), tmp_path / "sound/manifests/20.json"]
+    for original in damaged:
+        for damage in ("flip", "truncate"):
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+            shutil.copytree(tmp_path / "sound", tmp_path / "run")
+            path = tmp_path / "run" / original.relative_to(tmp_path / "sound")
+            content = bytearray(path.read_bytes())
+            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+            path.write_bytes(content if damage == "flip" else content[: len(content) // 2])
+            step, restored = Checkpoints(tmp_path / "run", "cafe").restore(carry())
+            assert step == 10 and same(restored, carry(10)), path
+            assert "20 is damaged" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_found(tmp_path):
+    checkpoints = saved(tmp_path)
+    files(tmp_path / "checkpoints/20")[-1].unlink()
+    assert checkpoints.restore(carry())[0] == 10
+
+
+def test_a_damaged_step_is_removed_only_after_a_sound_one_was_restored(tmp_path):
+    checkpoints = saved(tmp_path)
+    for step in (10, 20):
+        files(tmp_path / f"checkpoints/{step}")[0].unlink()
+    with pytest.raises(Failure, match=r"every checkpoint .* is damaged"):
+        checkpoints.restore(carry())
+    assert (tmp_path / "checkpoints/10").exists() and (tmp_path / "checkpoints/20").exists()
+
+
+def test_a_save_that_was_killed_before_its_manifest_does_not_count_and_can_be_repeated(tmp_path):
+    checkpoints = saved(tmp_path)
+    (tmp_path / "manifests/20.json").unlink()
+    assert checkpoints.restore(carry())[0] == 10
+    checkpoints.save(20, carry(21))
+    assert same(checkpoints.restore(carry())[1], carry(21))
+
+
+def test_another_configuration_is_refused(tmp_path):
+    saved(tmp_path)
+    with pytest.raises(Failure, match="another run: configuration is cafe, expected beef"):
+        Checkpoints(tmp_path, "beef").restore(carry())
+
+
+@pytest.mark.parametrize(
+    "other",
+    (
+        carry() | {"params": jnp.zeros((4, 4))},
+        carry() | {"params": jnp.zeros((3, 4), jnp.float32)},
+        carry() | {"more": jnp.zeros(1)},
+        {"params": carry()["params"], "key": carry()["key"]},
+    ),
+    ids=("shape", "dtype", "leaf more", "leaf less"),
+)
+def test_another_architecture_is_refused(tmp_path, other):
+    checkpoints = saved(tmp_path)
+    with pytest.raises(Failure, match=r"another run: .* expected"):
+        checkpoints.restore(other)
+
+
+def test_the_manifest_names_every_file(tmp_path):
+    saved(tmp_path)
+    named = json.loads((tmp_path / "manifests/20.json").read_text())
+    found = {str(path.relative_to(tmp_path / "checkpoints/20")) for path in files(tmp_path / "checkpoints/20")}
+    assert found <= set(named)

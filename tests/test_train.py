@@ -1,0 +1,107 @@
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import close
+
+from resjax import train
+from resjax.config import Point
+from resjax.errors import Stopped, UserError
+from resjax.signals import Stop
+
+POINT = Point(depth=4, width=8, norm="none", connection="plain", steps=30, log_every=10, checkpoint_every=10)
+
+
+def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
+    point = Point(depth=4, width=8, norm="none", connection="plain", optimizer="sgd(momentum=0)", batch_size=50)
+    network, optimizer, dataset = train.plan(point)
+    carry = train.initialize(network, optimizer, jax.random.key(0), dataset.train.take(jnp.zeros(1, int))[0])
+    order = jax.random.permutation(jax.random.key(1), 1500)
+    weights = carry.params
+
+    def loss_of(params, images, labels):  # written out, without the package
+        (w1, b1), (w4, b4) = ((p["Dense_0"]["kernel"], p["Dense_0"]["bias"]) for p in (params["stem"], params["head"]))
+        branch = params["stages"][0]["branch"]
+        x = images.reshape(50, 64) @ w1 + b1
+        for name in ("Dense_0", "Dense_1"):
+            x = jnp.where(x > 0, x, 0) @ branch[name]["kernel"][0] + branch[name]["bias"][0]
+        logits = jnp.where(x > 0, x, 0) @ w4 + b4
+        return -jax.nn.log_softmax(logits)[jnp.arange(50), labels].mean()
+
+    for step in range(3):
+        images, labels = dataset.train.take(order[50 * step : 50 * step + 50])
+        expected, gradient = jax.value_and_grad(loss_of)(weights, images, labels)
+        weights = optax.apply_updates(weights, jax.tree.map(lambda g: -0.05 * g, gradient))
+        carry, loss, _ = train.train_step(network, optimizer, 50, carry, dataset.train, order)
+        close(loss, expected, 1e-5)
+    close(carry.params, weights, 1e-5)
+
+
+def test_evaluation_counts_every_example_once():
+    network, optimizer, dataset = train.plan(POINT)
+    carry = train.initialize(network, optimizer, jax.random.key(0), dataset.train.take(jnp.zeros(1, int))[0])
+    images, labels = dataset.train.take(jnp.arange(1500))
+    logits, _, _ = network.apply(carry.params, carry.state, images)
+    losses = -np.asarray(jax.nn.log_softmax(logits))[np.arange(1500), labels]
+    expected = losses.mean(dtype=np.float64), np.mean(np.argmax(logits, -1) == labels)
+    np.testing.assert_allclose(train.evaluate(network, carry.params, carry.state, dataset.train), expected, rtol=1e-6)
+
+
+def test_a_small_network_learns(tmp_path):
+    result, _ = train.fit(Point(depth=4, steps=100), tmp_path)
+    assert result["test_accuracy"] > 0.9 and result["diverged"] is None and result["steps"] == 100
+
+
+@pytest.mark.parametrize("log_every", (1, 7, 1000))
+def test_divergence_is_a_result_with_the_step(tmp_path, log_every):
+    point = Point(depth=4, width=8, norm="none", learning_rate=1e20, steps=40, log_every=log_every)
+    result, _ = train.fit(point, tmp_path)
+    assert math.isnan(result["train_loss"])
+    assert result["diverged"] == 2  # the loss at the initial weights is finite, the one after a step of 1e20 is not
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_goal_ends_training_early(tmp_path):
+    result, _ = train.fit(Point(depth=4, steps=200), tmp_path, goal=train.Goal(0.8, every=10))
+    assert result["train_accuracy"] >= 0.8 and result["steps"] < 200 and result["steps"] % 10 == 0
+
+
+class StopAt(Stop):
+    """Is set after a number of looks at it."""
+
+    def __init__(self, looks):
+        self.looks = looks
+
+    @property
+    def signal(self):
+        self.looks -= 1
+        return 15 if self.looks < 0 else 0
+
+
+@pytest.mark.parametrize("looks", (0, 1, 17, 29, 31, 33))
+def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, looks):
+    undisturbed, _ = train.fit(POINT, tmp_path / "undisturbed")
+    with pytest.raises(Stopped) as stopped:
+        train.fit(POINT, tmp_path / "stopped", StopAt(looks))
+    assert stopped.value.exit_code == 143
+    assert train.fit(POINT, tmp_path / "stopped")[0] == undisturbed
+    metrics = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("undisturbed", "stopped")]
+    assert metrics[0] == metrics[1]
+    assert [json.loads(line)["step"] for line in metrics[0].splitlines()] == [10, 20, 30]
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(UserError, match="batch_size=1501: digits has 1500"):
+        train.plan(Point(batch_size=1501))
+
+
+def test_tensorboard_gets_the_metrics(tmp_path):
+    from tensorboardX import proto  # noqa: F401
+
+    train.fit(Point(depth=4, width=8, steps=20, log_every=10, tensorboard=True), tmp_path)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"learning_rate" in events.read_bytes()
