@@ -9,6 +9,7 @@ which noise near the frontier can belie: `tried` lists every network trained, in
 """
 
 import dataclasses
+import itertools
 import pathlib
 
 import resjax
@@ -24,7 +25,8 @@ RESULTS = {
     "frontier_depth": "int64",  # 0 if even the shallowest network failed
     "tried": "str",  # depth:training accuracy, "nan" for a network that diverged
 }
-CLAIMS = {"no norm: 10–12": (10, 12), "norm: 20–30": (20, 30)}  # what is commonly said of plain networks
+CLAIMS = {"plain, said: 10–12": (10, 12), "plain + norm, said: 20–30": (20, 30)}  # what is commonly said
+ENDED = 0.01  # a frontier this close to --max_depth is where the search ended
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +84,8 @@ def run(config: Config):
         work.write_table("results", rows)
     results = work.read_table("results")
     plot(results, config.max_depth, work.path / "figure")
-    resjax.session.show(results.drop(columns="tried"), title=f"deepest network with train accuracy {config.accuracy}")
+    shown = results[["connection", "norm", "seed", "frontier_depth"]]
+    resjax.session.show(shown, title=f"deepest network with train accuracy {config.accuracy:g}")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
@@ -100,21 +103,27 @@ def frontier(config: Config, session, depths: range, goal, **family) -> dict:
 
 
 def plot(results, max_depth: int, path: pathlib.Path):
-    """A bar a family, a dot a seed, on a logarithmic axis; ▸ where the search ended before the frontier."""
+    """A bar a family up to the median over seeds, and a dot a seed, on a logarithmic axis."""
     with resjax.figures.figure(path, height=2.6) as (axis,):
         families = list(results.groupby(["connection", "norm"], sort=False))
-        for place, (_, rows) in enumerate(families):
+        color = dict(zip(results["connection"].unique(), itertools.cycle(resjax.figures.COLORS), strict=False))
+        for (label, (low, high)), shade in zip(CLAIMS.items(), ("0.45", "0.75"), strict=True):
+            axis.axvspan(low, high, color=shade, alpha=0.6, linewidth=0, zorder=0, label=label)
+        for place, ((connection, _), rows) in enumerate(families):
             depth = rows["frontier_depth"].clip(lower=1)
-            beyond = depth >= 0.99 * max_depth
-            axis.barh(place, depth.median(), color=resjax.figures.COLORS[place // 3 % 7], alpha=0.5)
-            axis.plot(depth[~beyond], [place] * (~beyond).sum(), "k.")
-            axis.plot(depth[beyond], [place] * beyond.sum(), "k>")
-        for (label, (low, high)), color in zip(CLAIMS.items(), ("0.3", "0.6"), strict=True):
-            axis.axvspan(low, high, color=color, alpha=0.4, linewidth=0, label=label)
+            ended = depth > max_depth / (1 + ENDED)  # nothing deeper was tried
+            axis.barh(place, depth.median(), 0.6, color=color[connection], alpha=0.6)
+            axis.plot(depth[~ended], [place] * (~ended).sum(), "k.")
+            axis.plot(depth[ended], [place] * ended.sum(), "k>")
+        axis.plot([], [], "k.", label="a seed")
+        axis.plot([], [], "k>", label="the search ended")
         axis.set_yticks(range(len(families)), [f"{connection}, {norm}" for (connection, norm), _ in families])
-        axis.set(xscale="log", xlabel="deepest network that trains (weighted layers)")
+        axis.set(xscale="log", xlabel="deepest network that trains", xlim=(2, 2 * max_depth))
+        ticks = [tick for tick in (3, 10, 30, 100, 300, 1000, 3000, 10_000) if tick < 2 * max_depth]
+        axis.set_xticks(ticks, labels=map(str, ticks))
+        axis.minorticks_off()
         axis.invert_yaxis()
-        axis.legend(title="said of plain nets", loc="upper right")
+        axis.legend(loc="upper right")
 
 
 if __name__ == "__main__":
