@@ -104,7 +104,7 @@ def frontier(config: Config, session, depths: range, goal, **family) -> dict:
 
 def plot(results, max_depth: int, path: pathlib.Path):
     """A bar a family up to the median over seeds, and a dot a seed, on a logarithmic axis."""
-    with resjax.figures.figure(path, height=2.6) as (axis,):
+    with resjax.figures.figure(path, height=2.9) as (axis,):
         families = list(results.groupby(["connection", "norm"], sort=False))
         color = dict(zip(results["connection"].unique(), itertools.cycle(resjax.figures.COLORS), strict=False))
         for (label, (low, high)), shade in zip(CLAIMS.items(), ("0.45", "0.75"), strict=True):
@@ -123,7 +123,7 @@ def plot(results, max_depth: int, path: pathlib.Path):
         axis.set_xticks(ticks, labels=map(str, ticks))
         axis.minorticks_off()
         axis.invert_yaxis()
-        axis.legend(loc="upper right")
+        axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
 
 
 if __name__ == "__main__":

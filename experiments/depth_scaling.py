@@ -34,7 +34,7 @@ TIMINGS = {
     "total_seconds": "float64",
 }
 TABLES = {"results": RESULTS, "timings": TIMINGS}
-FAILED = 0.5  # a network that gets less than half of its training images right is drawn as failed
+FAILED = 0.5  # a network that diverged or gets less than half of its training images right is drawn as failed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +71,8 @@ def run(config: Config):
     work = resjax.record.WorkDirectory.open("depth_scaling", config, TABLES)
     if not config.plot_only:
         with resjax.session.session(work, total=sum(point.depth for point in wanted)) as session:
-            for point in wanted:
-                session.train(point, share=point.depth)
+            for point, following in zip(wanted, [*wanted[1:], None], strict=True):
+                session.train(point, share=point.depth, following=following)
                 for name in TABLES:
                     work.write_table(name, work.rows(wanted))
     results = work.read_table("results")
@@ -89,7 +89,7 @@ def summary(results):
 
 def plot(results, path: pathlib.Path):
     """Training and test error against depth: the mean over seeds, a band from the best to the worst."""
-    with resjax.figures.figure(path, panels=2, sharey=True) as axes:
+    with resjax.figures.figure(path, panels=2, height=2.7, sharey=True) as axes:
         for axis, split in zip(axes, ("train", "test"), strict=True):
             families = results.groupby(["connection", "norm"], sort=False)
             for color, ((connection, norm), rows) in zip(
@@ -103,12 +103,12 @@ def plot(results, path: pathlib.Path):
                 axis.plot(mean, color=color, label=f"{connection}, norm {norm}")
                 axis.plot(rows["depth"][~failed], error[~failed], "o", color=color)
                 axis.plot(rows["depth"][failed], error[failed], "x", color=color, markersize=5)
-            axis.plot([], [], "kx", label="failed: diverged, or train accuracy < ½")
+            axis.plot([], [], "kx", label="failed (100 %: diverged)")
             depths = sorted(set(results["depth"]))
             axis.set(xscale="log", xlabel="depth (weighted layers)", ylabel=f"{split} error (%)", ylim=(-3, 103))
             axis.set_xticks(depths, labels=map(str, depths))
             axis.minorticks_off()
-        axes[0].legend(loc="center right", bbox_to_anchor=(1.0, 0.45))
+        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 
 
 if __name__ == "__main__":

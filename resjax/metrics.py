@@ -18,7 +18,7 @@ class Metrics:
         self._file = open(path, "a")  # noqa: SIM115 (closed by __exit__)
         self._board = None
         if tensorboard:
-            self._board = _summary_writer()(str(folder / "tensorboard"), purge_step=start + 1)
+            self._board = summary_writer()(str(folder / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, **values):
         """One line: the step and these numbers."""
@@ -45,7 +45,12 @@ def _step_of(line: str) -> float:
         return float("inf")  # torn by a kill; the step is done again
 
 
-def _summary_writer():
+def summary_writer() -> type:
+    """TensorBoard's writer.
+
+    Raises:
+      UserError: the extra that has it is not installed.
+    """
     try:
         from tensorboardX import SummaryWriter  # an extra
     except ImportError:

@@ -43,7 +43,7 @@ SCHEDULES = {
 class Optimizer:
     """The description of an optimiser: plain data, so that equal ones compile once."""
 
-    name: str
+    optimizer: str
     learning_rate: float
     schedule: str
     warmup_steps: int
@@ -73,6 +73,6 @@ class Optimizer:
           UserError: an unknown optimiser or arguments that it does not take.
         """
         update = names.build(
-            self.name, "optimizer", OPTIMIZERS, learning_rate=self.rate(), weight_decay=self.weight_decay
+            self.optimizer, "optimizer", OPTIMIZERS, learning_rate=self.rate(), weight_decay=self.weight_decay
         )
         return optax.chain(optax.clip_by_global_norm(self.clip_norm), update) if self.clip_norm else update

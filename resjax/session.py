@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pandas as pd
 from rich.console import Console
@@ -18,19 +19,27 @@ console = Console()
 class Session:
     """Trains points in a work directory, each at most once."""
 
-    def __init__(self, work: WorkDirectory, stop: signals.Stop, progress: Progress, task):
+    def __init__(self, work: WorkDirectory, stop: signals.Stop, progress: Progress, task, background: Executor):
         self._work, self._stop, self._progress, self._task = work, stop, progress, task
+        self._background, self._compiled = background, None
 
-    def train(self, point: Point, goal: train.Goal | None = None, share: float = 0.0) -> dict:
+    def train(
+        self, point: Point, goal: train.Goal | None = None, share: float = 0.0, following: Point | None = None
+    ) -> dict:
         """The point's result (see `train.fit`): from its record, its last checkpoint, or from scratch.
 
-        `share` is how far the progress bar moves for it, in the units of the session's total.
+        `share` is how far the progress bar moves for it, in the units of the session's total;
+        `following` is compiled in the background meanwhile.
         """
         self._stop.check()
         done = self._work.finished(point)
         if done is None:
             before = self._progress.tasks[self._task].completed
             self._progress.update(self._task, description=point.label)
+            if self._compiled:
+                self._compiled.result()
+            if following and not self._work.finished(following):
+                self._compiled = self._background.submit(train.compile_ahead, following)
             done = train.fit(
                 point,
                 self._work.folder(point),
@@ -61,8 +70,12 @@ def session(work: WorkDirectory, total: float) -> Iterator[Session]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with signals.caught() as stop, Progress(*columns, console=console, transient=True) as progress:
-        yield Session(work, stop, progress, progress.add_task("", total=total))
+    with (
+        ThreadPoolExecutor(1) as background,
+        signals.caught() as stop,
+        Progress(*columns, console=console, transient=True) as progress,
+    ):
+        yield Session(work, stop, progress, progress.add_task("", total=total), background)
 
 
 def show(table: pd.DataFrame, title: str):

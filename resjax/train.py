@@ -17,7 +17,7 @@ from resjax import config, data, networks
 from resjax.checkpoint import Checkpoints
 from resjax.config import Point
 from resjax.errors import UserError
-from resjax.metrics import Metrics
+from resjax.metrics import Metrics, summary_writer
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
 from resjax.signals import NEVER, Stop
@@ -41,16 +41,17 @@ def plan(point: Point) -> tuple[Network, Optimizer, data.Dataset]:
     """What a point asks for, checked, before anything is computed or written.
 
     Raises:
-      UserError: a name, depth, batch size or data set that cannot be.
+      UserError: a name, depth, batch size or data set that cannot be, or an extra that is missing.
     """
     dataset = data.load(point.dataset, point.data_dir)
     examples = len(dataset.train.labels)
     if point.batch_size > examples:
         raise UserError(f"--batch_size={point.batch_size}: {point.dataset} has {examples} training images")
     network = networks.build(point, dataset.classes)
-    shared = (field.name for field in dataclasses.fields(Optimizer) if field.name != "name")
-    optimizer = Optimizer(point.optimizer, **{name: getattr(point, name) for name in shared})
+    optimizer = Optimizer(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Optimizer)})
     optimizer.build()
+    if point.tensorboard:
+        summary_writer()
     return network, optimizer, dataset
 
 
@@ -110,6 +111,22 @@ def evaluate(network: Network, params, state, split: data.Split, stop: Stop = NE
         hits.append(batch_hits)
     losses, hits = np.concatenate(losses)[:examples], np.concatenate(hits)[:examples]
     return float(losses.mean(dtype=np.float64)), float(hits.mean())
+
+
+def compile_ahead(point: Point):
+    """Compiles what `fit` runs for a point. JAX keeps the programs, so that `fit` then starts at once.
+
+    Meant for a second thread, while another network trains: XLA compiles outside Python's lock.
+    """
+    network, optimizer, dataset = plan(point)
+    split, key = dataset.train, jax.random.key(0)
+    images, labels = jax.eval_shape(split.take, jnp.zeros(EVALUATION_BATCH, int))
+    lowered = _compiled_initialize().lower(network, optimizer, key, jax.eval_shape(split.take, jnp.zeros(1, int))[0])
+    lowered.compile()
+    carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), lowered.out_info)
+    order = jax.eval_shape(functools.partial(data.permutation, examples=len(split.labels)), key, 0)
+    train_step.lower(network, optimizer, point.batch_size, carry, split, order).compile()
+    _evaluate_batch.lower(network, carry.params, carry.state, images, labels).compile()
 
 
 @dataclasses.dataclass(frozen=True)

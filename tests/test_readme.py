@@ -1,4 +1,4 @@
-"""The README's commands are commands that work."""
+"""The README's commands and its example of a fork are run, so that they stay true."""
 
 import importlib
 import pathlib
@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import pytest
+from commands import SMALL, run
 
 from resjax import flags
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = sorted(set(re.findall(r"python -m (experiments\.\w+.*?)(?:`|$|#)", README, re.MULTILINE)))
+COMMANDS = sorted(set(re.findall(r"python -m (experiments\.\w+[^`#\n]*)", README)))
 
 
 def test_the_first_screen_has_the_two_commands():
@@ -34,12 +35,25 @@ def test_every_link_and_figure_exists():
         assert target.startswith("http") or (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("experiment", sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py")))
-def test_help_shows_every_flag_and_imports_no_jax(experiment):
-    if experiment == "peers":
-        pytest.skip("is no experiment")
-    script = f"import runpy, sys; sys.argv = ['{experiment}', '--help']\n" + (
-        f"runpy.run_module('experiments.{experiment}', run_name='__main__'); assert 'jax' not in sys.modules"
-    )
-    shown = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def test_the_example_of_a_fork_runs(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "highway.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (connections,) = re.findall(r"--connections=(\S*highway:Highway\S*)", README)
+    small = [argument for argument in SMALL if not argument.startswith("--connections")]
+    command = ["--connections=" + shlex.split(connections)[0], "--steps=20", f"--workdir={tmp_path}/run", *small]
+    code, _, err = run("depth_scaling", *command)
+    assert (code, err) == (0, "") and "highway:Highway" in (tmp_path / "run/results.csv").read_text()
+
+
+@pytest.mark.parametrize("experiment", ("depth_scaling", "depth_frontier", "throughput"))
+def test_help_shows_the_flags_and_imports_no_jax(experiment):
+    script = f"""
+import runpy, sys
+sys.argv = ["{experiment}", "--help"]
+runpy.run_module("experiments.{experiment}", run_name="__main__")
+assert "jax" not in sys.modules
+"""
+    command = [sys.executable, "-c", script]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "--workdir=" in shown and f"python -m experiments.{experiment}" in shown
