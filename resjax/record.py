@@ -81,14 +81,14 @@ class WorkDirectory:
             _refuse_other(path, wanted)
         elif config.plot_only:
             raise UserError(f"--plot_only: there is no run in {path}")
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and (not path.is_dir() or any(entry.suffix != ".tmp" for entry in path.iterdir())):
             kind = "holds other files" if path.is_dir() else "is a file"
             raise UserError(f"--workdir={path} {kind}: give a new or empty directory")
         for name in tables:
             if (path / f"{name}.csv").exists():
                 work.read_table(name)  # a damaged one is named before anything is done
         try:
-            (path / "points").mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             if not (path / "config.json").exists():
                 write(path / "config.json", json.dumps(wanted, indent=1))
         except (OSError, Failure) as error:
@@ -112,14 +112,14 @@ class WorkDirectory:
         if not path.exists():
             return None
         done = read_json(path)
-        if not isinstance(done, dict) or done.get("sha256") != _checksum(done.get("result")):
+        if not isinstance(done, dict) or done.pop("sha256", None) != _checksum(done):
             raise Failure(f"{path} is damaged: remove it to finish that point again")
         return done["result"], done["timing"]
 
     def finish(self, point: config_lib.Point, result: dict, timing: dict):
         """Records that a point is done."""
-        done = {"result": result, "timing": timing, "sha256": _checksum(result)}
-        write(self.folder(point) / "done.json", json.dumps(done, indent=1))
+        done = {"result": result, "timing": timing}
+        write(self.folder(point) / "done.json", json.dumps(done | {"sha256": _checksum(done)}, indent=1))
 
     def rows(self, points: list[config_lib.Point]) -> list[dict[str, Any]]:
         """Options, result and timing of those points that are finished, in the order given."""
@@ -188,5 +188,5 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _checksum(result) -> str:
-    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
+def _checksum(content) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

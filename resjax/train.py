@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import math
 import pathlib
 import time
@@ -20,6 +21,7 @@ from resjax.errors import UserError
 from resjax.metrics import Metrics, summary_writer
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
+from resjax.record import write
 from resjax.signals import NEVER, Stop
 from resjax.stack import Layers
 
@@ -148,7 +150,7 @@ def fit(
 
     Args:
       point: what to train.
-      folder: where metrics and checkpoints go.
+      folder: where the configuration, the metrics and the checkpoints go.
       stop: when it is set, the run is saved and leaves.
       advance: called with the number of steps that have been done since the last call.
       goal: what is enough.
@@ -164,6 +166,7 @@ def fit(
     started = time.perf_counter()
     network, optimizer, dataset = plan(point)
     folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "config.json", json.dumps(dataclasses.asdict(point), indent=1))
     checkpoints = Checkpoints(folder, config.digest(point))
     carry = initialize(network, optimizer, jax.random.key(point.seed), dataset.train.take(jnp.zeros(1, int))[0])
     start, carry = checkpoints.restore(carry) or (0, carry)

@@ -85,7 +85,9 @@ def test_a_run_leaves_its_records(finished):
     header = "depth,connection,norm,seed,parameters,train_loss,train_accuracy,test_accuracy,diverged"
     assert (finished / "results.csv").read_text().splitlines()[0] == header
     for point in (finished / "points").iterdir():
-        assert {"metrics.jsonl", "checkpoints", "manifests", "done.json"} == {path.name for path in point.iterdir()}
+        assert {"config.json", "metrics.jsonl", "checkpoints", "manifests", "done.json"} == {
+            path.name for path in point.iterdir()
+        }
 
 
 def test_another_configuration(copy, tmp_path):

@@ -99,6 +99,21 @@ def test_a_batch_larger_than_the_data_is_refused():
         train.plan(Point(batch_size=1501))
 
 
+def test_a_network_compiled_ahead_is_not_compiled_again(tmp_path):
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda name, seconds, **_: compiled.append(name))
+
+    def compilations(point, run):
+        compiled.clear()
+        train.fit(point, tmp_path / run)
+        return sum("backend_compile" in name for name in compiled)
+
+    usual = compilations(Point(depth=4, width=9, steps=20), "first")  # with the small programs that all runs share
+    usual = compilations(Point(depth=6, width=9, steps=20), "usual")
+    train.compile_ahead(Point(depth=8, width=9, steps=20))
+    assert (usual, compilations(Point(depth=8, width=9, steps=20), "ahead")) == (3, 0)
+
+
 def test_tensorboard_gets_the_metrics(tmp_path):
     from tensorboardX import proto  # noqa: F401
 
