@@ -58,7 +58,7 @@ def plan(point: Point) -> tuple[Network, Optimizer, data.Dataset]:
 
 
 def initialize(network: Network, optimizer: Optimizer, key, images) -> Carry:
-    """The state before the first step, for images shaped like the given ones (B H W C)."""
+    """`initial_carry`, compiled."""
     return _compiled_initialize()(network, optimizer, key, images)
 
 
@@ -66,10 +66,11 @@ def initialize(network: Network, optimizer: Optimizer, key, images) -> Carry:
 def _compiled_initialize():
     # Runs once, so compile time is all that counts: XLA:CPU without optimisation takes a third of it.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(_initialize, static_argnums=(0, 1), compiler_options=options)
+    return jax.jit(initial_carry, static_argnums=(0, 1), compiler_options=options)
 
 
-def _initialize(network, optimizer, key, images):
+def initial_carry(network: Network, optimizer: Optimizer, key, images) -> Carry:
+    """The state before the first step, for images shaped like the given ones (B H W C)."""
     params, state = network.init(jax.random.fold_in(key, WEIGHTS), images)
     return Carry(params, state, optimizer.build().init(params), key, jnp.zeros((), jnp.int32))
 
