@@ -51,7 +51,7 @@ def test_help_shows_the_flags_and_imports_no_jax(experiment):
     script = f"""
 import runpy, sys
 sys.argv = ["{experiment}", "--help"]
-runpy.run_module("experiments.{experiment}", run_name="__main__")
+runpy.run_module("experiments.{experiment}", run_name="__main__", alter_sys=True)
 assert "jax" not in sys.modules
 """
     command = [sys.executable, "-c", script]
