@@ -41,6 +41,7 @@ class Checkpoints:
         content = ocp.args.Composite(
             carry=ocp.args.StandardSave(carry), meta=ocp.args.JsonSave(_describe(carry, self.digest))
         )
+        self.folder.mkdir(parents=True, exist_ok=True)
         # Asked beforehand: where space runs out half-way, tensorstore's threads print tracebacks of their own.
         needed, free = sum(leaf.nbytes for leaf in jax.tree.leaves(carry)) + MARGIN, shutil.disk_usage(self.folder).free
         if free < needed:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parent.parent
-SMALL = ("--depths=4,12", "--width=8", "--connections=residual", "--norms=none,batch", "--checkpoint_every=100")
+SMALL = ("--depths=4,8,12", "--width=8", "--connections=residual", "--norms=batch", "--checkpoint_every=100")
+POINTS = 3
 
 
 def start(experiment, *arguments, **options):
