@@ -33,6 +33,7 @@ TIMINGS = {
     "step_milliseconds": "float64",
     "total_seconds": "float64",
 }
+START = 150  # about as many layers train in the time that a network takes to compile; for the progress bar
 TABLES = {"results": RESULTS, "timings": TIMINGS}
 FAILED = 0.5  # a network that diverged or gets less than half of its training images right is drawn as failed
 
@@ -70,9 +71,10 @@ def run(config: Config):
         resjax.train.plan(point)
     work = resjax.record.WorkDirectory.open("depth_scaling", config, TABLES)
     if not config.plot_only:
-        with resjax.session.session(work, total=sum(point.depth for point in wanted)) as session:
-            for point, following in zip(wanted, [*wanted[1:], None], strict=True):
-                session.train(point, share=point.depth, following=following)
+        shares = [START + point.depth for point in wanted]
+        with resjax.session.session(work, total=sum(shares)) as session:
+            for point, share, following in zip(wanted, shares, [*wanted[1:], None], strict=True):
+                session.train(point, share=share, following=following)
                 for name in TABLES:
                     work.write_table(name, work.rows(wanted))
     results = work.read_table("results")

@@ -133,9 +133,9 @@ def build(point: Point, classes: int) -> Network:
     activations.build(point.activation)
     initializers.build(point.initializer)
     normalizers.build(point.norm)
-    if point.remat and not hasattr(jax.checkpoint_policies, point.remat):
-        known = ", ".join(name for name in dir(jax.checkpoint_policies) if name.endswith("saveable"))
-        raise UserError(f"unknown remat policy {point.remat!r}: known are {known}, or '' for none")
+    policies = [name for name in dir(jax.checkpoint_policies) if name.endswith("saveable")]
+    if point.remat and point.remat not in policies:
+        raise UserError(f"unknown remat policy {point.remat!r}: known are {', '.join(policies)}, or '' for none")
     return dense(point, classes)
 
 

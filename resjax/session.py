@@ -73,14 +73,14 @@ def session(work: WorkDirectory, total: float) -> Iterator[Session]:
     with (
         ThreadPoolExecutor(1) as background,
         signals.caught() as stop,
-        Progress(*columns, console=console, transient=True) as progress,
+        Progress(*columns, console=console, transient=True, speed_estimate_period=300) as progress,
     ):
         yield Session(work, stop, progress, progress.add_task("", total=total), background)
 
 
 def show(table: pd.DataFrame, title: str):
     """Prints a table on the terminal; numbers are rounded for reading, the csv has every digit."""
-    printed = Table(title=title)
+    printed = Table(title=title, min_width=len(title) + 4)
     for name in table.columns:
         printed.add_column(str(name), justify="right")
     for row in table.itertuples(index=False):

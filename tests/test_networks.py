@@ -1,4 +1,5 @@
 import dataclasses
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from helpers import close, double
 from resjax import networks
 from resjax.config import Point
 from resjax.errors import UserError
+from resjax.stack import Layers
 
 IMAGES = jax.random.normal(jax.random.key(0), (6, 4, 4, 1))  # B H W C
 
@@ -97,6 +99,26 @@ def test_a_post_activation_residual_block_is_relu_of_the_sum():
     (k1, b1), (k2, b2) = weights(branch), weights(branch, "Dense_1")
     x = np.maximum(x + np.maximum(x @ k1[0] + b1[0], 0) @ k2[0] + b2[0], 0)
     close(network.apply(params, state, images)[0], x @ head_kernel + head_bias)
+
+
+def test_arrays_over_the_layers_and_probe_values_span_all_stages():
+    one, params, state = built(depth=14, width=5)
+    (stack,) = one.stages
+    two = dataclasses.replace(one, stages=tuple(dataclasses.replace(stack, length=length) for length in (2, 4)))
+
+    def split(tree):
+        (stage,) = tree["stages"]
+        return tree | {"stages": [jax.tree.map(operator.itemgetter(here), stage) for here in (slice(2), slice(2, 6))]}
+
+    layers = Layers(
+        alive=jnp.array([True, False, True, True, False, True]),
+        rate=jnp.linspace(0.5, 1, 6),
+        order=jnp.array([1, 0, 5, 3, 2, 4]),
+    )
+    images, probe = IMAGES.astype(jnp.float64), lambda x, f, y: (x, f, y)
+    logits, new_state, seen = one.apply(params, state, images, layers, train=True, probe=probe)
+    found = two.apply(split(params), split(state), images, layers, train=True, probe=probe)
+    close(found, (logits, split(new_state), seen))
 
 
 @pytest.mark.parametrize("field", ("activation", "initializer", "norm", "connection", "branch", "remat"))
