@@ -106,7 +106,8 @@ def _init(module, key, x):
 
 
 def _apply(module, params, state, x, train):
-    return module.apply({"params": params, **state}, x, train=train, mutable=list(state) if train else [])
+    y, new_state = module.apply({"params": params, **state}, x, train=train, mutable=list(state) if train else [])
+    return y, new_state if train else state
 
 
 def dense(point: Point, classes: int) -> Network:

@@ -101,6 +101,16 @@ def test_a_post_activation_residual_block_is_relu_of_the_sum():
     close(network.apply(params, state, images)[0], x @ head_kernel + head_bias)
 
 
+def test_evaluation_leaves_the_state_as_it_was_and_training_moves_it():
+    network, params, state = built(depth=6, width=5)
+    images = IMAGES.astype(jnp.float64)
+    close(network.apply(params, state, images)[1], state, 0)
+    moved = jax.tree.map(
+        lambda new, old: (new != old).all(), network.apply(params, state, images, train=True)[1], state
+    )
+    assert all(jax.tree.leaves(moved))
+
+
 def test_arrays_over_the_layers_and_probe_values_span_all_stages():
     one, params, state = built(depth=14, width=5)
     (stack,) = one.stages
