@@ -6,7 +6,8 @@
       results.csv   timings.csv          what the points say, and how long they took
       figure.png    figure.pdf           drawn from results.csv alone
 
-Every file is written whole and then renamed, so a killed run leaves no half-written one.
+Records are written whole and then renamed, so a killed run leaves no half-written one; `metrics.jsonl`
+grows line by line, and a torn last line is dropped when the run is taken up again.
 """
 
 import dataclasses

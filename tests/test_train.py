@@ -115,8 +115,6 @@ def test_a_network_compiled_ahead_is_not_compiled_again(tmp_path):
 
 
 def test_tensorboard_gets_the_metrics(tmp_path):
-    from tensorboardX import proto  # noqa: F401
-
     train.fit(Point(depth=4, width=8, steps=20, log_every=10, tensorboard=True), tmp_path)
     (events,) = (tmp_path / "tensorboard").iterdir()
     assert b"learning_rate" in events.read_bytes()
