@@ -70,7 +70,7 @@ def run(config: Config):
     """Finds every frontier that is not known yet, then writes the table and the figure."""
     families = [(c, n, seed) for c in config.connections for n in config.norms for seed in range(config.seeds)]
     bottom = Point.of(config, depth=config.max_depth)
-    depths = resjax.networks.depths(bottom)
+    depths = resjax.architectures.depths(bottom)
     goal = resjax.train.Goal(config.accuracy, config.evaluate_every)
     for connection, norm, seed in families:
         resjax.train.plan(Point.of(config, depth=depths[0], connection=connection, norm=norm, seed=seed))

@@ -84,14 +84,14 @@ def against_unrolled(config: Config):
     from experiments import peers
 
     point, unrolled = Point(depth=64), peers.Unrolled(64, 64)
-    network, optimizer, batch_size, _, split, order = _setup(point)
-    images = split.take(order[:1])[0]
+    network, optimizer, _, source = _setup(point)
+    images = source.split.take(source.order[:1])[0]
 
     def first(network, initialize) -> float:
         jax.clear_caches()
         started = time.perf_counter()
         carry = initialize(network, optimizer, jax.random.key(0), images)
-        resjax.train.train_step(network, optimizer, batch_size, carry, split, order)[1].block_until_ready()
+        resjax.train.train_step(network, optimizer, carry, source)[1].block_until_ready()
         return time.perf_counter() - started
 
     usual = jax.jit(resjax.train.initial_carry, static_argnums=(0, 1))  # with XLA's default options
@@ -132,7 +132,7 @@ def against_torch(config: Config):
 def memory(config: Config):
     """Temporary memory of a step at depth 1000 with remat, against gradients + 1.3 × the blocks' inputs."""
     point = Point(depth=1000, remat="nothing_saveable")
-    network, _, _, carry, _, _ = _setup(point)
+    network, _, carry, _ = _setup(point)
     gradients = 4 * resjax.networks.parameter_count(carry.params)
     inputs = 4 * network.length * point.batch_size * point.width
     temporary = _lower(point)().compile().memory_analysis().temp_size_in_bytes
@@ -163,9 +163,8 @@ def _setup(point: Point, network=None):
     planned, optimizer, dataset = resjax.train.plan(point)
     network = network or planned
     key = jax.random.key(0)
-    order = resjax.data.permutation(key, 0, len(dataset.train.labels))
-    carry = resjax.train.initialize(network, optimizer, key, dataset.train.take(order[:1])[0])
-    return network, optimizer, point.batch_size, carry, dataset.train, order
+    carry = resjax.train.initialize(network, optimizer, key, jax.numpy.zeros((1, *dataset.train.shape)))
+    return network, optimizer, carry, dataset.train.batches(point.batch_size, point.augment, seed=0).at(0)
 
 
 def _lower(point: Point):
@@ -174,11 +173,11 @@ def _lower(point: Point):
 
 def _stepper(point: Point, network=None):
     """A function: steps -> milliseconds a step. One step is done here, so that it compiles here."""
-    network, optimizer, batch_size, carry, split, order = _setup(point, network)
+    network, optimizer, carry, source = _setup(point, network)
 
     def step():
         nonlocal carry
-        carry, loss, _ = resjax.train.train_step(network, optimizer, batch_size, carry, split, order)
+        carry, loss, _ = resjax.train.train_step(network, optimizer, carry, source)
         return loss
 
     step().block_until_ready()

@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import sys
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -32,14 +33,18 @@ class Checkpoints:
         self.folder, self.digest = folder, digest
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save
 
-    def save(self, step: int, carry):
+    def save(self, step: int, carry, place: dict[str, Any] | None = None):
         """Writes the tree `carry` as step `step` and returns when it is safely on disk.
+
+        `place`, where the training data go on, is plain data that JSON can hold.
 
         Raises:
           Failure: the disk is full or not writable; earlier steps stay as they were.
         """
         content = ocp.args.Composite(
-            carry=ocp.args.StandardSave(carry), meta=ocp.args.JsonSave(_describe(carry, self.digest))
+            carry=ocp.args.StandardSave(carry),
+            place=ocp.args.JsonSave(place or {}),
+            meta=ocp.args.JsonSave(_describe(carry, self.digest)),
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         # Asked beforehand: where space runs out half-way, tensorstore's threads print tracebacks of their own.
@@ -59,7 +64,7 @@ class Checkpoints:
             raise Failure(f"cannot write checkpoint {self._step(step)}: {error}") from error
 
     def restore(self, carry):
-        """The newest sound step as (step, tree), or None where nothing was saved.
+        """The newest sound step as (step, tree, place), or None where nothing was saved.
 
         A damaged step is named on stderr and the next older one is used; it is removed only after a
         sound one has been restored.
@@ -80,7 +85,7 @@ class Checkpoints:
             restored = self._restore(step, carry)
             for other in damaged:
                 self._remove(other)
-            return step, restored
+            return step, *restored
         if damaged:
             raise Failure(
                 f"every checkpoint in {self.folder} is damaged: remove the folder to train that network again"
@@ -101,7 +106,9 @@ class Checkpoints:
                         f"expected {expected.get(name)}"
                     )
             target = jax.tree.map(ocp.utils.to_shape_dtype_struct, carry)
-            return manager.restore(step, args=ocp.args.Composite(carry=ocp.args.StandardRestore(target)))["carry"]
+            wanted = ocp.args.Composite(carry=ocp.args.StandardRestore(target), place=ocp.args.JsonRestore())
+            restored = manager.restore(step, args=wanted)
+            return restored["carry"], restored["place"]
 
     def _manager(self):
         # Saving is synchronous: it takes tens of milliseconds, and a manifest needs finished files.

@@ -8,7 +8,18 @@ import hashlib
 import json
 from typing import Any
 
+from resjax import names
 from resjax.errors import UserError
+
+IMAGES = {"branch": "basic", "width": 16, "order": "post", "shortcut": "pad"}  # CIFAR networks of He et al. 2015
+NETWORKS = {  # what a network has where its flag is left open
+    "dense": {"branch": "dense", "width": 64, "order": "pre", "shortcut": "projection"},
+    "resnet": IMAGES,
+    "preact": IMAGES | {"order": "pre"},
+    "bottleneck": IMAGES | {"branch": "bottleneck", "order": "pre", "shortcut": "projection"},
+    "wide": IMAGES | {"order": "pre", "shortcut": "projection"},
+    "imagenet": {"branch": "", "width": 64, "order": "post", "shortcut": "projection"},
+}
 
 
 def option(default: Any, help: str, *, minimum: float | None = None, choices=(), changes_results: bool = True):
@@ -31,14 +42,24 @@ class Training:
 
     dataset: str = option("digits", "digits, or any image-classification set of TensorFlow Datasets")
     data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
-    branch: str = option("dense", "what a block computes: dense, dense(layers=3), package.module:Name")
-    width: int = option(64, "units of a layer", minimum=1)
+    image_size: int = option(224, "sides of the images of a set that is streamed", minimum=1)
+    network: str = option(
+        "dense", "dense, resnet (6n+2), preact (6n+2), bottleneck (9n+2), wide(factor=10) (6n+4), imagenet (18 to 152)"
+    )
+    branch: str = option("", "what a block computes: dense(layers=3), basic, bottleneck; default: the network's own")
+    width: int = option(0, "units or filters of the stem; 0: the network's own (64 or 16)", minimum=0)
     activation: str = option("relu", "relu, tanh, gelu, silu, …: a name of jax.nn")
-    order: str = option("pre", "normalise and activate before the weights, or after", choices=("pre", "post"))
+    order: str = option(
+        "",
+        "where norm and activation stand; default: the network's own",
+        choices=("", "pre", "post", "norm_after_addition", "activation_before_addition", "activation_only_pre"),
+    )
+    shortcut: str = option("", "what joins sizes that differ: pad (option A), projection (B); default: the network's")
     initializer: str = option(
         "he_normal",
         "he_normal, xavier_normal, lecun_normal, orthogonal, normal(stddev=0.1), zeros, constant(value=0.1)",
     )
+    augment: tuple[str, ...] = option(("none",), "random changes of the training images: crop(pad=4), flip")
     optimizer: str = option("sgd", "sgd(momentum=0.9,nesterov=False), adam or adamw, with arguments of optax")
     learning_rate: float = option(0.05, "peak learning rate", minimum=0)
     schedule: str = option("constant", "constant, cosine, linear, or step(at=(0.5,0.75),factor=0.1)")
@@ -51,6 +72,9 @@ class Training:
         "nothing_saveable",
         "what a block keeps for the backward pass: a name of jax.checkpoint_policies, or '' for everything",
     )
+    precision: str = option(
+        "float32", "what the network computes in; weights and loss are float32", choices=("float32", "bfloat16")
+    )
     checkpoint_every: int = option(100, "steps between checkpoints", minimum=1, changes_results=False)
     log_every: int = option(20, "steps between the lines of metrics.jsonl", minimum=1, changes_results=False)
     tensorboard: bool = option(False, "also write the metrics for TensorBoard", changes_results=False)
@@ -62,6 +86,9 @@ class Training:
                 _check(field, element)
             if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
                 raise UserError(f"--{field.name}={','.join(map(str, value))}: give one value or several different ones")
+        own = NETWORKS.get(names.parse(self.network, "network")[0], NETWORKS["dense"])
+        for name, value in own.items():  # so that the record says what the network was made of
+            object.__setattr__(self, name, getattr(self, name) or value)
 
 
 def _check(field: dataclasses.Field, value):

@@ -1,34 +1,55 @@
 """How a branch's output F(x) meets the stream x.
 
-A connection is one small module: `connection(x, f)` gives the next stream. A plain network is a
-residual network with another connection, and has the same parameters. `length` is L, the number of
-blocks the stream runs through, for the connections whose scale depends on depth.
+A connection is one small module: `connection(x, f, train)` gives the next stream. A plain network is
+a residual network with another connection, and has the same parameters. Where a block changes the
+shape, `match` brings x to that of F(x) first.
 """
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from resjax import names
+from resjax import names, shortcuts
+from resjax.parts import Part
 
 
-class Connection(nn.Module):
-    """Joins stream and branch: `__call__(x, f) -> y`, with x, f and y of one shape (B … D)."""
+class Connection(Part):
+    """Joins stream and branch: `__call__(x, f, train) -> y`, with f and y of one shape (B … D)."""
 
-    length: int = 1  # L, blocks in the whole network
+    length: int = 1  # L, blocks in the whole network, for scales that depend on depth
+    shortcut: str = "pad"  # a name of `resjax.shortcuts`, for the blocks where x has another shape
+
+    def setup(self):
+        self.joint = shortcuts.build(self.shortcut, **self.choices)
+
+    def match(self, x, f, train: bool):
+        """x in the shape of f: x itself if it has it, else through the shortcut."""
+        return x if x.shape == f.shape else self.joint(x, f, train)
 
 
 class Plain(Connection):
     """y = F(x): no skip."""
 
-    def __call__(self, x, f):
+    def __call__(self, x, f, train: bool):
         return f
 
 
 class Residual(Connection):
     """y = x + F(x) (He et al. 2015, arXiv 1512.03385, eq. 1)."""
 
-    def __call__(self, x, f):
-        return x + f
+    def __call__(self, x, f, train: bool):
+        return self.match(x, f, train) + f
+
+
+class Projection(Residual):
+    """y = Wx + F(x) in every block (He et al. 2015, eq. 2, option C); on images W is a 1×1 convolution."""
+
+    shortcut: str = "projection"
+
+    def setup(self):
+        self.joint = shortcuts.Projection(**self.choices)  # whatever joins the blocks of other connections
+
+    def match(self, x, f, train: bool):
+        return self.joint(x, f, train)
 
 
 class Scaled(Connection):
@@ -38,8 +59,8 @@ class Scaled(Connection):
     beta: float = 1.0
     power: float = 0.0
 
-    def __call__(self, x, f):
-        return self.alpha * x + self.beta * self.length**-self.power * f
+    def __call__(self, x, f, train: bool):
+        return self.alpha * self.match(x, f, train) + self.beta * self.length**-self.power * f
 
 
 class ReZero(Connection):
@@ -51,28 +72,59 @@ class ReZero(Connection):
     alpha: float = 0.0
 
     @nn.compact
-    def __call__(self, x, f):
+    def __call__(self, x, f, train: bool):
         alpha = self.param("alpha", nn.initializers.constant(self.alpha), (), jnp.float32)
-        return x + alpha * f
+        return self.match(x, f, train) + alpha.astype(f.dtype) * f
 
 
-class Projection(Connection):
-    """y = Wx + F(x), where sizes differ (He et al. 2015, eq. 2); on images W is a 1×1 convolution."""
+class ShortcutGate(Connection):
+    """y = (1 − g)x + F(x), g = σ(Wx + b) (He et al. 2016, arXiv 1603.05027, table 1, shortcut-only gating)."""
+
+    bias: float = -6.0  # of the gate, at the start
 
     @nn.compact
-    def __call__(self, x, f):
-        return nn.Dense(f.shape[-1], use_bias=False, name="projection")(x) + f
+    def __call__(self, x, f, train: bool):
+        x = self.match(x, f, train)
+        return (1 - self.gate(x)) * x + f
+
+    def gate(self, x):
+        """g, in the shape of x; W is a 1×1 convolution on images, which is this dense layer."""
+        bias = nn.initializers.constant(self.bias)
+        return nn.sigmoid(nn.Dense(x.shape[-1], bias_init=bias, dtype=x.dtype, name="gate")(x))
+
+
+class ExclusiveGate(ShortcutGate):
+    """y = (1 − g)x + gF(x), g = σ(Wx + b) (He et al. 2016, table 1, exclusive gating)."""
+
+    @nn.compact
+    def __call__(self, x, f, train: bool):
+        x = self.match(x, f, train)
+        gate = self.gate(x)
+        return (1 - gate) * x + gate * f
+
+
+class Dropout(Connection):
+    """y = dropout(x) + F(x) (He et al. 2016, table 1, dropout shortcut)."""
+
+    rate: float = 0.5
+
+    @nn.compact
+    def __call__(self, x, f, train: bool):
+        return nn.Dropout(self.rate, deterministic=not train)(self.match(x, f, train)) + f
 
 
 CONNECTIONS = {
     "plain": Plain,
     "residual": Residual,
+    "projection": Projection,
     "scaled": Scaled,
     "rezero": ReZero,
-    "projection": Projection,
+    "shortcut_gate": ShortcutGate,
+    "exclusive_gate": ExclusiveGate,
+    "dropout": Dropout,
 }
 
 
-def build(text: str, length: int) -> Connection:
-    """The connection that `text` names, in a network of `length` blocks."""
-    return names.build(text, "connection", CONNECTIONS, length=length)
+def build(text: str, length: int, **choices) -> Connection:
+    """The connection that `text` names, in a network of `length` blocks; `choices` are other fields."""
+    return names.build(text, "connection", CONNECTIONS, length=length, **choices)

@@ -1,62 +1,55 @@
-"""Data sets: held on the device as uint8, a batch is a pure function of (key, step)."""
+"""Data sets by name: read once, then held on the device, or streamed where they are too large for it."""
 
 import dataclasses
 import functools
+import math
+import pathlib
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from resjax.errors import UserError
+from resjax.resident import Split
+from resjax.stream import Stream
 
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Images and labels of one split, with the training images' statistics."""
-
-    images: jax.Array  # N H W C uint8
-    labels: jax.Array  # N int32
-    mean: jax.Array  # C, in pixel units
-    std: jax.Array  # C, in pixel units
-
-    def take(self, index):
-        """Normalised images (B H W C) and labels (B) at the given places (B)."""
-        images = self.images[index].astype(self.mean.dtype)
-        return (images - self.mean) / self.std, self.labels[index]
+RESIDENT_BYTES = 4 * 2**30  # larger sets, and those whose images differ in size, are streamed
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A training and a held-out split."""
+    """A training and a held-out split; both are on the device or both are streamed."""
 
-    train: Split
-    test: Split
+    train: Split | Stream
+    test: Split | Stream
     classes: int
 
 
-@functools.partial(jax.jit, static_argnames=("examples",))
-def permutation(key, epoch, examples: int):
-    """The order of the training examples in one epoch."""
-    return jax.random.permutation(jax.random.fold_in(key, epoch), examples)
-
-
 @functools.cache
-def load(name: str, data_dir: str = "") -> Dataset:
+def load(name: str, data_dir: str = "", image_size: int = 224) -> Dataset:
     """Loads a data set.
 
     `digits` is scikit-learn's copy of the UCI optical digits, 1,797 grey images of 8×8 pixels with
     values 0 to 16; a stratified sixth of it (297 images, a fixed draw) is held out. Every other name
-    is read through `tfds.data_source` from `data_dir`, splits `train` and `test`.
+    is read through `tfds.data_source` from `data_dir`, splits `train` and `test` (or `validation`).
+    A set that is large, or whose images differ in size, is streamed with sides of `image_size`.
 
     Raises:
       UserError: an unknown name, a set that is not prepared, or one without images and labels.
     """
-    train, test, classes = _digits() if name == "digits" else _tfds(name, data_dir)
+    if name == "digits":
+        return _resident(*_digits())
+    train, test, features = _sources(name, data_dir)
+    shape, classes = features["image"].shape, features["label"].num_classes
+    if None in shape or math.prod(shape) * len(train) > RESIDENT_BYTES:
+        size = image_size, image_size, shape[-1]
+        return Dataset(Stream(train, size), Stream(test, size), classes)
+    return _resident(_arrays(train), _arrays(test), classes)
+
+
+def _resident(train, test, classes: int) -> Dataset:
     pixels = train[0].reshape(-1, train[0].shape[-1]).astype(np.float64)  # NHW C
     statistics = pixels.mean(0).astype(np.float32), pixels.std(0).astype(np.float32)
-    on_device = [Split(*map(jnp.asarray, (*arrays, *statistics))) for arrays in (train, test)]
-    return Dataset(*on_device, classes)
+    return Dataset(*[Split(*map(jnp.asarray, (*arrays, *statistics))) for arrays in (train, test)], classes)
 
 
 def _digits():
@@ -70,29 +63,42 @@ def _digits():
     return (train_images, train_labels), (test_images, test_labels), 10
 
 
-def _tfds(name: str, data_dir: str):
+def _sources(name: str, data_dir: str):
+    """The random-access sources of a prepared set's two splits, and its features."""
     import tensorflow_datasets as tfds  # two seconds that digits do not need
 
     try:
         builder = tfds.builder(name, data_dir=data_dir or None)
     except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
         raise UserError(f"unknown dataset {name!r}: known are digits and the sets of TensorFlow Datasets") from error
+    splits = [split for split in ("train", "test", "validation") if split in builder.info.splits]
     try:
-        sources = {split: builder.as_data_source(split) for split in ("train", "test")}
+        sources = [builder.as_data_source(split) for split in (splits or ("train", "test"))[:2]]
     except (NotImplementedError, OSError) as error:  # nothing there, or files of another format
-        raise UserError(
-            f"dataset {name!r} is not prepared as array_record in {builder.data_path}; with the extra [prepare], "
-            f"prepare it with: tfds build {name} --file_format=array_record --data_dir={builder.data_dir_root}"
-        ) from error
+        raise UserError(_not_prepared(name, builder)) from error
     except (ValueError, KeyError):
         raise UserError(f"dataset {name!r} has no splits train and test") from None
     features = builder.info.features
     if not {"image", "label"} <= set(features):
         raise UserError(f"dataset {name!r} is no image classification: its features are {', '.join(features)}")
+    return *sources, features
 
-    def arrays(split: str):
-        examples = list(sources[split])
-        labels = np.asarray([example["label"] for example in examples], np.int32)
-        return np.stack([example["image"] for example in examples]), labels
 
-    return arrays("train"), arrays("test"), features["label"].num_classes
+def _not_prepared(name: str, builder) -> str:
+    command = f"python -m resjax.prepare --dataset={name} --data_dir={builder.data_dir_root}"
+    folder = pathlib.Path(builder.data_path)
+    others = sorted(path.name for path in folder.parent.glob("*.*.*"))
+    if folder.name in others:
+        return f"dataset {name!r} in {folder} is not array_record: prepare it again with: {command}"
+    if others:
+        return (
+            f"dataset {name!r} is prepared as version {', '.join(others)} in {folder.parent}, "
+            f"version {folder.name} is needed: prepare it with: {command}"
+        )
+    return f"dataset {name!r} is not prepared in {folder}: prepare it with: {command}"
+
+
+def _arrays(source):
+    examples = list(source)
+    labels = np.asarray([example["label"] for example in examples], np.int32)
+    return np.stack([example["image"] for example in examples]), labels

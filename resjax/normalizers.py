@@ -1,4 +1,7 @@
-"""Normalisation layers by name, all called the same way: `norm(x, train)`."""
+"""Normalisation layers by name, all called the same way: `norm(x, train)`.
+
+They return the precision of x; statistics are taken in float32 at least.
+"""
 
 import flax.linen as nn
 
@@ -13,14 +16,16 @@ class NoNorm(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation (Ioffe & Szegedy 2015); running statistics live in `batch_stats`."""
+    """Batch normalisation over all but the last axis (Ioffe & Szegedy 2015); running statistics live in `batch_stats`."""
 
     momentum: float = 0.9
     epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x, train: bool):
-        return nn.BatchNorm(not train, momentum=self.momentum, epsilon=self.epsilon, name="norm")(x)
+        return nn.BatchNorm(
+            not train, momentum=self.momentum, epsilon=self.epsilon, dtype=x.dtype, name="norm"
+        )(x)
 
 
 class LayerNorm(nn.Module):
@@ -30,7 +35,7 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        return nn.LayerNorm(epsilon=self.epsilon, name="norm")(x)
+        return nn.LayerNorm(epsilon=self.epsilon, dtype=x.dtype, name="norm")(x)
 
 
 class RMSNorm(nn.Module):
@@ -40,7 +45,7 @@ class RMSNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        return nn.RMSNorm(epsilon=self.epsilon, name="norm")(x)
+        return nn.RMSNorm(epsilon=self.epsilon, dtype=x.dtype, name="norm")(x)
 
 
 NORMS = {"none": NoNorm, "batch": BatchNorm, "layer": LayerNorm, "rms": RMSNorm}

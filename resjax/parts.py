@@ -1,26 +1,57 @@
-"""What stem, branch and head have in common: how they normalise, activate and initialise."""
+"""What stem, branch, connection and head have in common: how they normalise, activate and initialise."""
+
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from resjax import activations, initializers, normalizers
+from resjax.convolution import convolve
 
-ORDERS = ("pre", "post")
+
+class Order(NamedTuple):
+    """Where norm and activation stand in a residual unit (He et al. 2016, arXiv 1603.05027, figure 4)."""
+
+    before: tuple[str, ...] = ()  # in front of F's first weights
+    between: tuple[str, ...] = ("norm", "activation")  # between two layers of weights
+    end: tuple[str, ...] = ()  # behind F's last weights
+    joined: tuple[str, ...] = ()  # behind the addition
+
+    @property
+    def stem(self) -> tuple[str, ...]:
+        """Behind the network's first weights: what the blocks do not do before theirs."""
+        return tuple(step for step in ("norm", "activation") if step not in self.before)
+
+
+ORDERS = {
+    "pre": Order(before=("norm", "activation")),  # full pre-activation
+    "post": Order(end=("norm",), joined=("activation",)),  # the original unit of He et al. 2015
+    "norm_after_addition": Order(joined=("norm", "activation")),
+    "activation_before_addition": Order(end=("norm", "activation")),
+    "activation_only_pre": Order(before=("activation",), end=("norm",)),
+}
 
 
 class Part(nn.Module):
     """A piece of a network: `__call__(x, train) -> y`.
 
     Choices are kept as their names (see `resjax.names`), so that a part is plain data: it can be
-    compared, hashed and printed, and equal networks compile once.
+    compared, hashed and printed, and equal networks compile once. The methods make new layers, in
+    the precision of x: call them inside a compact method.
     """
 
     norm: str = "none"
     activation: str = "relu"
     initializer: str = "he_normal"
-    order: str = "pre"  # pre: norm → activation → weights; post: weights → norm → activation
+    order: str = "pre"  # a name of ORDERS
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """The options above, to build another part with."""
+        return {name: getattr(self, name) for name in Part.__dataclass_fields__ if name not in ("parent", "name")}
 
     def normalize(self, x, train: bool):
-        """A new normalisation layer, applied to x (… D). Call it inside a compact method."""
+        """A new normalisation layer, applied to x (… D)."""
         return normalizers.build(self.norm)(x, train)
 
     def activate(self, x):
@@ -28,11 +59,42 @@ class Part(nn.Module):
         return activations.build(self.activation)(x)
 
     def dense(self, x, features: int):
-        """A new dense layer, … D -> … features. Call it inside a compact method."""
-        return nn.Dense(features, kernel_init=initializers.build(self.initializer))(x)
+        """A new dense layer, … D -> … features."""
+        return nn.Dense(features, dtype=x.dtype, kernel_init=initializers.build(self.initializer))(x)
+
+    def conv(self, x, features: int, size: int = 3, stride: int = 1):
+        """A new convolution without bias, B H W C -> B ⌈H/stride⌉ ⌈W/stride⌉ features."""
+        return Conv(features, size, stride, self.initializer)(x)
+
+
+class Conv(nn.Module):
+    """Convolution with kernels of size × size and no bias."""
+
+    features: int
+    size: int
+    stride: int
+    initializer: str
+
+    @nn.compact
+    def __call__(self, x):
+        shape = self.size, self.size, x.shape[-1], self.features  # h w C C′
+        kernel = self.param("kernel", initializers.build(self.initializer), shape, jnp.float32)
+        return convolve(x, kernel.astype(x.dtype), self.stride)
 
 
 class Branch(Part):
     """F: `__call__(x, train) -> f`, what a block computes."""
 
     layers: int = 2  # weighted layers on the longest path, what He et al. count as depth
+    features: int = 0  # of f; 0 for those of x. Other than 0 only for branches of images
+    stride: int = 1  # of the image
+    shared: bool = False  # the block has done what stands `before` already, for the shortcut too
+
+    expansion: ClassVar[int] = 1  # features of f, in widths of the stage
+
+
+def pointwise(part: Part, place: str, x, train: bool):
+    """The norms and activations that `part.order` has at a place of `Order`, in the module that calls."""
+    for step in getattr(ORDERS[part.order], place):
+        x = normalizers.build(part.norm)(x, train) if step == "norm" else activations.build(part.activation)(x)
+    return x

@@ -14,33 +14,37 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resjax import activations
+from resjax import convolution
 from resjax.connections import Connection
-from resjax.parts import Branch
+from resjax.parts import Branch, pointwise
 
 
 class Block(nn.Module):
-    """y = after(connection(x, rate · F(x))).
-
-    `after` names the activation that follows the addition: `identity`, or in the post-activation
-    order of He et al. 2015 the branch's own.
-    """
+    """y = connection(x, rate · F(x)), with norm and activation where the branch's order has them."""
 
     branch: Branch
     connection: Connection
-    after: str = "identity"
 
-    def __call__(self, x, rate=None, *, train: bool):
+    @nn.compact
+    def __call__(self, x, rate=None, *, train: bool, without=None):
+        """The next stream and F(x).
+
+        `without` leaves the branch out, and not computed, of a block that changes the shape: it is
+        the shape and dtype of F(x), to which the shortcut then brings x.
+        """
+        if self.branch.shared:
+            x = pointwise(self.branch, "before", x, train)
+        if without is not None:
+            return self.connection.match(x, without, train), jnp.zeros(without.shape, without.dtype)
         f = self.branch(x, train)
         f = f if rate is None else f * jnp.asarray(rate, f.dtype)
-        y = self.connection(x, f)
-        return activations.build(self.after)(y), f
+        return pointwise(self.branch, "joined", self.connection(x, f, train), train), f
 
 
 class Layers(NamedTuple):
     """Arrays with one entry a block; None leaves that freedom out of the compiled program."""
 
-    alive: jax.Array | None = None  # L bool. False: the block is left out, and not computed
+    alive: jax.Array | None = None  # L bool. False: the branch is left out, and not computed; only the stream remains
     rate: jax.Array | None = None  # L float. A factor on F(x), such as a survival probability
     order: jax.Array | None = None  # L int. The block that stands at each place, a permutation
     key: jax.Array | None = None  # one key, split over the blocks: dropout and its like
@@ -86,7 +90,7 @@ class Stack:
         def body(x, per_block):
             (params, state, alive, rate), key = per_block
 
-            def run(x):
+            def run(x, without=None):
                 (y, f), new_state = self.block.apply(
                     {"params": params, **state},
                     x,
@@ -94,21 +98,28 @@ class Stack:
                     train=train,
                     mutable=list(state) if train else [],
                     rngs=None if key is None else {"dropout": key},
+                    **({} if without is None else {"without": without}),
                 )
                 return y, new_state, None if probe is None else f
 
             def leave_out(x):
-                _, new_state, f = jax.eval_shape(run, x)
+                y, new_state, f = jax.eval_shape(run, x)
+                if y.shape != x.shape:  # what is left of a block that changes the shape is its shortcut
+                    return run(x, without=y)
                 return x, state if new_state else {}, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), f)
 
             y, new_state, f = run(x) if alive is None else lax.cond(alive, run, leave_out, x)
             return y, (new_state, None if probe is None else probe(x, f, y))
 
         if self.remat:
-            policy = getattr(jax.checkpoint_policies, self.remat)
+            policy = convolution.counted(getattr(jax.checkpoint_policies, self.remat))
             body = jax.checkpoint(body, policy=policy, prevent_cse=False)  # scan already prevents it
 
-        y, (new_state, seen) = lax.scan(body, x, (per_block, keys), length=self.length)
+        if self.length == 1:  # no loop: a block that changes the shape could not be in one
+            y, out = body(x, jax.tree.map(lambda leaf: leaf[0], (per_block, keys)))
+            new_state, seen = jax.tree.map(lambda leaf: leaf[None], out)
+        else:
+            y, (new_state, seen) = lax.scan(body, x, (per_block, keys), length=self.length)
         if not train:
             return y, state, seen
         if layers.order is not None:  # back from places to blocks

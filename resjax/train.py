@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from resjax import config, data, networks
+from resjax import architectures, config, data, networks
 from resjax.checkpoint import Checkpoints
 from resjax.config import Point
 from resjax.errors import UserError
@@ -22,11 +22,13 @@ from resjax.metrics import Metrics, summary_writer
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
 from resjax.record import write
+from resjax.resident import Shuffled, Split
 from resjax.signals import NEVER, Stop
 from resjax.stack import Layers
+from resjax.stream import Given, Stream
 
 EVALUATION_BATCH = 512
-WEIGHTS, ORDER, NOISE = range(3)  # what a run's key is folded with, for each of its independent uses
+WEIGHTS, _, NOISE, CHANGES = range(4)  # what a run's key is folded with, for each of its independent uses
 
 
 class Carry(NamedTuple):
@@ -45,15 +47,22 @@ def plan(point: Point) -> tuple[Network, Optimizer, data.Dataset]:
     Raises:
       UserError: a name, depth, batch size or data set that cannot be, or an extra that is missing.
     """
-    dataset = data.load(point.dataset, point.data_dir)
-    examples = len(dataset.train.labels)
+    dataset = data.load(point.dataset, point.data_dir, point.image_size)
+    examples = len(dataset.train)
     if point.batch_size > examples:
         raise UserError(f"--batch_size={point.batch_size}: {point.dataset} has {examples} training images")
-    network = networks.build(point, dataset.classes)
+    network = architectures.build(point, dataset.classes)
+    height, width, _ = dataset.train.shape
+    if min(height, width) < network.stride:
+        raise UserError(
+            f"--network={point.network}: needs images of {network.stride}×{network.stride} or more, "
+            f"{point.dataset} has {height}×{width}"
+        )
     optimizer = Optimizer(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Optimizer)})
     optimizer.build()
     if point.tensorboard:
         summary_writer()
+    dataset.train.check(point.augment)
     return network, optimizer, dataset
 
 
@@ -75,11 +84,10 @@ def initial_carry(network: Network, optimizer: Optimizer, key, images) -> Carry:
     return Carry(params, state, optimizer.build().init(params), key, jnp.zeros((), jnp.int32))
 
 
-@functools.partial(jax.jit, static_argnames=("network", "optimizer", "batch_size"), donate_argnames=("carry",))
-def train_step(network: Network, optimizer: Optimizer, batch_size: int, carry: Carry, split: data.Split, permutation):
-    """One step on the batch that (key, step) decide; returns the new carry, the loss and the accuracy."""
-    place = carry.step % (len(permutation) // batch_size) * batch_size
-    images, labels = split.take(jax.lax.dynamic_slice_in_dim(permutation, place, batch_size))  # B H W C, B
+@functools.partial(jax.jit, static_argnames=("network", "optimizer"), donate_argnames=("carry",))
+def train_step(network: Network, optimizer: Optimizer, carry: Carry, source: Shuffled | Given):
+    """One step on the batch that the source has for it; returns the new carry, the loss and the accuracy."""
+    images, labels = source.batch(jax.random.fold_in(carry.key, CHANGES), carry.step)  # B H W C, B
     layers = Layers(key=jax.random.fold_in(jax.random.fold_in(carry.key, NOISE), carry.step))
 
     def loss_fn(params):
@@ -99,20 +107,19 @@ def _evaluate_batch(network: Network, params, state, images, labels):
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels), logits.argmax(-1) == labels
 
 
-def evaluate(network: Network, params, state, split: data.Split, stop: Stop = NEVER) -> tuple[float, float]:
+def evaluate(network: Network, params, state, split: Split | Stream, stop: Stop = NEVER) -> tuple[float, float]:
     """Mean loss and accuracy over a whole split, in evaluation mode.
 
     Raises:
       Stopped: `stop` was set; it is looked at before every batch.
     """
-    losses, hits, examples = [], [], len(split.labels)
-    for first in range(0, examples, EVALUATION_BATCH):
+    losses, hits = [], []
+    for images, labels in split.all(EVALUATION_BATCH):
         stop.check()
-        index = jnp.arange(first, first + EVALUATION_BATCH) % examples  # the last batch is filled up from the start
-        batch_losses, batch_hits = jax.device_get(_evaluate_batch(network, params, state, *split.take(index)))
+        batch_losses, batch_hits = jax.device_get(_evaluate_batch(network, params, state, images, labels))
         losses.append(batch_losses)
         hits.append(batch_hits)
-    losses, hits = np.concatenate(losses)[:examples], np.concatenate(hits)[:examples]
+    losses, hits = np.concatenate(losses)[: len(split)], np.concatenate(hits)[: len(split)]
     return float(losses.mean(dtype=np.float64)), float(hits.mean())
 
 
@@ -122,14 +129,13 @@ def compile_ahead(point: Point):
     Meant for a second thread, while another network trains: XLA compiles outside Python's lock.
     """
     network, optimizer, dataset = plan(point)
-    split, key = dataset.train, jax.random.key(0)
-    images, labels = jax.eval_shape(split.take, jnp.zeros(EVALUATION_BATCH, int))
-    lowered = _compiled_initialize().lower(network, optimizer, key, jax.eval_shape(split.take, jnp.zeros(1, int))[0])
+    one, many = (jax.ShapeDtypeStruct((size, *dataset.train.shape), jnp.float32) for size in (1, EVALUATION_BATCH))
+    lowered = _compiled_initialize().lower(network, optimizer, jax.random.key(0), one)
     lowered.compile()
     carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), lowered.out_info)
-    order = jax.eval_shape(functools.partial(data.permutation, examples=len(split.labels)), key, 0)
-    train_step.lower(network, optimizer, point.batch_size, carry, split, order).compile()
-    _evaluate_batch.lower(network, carry.params, carry.state, images, labels).compile()
+    train_step.lower(network, optimizer, carry, dataset.train.abstract(point.batch_size, point.augment)).compile()
+    labels = jax.ShapeDtypeStruct((EVALUATION_BATCH,), jnp.int32)
+    _evaluate_batch.lower(network, carry.params, carry.state, many, labels).compile()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,8 +175,12 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "config.json", json.dumps(dataclasses.asdict(point), indent=1))
     checkpoints = Checkpoints(folder, config.digest(point))
-    carry = initialize(network, optimizer, jax.random.key(point.seed), dataset.train.take(jnp.zeros(1, int))[0])
-    start, carry = checkpoints.restore(carry) or (0, carry)
+    carry = initialize(network, optimizer, jax.random.key(point.seed), jnp.zeros((1, *dataset.train.shape)))
+    batches = dataset.train.batches(point.batch_size, point.augment, point.seed)
+    start = 0
+    if saved := checkpoints.restore(carry):
+        start, carry, place = saved
+        batches.restore(place)
     step, diverged, clock, losses = start, None, _Clock(started), []
 
     with Metrics(folder, start, point.tensorboard) as metrics:
@@ -179,10 +189,7 @@ def fit(
                 _, reached = evaluate(network, carry.params, carry.state, dataset.train)
                 if reached >= goal.train_accuracy:
                     break
-            epoch, place = divmod(step, len(dataset.train.labels) // point.batch_size)
-            if place == 0 or step == start:
-                order = data.permutation(jax.random.fold_in(carry.key, ORDER), epoch, len(dataset.train.labels))
-            carry, loss, accuracy = train_step(network, optimizer, point.batch_size, carry, dataset.train, order)
+            carry, loss, accuracy = train_step(network, optimizer, carry, batches.at(step))
             losses.append(loss)  # on the device: reading it every step would make the device wait
             step += 1
             clock.tick(loss)
@@ -199,7 +206,7 @@ def fit(
             if log:
                 metrics.write(step, loss=loss, accuracy=accuracy, learning_rate=optimizer.rate()(step - 1))
             if save:
-                checkpoints.save(step, carry)
+                checkpoints.save(step, carry, batches.state())
                 stop.check()
     timing = clock.read()
 

@@ -31,7 +31,7 @@ def same(left, right):
 
 
 def test_what_was_saved_comes_back(tmp_path):
-    step, restored = saved(tmp_path).restore(jax.eval_shape(carry))
+    step, restored, _ = saved(tmp_path).restore(jax.eval_shape(carry))
     assert step == 20 and same(restored, carry(20))
 
 
@@ -60,7 +60,7 @@ def test_every_flipped_bit_and_truncation_is_found_and_the_older_step_used(tmp_p
             content = bytearray(path.read_bytes())
             content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
             path.write_bytes(content if damage == "flip" else content[: len(content) // 2])
-            step, restored = Checkpoints(tmp_path / "run", "cafe").restore(carry())
+            step, restored, _ = Checkpoints(tmp_path / "run", "cafe").restore(carry())
             assert step == 10 and same(restored, carry(10)), path
             assert "20 is damaged" in capsys.readouterr().err
 

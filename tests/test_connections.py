@@ -1,14 +1,12 @@
-import itertools
-
 import jax
 import jax.numpy as jnp
 import pytest
 from helpers import close, stack
 
-from resjax import branches, connections, networks, normalizers, parts
+from resjax import architectures, branches, connections, normalizers, parts
 from resjax.config import Point
 from resjax.errors import UserError
-from resjax.stack import Block, Stack
+from resjax.stack import Block, Layers, Stack
 
 X = jnp.arange(1.0, 7.0).reshape(2, 3)
 F = jnp.cos(X)
@@ -16,7 +14,7 @@ F = jnp.cos(X)
 
 def join(text, length=1, f=F):
     connection = connections.build(text, length)
-    return connection.apply(connection.init(jax.random.key(0), X, f), X, f)
+    return connection.apply(connection.init(jax.random.key(0), X, f, False), X, f, False)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +37,36 @@ def test_formula(text, length, expected):
 def test_projection_joins_different_sizes():
     f = jnp.ones((2, 5))
     connection = connections.build("projection", 1)
-    variables = connection.init(jax.random.key(0), X, f)
-    kernel = variables["params"]["projection"]["kernel"]
+    variables = connection.init(jax.random.key(0), X, f, False)
+    kernel = variables["params"]["joint"]["Dense_0"]["kernel"]
     assert kernel.shape == (3, 5)
-    close(connection.apply(variables, X, f), X @ kernel + f, 1e-6)
+    close(connection.apply(variables, X, f, False), X @ kernel + f, 1e-6)
+
+
+def gated(text):
+    """The connection's output and its gate, computed from its parameters."""
+    connection = connections.build(text, 1)
+    variables = connection.init(jax.random.key(0), X, F, False)
+    weights = variables["params"]["gate"]
+    gate = 1 / (1 + jnp.exp(-(X @ weights["kernel"] + weights["bias"])))
+    return connection.apply(variables, X, F, False), gate, weights["bias"]
+
+
+@pytest.mark.parametrize("bias", (0, -6))
+def test_gates(bias):
+    y, gate, found = gated(f"shortcut_gate(bias={bias})")
+    close(y, (1 - gate) * X + F, 1e-6)
+    y, gate, found = gated(f"exclusive_gate(bias={bias})")
+    close(y, (1 - gate) * X + gate * F, 1e-6)
+    assert (found == bias).all()
+
+
+def test_dropout_of_the_shortcut_keeps_its_mean_and_stops_in_evaluation():
+    connection, ones = connections.build("dropout(rate=0.25)", 1), jnp.ones((200, 200))
+    y = connection.apply({}, ones, 0 * ones, True, rngs={"dropout": jax.random.key(0)})
+    assert set(y.ravel().tolist()) == {0.0, 1 / 0.75}
+    assert abs((y == 0).mean() - 0.25) < 5 * (0.25 * 0.75 / y.size) ** 0.5
+    close(connection.apply({}, ones, ones, False), 2 * ones)
 
 
 def test_rezero_starts_as_the_identity_and_can_leave_it():
@@ -58,27 +82,37 @@ def test_plain_and_residual_have_the_same_parameters():
     close(plain, residual, 0)
 
 
+@pytest.mark.parametrize("order", parts.ORDERS)
+@pytest.mark.parametrize("norm", normalizers.NORMS)
+def test_every_norm_and_order_builds_and_learns(norm, order):
+    learns(Point(depth=6, width=4, norm=norm, order=order))
+
+
 @pytest.mark.parametrize("connection", connections.CONNECTIONS)
-def test_every_connection_branch_norm_and_order_builds_and_learns(connection):
-    for branch, norm, order in itertools.product(branches.BRANCHES, normalizers.NORMS, parts.ORDERS):
-        point = Point(depth=6, width=4, connection=connection, branch=branch, norm=norm, order=order)
-        network = networks.build(point, classes=3)
-        images = jax.random.normal(jax.random.key(0), (5, 2, 2, 1), jnp.float32)
+@pytest.mark.parametrize("network", ("dense", "resnet", "bottleneck"))
+def test_every_connection_builds_and_learns(network, connection):
+    learns(Point(network=network, depth={"dense": 6, "resnet": 8, "bottleneck": 11}[network], connection=connection))
 
-        def loss(params, state, network=network, images=images):
-            return network.apply(params, state, images, train=True)[0].var()
 
-        @jax.jit
-        def gradient(key, network=network, images=images, loss=loss):
-            return jax.value_and_grad(loss)(*network.init(key, images))
+def learns(point):
+    network = architectures.build(point, classes=3)
+    images = jax.random.normal(jax.random.key(0), (5, 4, 4, 1), jnp.float32)
 
-        value, slopes = gradient(jax.random.key(1))
-        assert jnp.isfinite(value) and any((leaf != 0).any() for leaf in jax.tree.leaves(slopes))
+    @jax.jit
+    def gradient(key):
+        params, state = network.init(key, images)
+        layers = Layers(key=key)
+        return jax.value_and_grad(lambda params: network.apply(params, state, images, layers, train=True)[0].var())(
+            params
+        )
+
+    value, slopes = gradient(jax.random.key(1))
+    assert jnp.isfinite(value) and any((leaf != 0).any() for leaf in jax.tree.leaves(slopes))
 
 
 def test_branches_of_two_and_of_three_layers_fill_a_depth():
-    assert networks.build(Point(depth=20), 10).length == 9
-    assert networks.build(Point(depth=20, branch="dense(layers=3)"), 10).length == 6
+    assert architectures.build(Point(depth=20), 10).length == 9
+    assert architectures.build(Point(depth=20, branch="dense(layers=3)"), 10).length == 6
 
 
 def test_a_connection_from_a_fork():
@@ -88,7 +122,7 @@ def test_a_connection_from_a_fork():
 class Doubled(connections.Connection):
     factor: float = 2.0
 
-    def __call__(self, x, f):
+    def __call__(self, x, f, train):
         return x + self.factor * f
 
 

@@ -6,6 +6,7 @@ import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
 from resjax import data
+from resjax.resident import permutation
 from resjax.errors import UserError
 
 
@@ -31,7 +32,7 @@ def test_training_images_are_normalised():
 
 def test_an_epoch_sees_every_example_once_and_epochs_differ():
     key = jax.random.key(0)
-    first, second = (np.asarray(data.permutation(key, epoch, 1500)) for epoch in (0, 1))
+    first, second = (np.asarray(permutation(key, epoch, 1500)) for epoch in (0, 1))
     assert sorted(first) == sorted(second) == list(range(1500))
     assert (first != second).mean() > 0.9
 
@@ -44,7 +45,7 @@ def test_a_tfds_set_is_read_without_tensorflow():
 
 
 def test_a_set_that_is_not_prepared_names_the_command_that_prepares_it(tmp_path):
-    with pytest.raises(UserError, match=f"tfds build mnist --file_format=array_record --data_dir={tmp_path}"):
+    with pytest.raises(UserError, match=f"prepare it with: python -m resjax.prepare --dataset=mnist --data_dir={tmp_path}"):
         data.load("mnist", str(tmp_path))
 
 

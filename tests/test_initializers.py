@@ -44,10 +44,10 @@ def test_zeros_and_constant():
 def test_without_randomness_all_units_of_a_layer_stay_equal(initializer, connection):
     point = Point(depth=6, width=8, norm="none", initializer=initializer, connection=connection, learning_rate=0.01)
     network, optimizer, dataset = train.plan(point)
-    carry = train.initialize(network, optimizer, jax.random.key(0), dataset.train.take(jnp.zeros(1, int))[0])
-    order = jnp.arange(1500)
-    for _ in range(10):
-        carry, loss, _ = train.train_step(network, optimizer, 64, carry, dataset.train, order)
+    carry = train.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
+    batches = dataset.train.batches(64, ("none",), seed=0)
+    for step in range(10):
+        carry, loss, _ = train.train_step(network, optimizer, carry, batches.at(step))
     images, _ = dataset.train.take(jnp.arange(50))
     _, _, streams = network.apply(carry.params, carry.state, images, Layers(), probe=lambda x, f, y: y)  # L B D
     assert np.isfinite(loss) and np.abs(streams - streams[..., :1]).max() <= 1e-6 * np.abs(streams).max()

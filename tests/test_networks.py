@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import close, double
 
-from resjax import networks
+from resjax import architectures, networks
 from resjax.config import Point
 from resjax.errors import UserError
 from resjax.stack import Layers
@@ -16,7 +16,7 @@ IMAGES = jax.random.normal(jax.random.key(0), (6, 4, 4, 1))  # B H W C
 
 
 def built(**choices):
-    network = networks.build(Point(**choices), classes=10)
+    network = architectures.build(Point(**choices), classes=10)
     params, state = jax.jit(network.init)(jax.random.key(1), IMAGES)
     return network, double(params), double(state)
 
@@ -59,16 +59,16 @@ def test_an_impossible_depth_is_refused_with_the_nearest(depth, branch, nearest)
 def test_possible_depths_are_those_that_build():
     def possible(depth):
         try:
-            return bool(networks.build(Point(depth=depth, branch="dense(layers=3)"), 10))
+            return bool(architectures.build(Point(depth=depth, branch="dense(layers=3)"), 10))
         except UserError:
             return False
 
-    assert list(networks.depths(Point(depth=30, branch="dense(layers=3)"))) == [d for d in range(1, 31) if possible(d)]
+    assert list(architectures.depths(Point(depth=30, branch="dense(layers=3)"))) == [d for d in range(1, 31) if possible(d)]
 
 
 def test_a_plain_net_deepened_by_identity_layers_computes_the_same():
     shallow, params, state = built(depth=20, width=5, connection="plain", norm="none", order="post")
-    deep = networks.build(Point(depth=56, width=5, connection="plain", norm="none", order="post"), classes=10)
+    deep = architectures.build(Point(depth=56, width=5, connection="plain", norm="none", order="post"), classes=10)
     (stack,) = params["stages"]
 
     def extend(leaf):  # the stream is ≥ 0 after a ReLU, so weights I and biases 0 pass it on
@@ -134,4 +134,4 @@ def test_arrays_over_the_layers_and_probe_values_span_all_stages():
 @pytest.mark.parametrize("field", ("activation", "initializer", "norm", "connection", "branch", "remat"))
 def test_unknown_names_are_refused_with_the_known_ones(field):
     with pytest.raises(UserError, match=r"nonsense.*known"):
-        networks.build(dataclasses.replace(Point(), **{field: "nonsense"}), 10)
+        architectures.build(dataclasses.replace(Point(), **{field: "nonsense"}), 10)

@@ -1,0 +1,142 @@
+"""The networks that have a name: how many blocks of which shape a depth stands for."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+
+from resjax import activations, branches, connections, initializers, names, normalizers
+from resjax.config import Point
+from resjax.ends import ConvStem, DenseStem, Head, ImageNetStem
+from resjax.errors import UserError
+from resjax.networks import Network
+from resjax.parts import Branch, Part
+from resjax.stack import Block, Stack
+
+IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Even:
+    """Stages of equally many blocks: depth = base + stages · layers of a branch · n.
+
+    From the second stage on, a stage halves the image.
+    """
+
+    stem: type[Part]
+    widths: tuple[int, ...] = (1,)  # of the stages, in widths of the stem
+    base: int = 2
+
+    def depths(self, point: Point) -> Sequence[int]:
+        """The depths up to `point.depth` that there are."""
+        step = self._step(point)
+        return range(self.base + step, point.depth + 1, step)
+
+    def build(self, point: Point, classes: int) -> Network:
+        """The network.
+
+        Raises:
+          UserError: a depth that is not of this form, with the nearest ones that are.
+        """
+        step = self._step(point)
+        blocks, rest = divmod(point.depth - self.base, step)
+        if rest or blocks < 1:
+            below = self.base + max(blocks, 1) * step
+            nearest = [below] if point.depth < below else [below, below + step]
+            raise UserError(
+                f"depth {point.depth}: --network={point.network} with {_branch(point).layers} layers a branch has "
+                f"depth {self.base} + {step}·n; nearest: {' and '.join(map(str, nearest))}"
+            )
+        return _network(point, classes, self.stem, self.widths, [blocks] * len(self.widths))
+
+    def _step(self, point: Point) -> int:
+        return len(self.widths) * _branch(point).layers
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageNet:
+    """The five networks of He et al. 2015, table 1; ReLU-convolution pairs to 34 layers, bottlenecks from 50 on."""
+
+    def depths(self, point: Point) -> Sequence[int]:
+        """The depths up to `point.depth` that there are."""
+        return [depth for depth in IMAGENET if depth <= point.depth]
+
+    def build(self, point: Point, classes: int) -> Network:
+        """The network.
+
+        Raises:
+          UserError: a depth, or a branch for a depth, that is not in the table.
+        """
+        if point.depth not in IMAGENET:
+            known = ", ".join(map(str, IMAGENET))
+            raise UserError(f"depth {point.depth}: --network={point.network} has depth {known}")
+        point = dataclasses.replace(point, branch=point.branch or ("basic" if point.depth < 50 else "bottleneck"))
+        lengths = IMAGENET[point.depth]
+        if point.depth != 2 + sum(lengths) * _branch(point).layers:
+            raise UserError(f"--branch={point.branch}: the network of depth {point.depth} has other branches")
+        return _network(point, classes, ImageNetStem, (1, 2, 4, 8), lengths)
+
+
+def _branch(point: Point, **fields) -> Branch:
+    return branches.build(point.branch, **fields)
+
+
+def _network(point: Point, classes: int, stem: type[Part], widths: Sequence[int], lengths: Sequence[int]) -> Network:
+    """Stem, stages and head. A stage whose first block changes the shape is two stacks."""
+    choices = {name: getattr(point, name) for name in ("norm", "activation", "initializer", "order")}
+    connection = connections.build(point.connection, sum(lengths), shortcut=point.shortcut, **choices)
+    dense, expansion = stem is DenseStem, type(_branch(point)).expansion
+    stages, before = [], point.width
+    for stage, (width, length) in enumerate(zip(widths, lengths, strict=True)):
+        features, stride = point.width * width * expansion, 2 if stage else 1
+        if not dense and (features, stride) != (before, 1):
+            branch = _branch(point, features=features, stride=stride, shared=True, **choices)
+            stages.append(Stack(Block(branch, connection), 1, point.remat))
+            length -= 1
+        if length:
+            stages.append(Stack(Block(_branch(point, **choices), connection), length, point.remat))
+        before = features
+    dtype = "" if point.precision == "float32" else point.precision
+    return Network(stem(width=point.width, **choices), tuple(stages), Head(classes=classes, **choices), dtype)
+
+
+NETWORKS = {
+    "dense": lambda: Even(DenseStem),
+    "resnet": lambda: Even(ConvStem, (1, 2, 4)),
+    "preact": lambda: Even(ConvStem, (1, 2, 4)),
+    "bottleneck": lambda: Even(ConvStem, (1, 2, 4)),
+    # WRN-d-k (Zagoruyko & Komodakis 2016) counts its three projections and not its head: d = 6n + 4
+    "wide": lambda factor=1: Even(ConvStem, (factor, 2 * factor, 4 * factor), base=4),
+    "imagenet": ImageNet,
+}
+
+
+def build(point: Point, classes: int) -> Network:
+    """The network that a point asks for.
+
+    Raises:
+      UserError: an unknown name, or a depth that the architecture cannot have.
+    """
+    activations.build(point.activation)
+    initializers.build(point.initializer)
+    normalizers.build(point.norm)
+    policies = [name for name in dir(jax.checkpoint_policies) if name.endswith("saveable")]
+    if point.remat and point.remat not in policies:
+        raise UserError(f"unknown remat policy {point.remat!r}: known are {', '.join(policies)}, or '' for none")
+    return _architecture(point).build(point, classes)
+
+
+def depths(point: Point) -> Sequence[int]:
+    """The depths up to `point.depth` that its architecture can have.
+
+    Raises:
+      UserError: there is none.
+    """
+    possible = _architecture(point).depths(point)
+    if not possible:
+        build(point, 1)  # says why
+    return possible
+
+
+def _architecture(point: Point):
+    return names.build(point.network, "network", NETWORKS)
