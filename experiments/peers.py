@@ -1,10 +1,14 @@
-"""The same dense residual network as others would write it, for `throughput` to compare with."""
+"""The same networks as others would write them, for `throughput` to compare with."""
+
+import dataclasses
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 
-class UnrolledFlax(nn.Module):
-    """A Python loop over blocks in one Linen module; has the `init` and `apply` of a `Network`."""
+class UnrolledDense(nn.Module):
+    """A pre-activation dense network as a Python loop over its blocks."""
 
     depth: int
     width: int
@@ -23,11 +27,34 @@ class UnrolledFlax(nn.Module):
         return nn.Dense(self.classes, kernel_init=nn.initializers.he_normal())(x)  # B K
 
 
-class Unrolled:
-    """Gives `UnrolledFlax` the signature of `resjax.networks.Network`."""
+class UnrolledResNet(nn.Module):
+    """A network of He et al. 2015 for small images, option A, as a Python loop over its blocks."""
 
-    def __init__(self, depth: int, width: int):
-        self.module = UnrolledFlax(depth, width)
+    depth: int
+    classes: int = 10
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        def conv(x, features, stride=1):
+            kernel_init = nn.initializers.he_normal()
+            x = nn.Conv(features, (3, 3), stride, padding=1, use_bias=False, kernel_init=kernel_init)(x)
+            return nn.BatchNorm(not train, momentum=0.9)(x)
+
+        x = nn.relu(conv(x, 16))  # B H W C
+        for features in (16, 32, 64):
+            for _ in range((self.depth - 2) // 6):
+                stride = features // x.shape[-1]  # 1, or 2 where the features double
+                f = conv(nn.relu(conv(x, features, stride)), features)
+                x = jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
+                x = nn.relu(x + f)
+        return nn.Dense(self.classes)(x.mean((1, 2)))  # B K
+
+
+@dataclasses.dataclass(frozen=True)
+class Unrolled:
+    """Gives a Linen module the `init` and `apply` of `resjax.networks.Network`."""
+
+    module: nn.Module
 
     def init(self, key, x):
         variables = self.module.init(key, x, train=False)
@@ -38,11 +65,23 @@ class Unrolled:
         return logits, state, None
 
 
-def torch_step(depth: int, width: int, batch_size: int, learning_rate: float):
-    """A function that does one eager PyTorch training step and returns its loss.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """A batch that is always the same."""
+
+    images: jax.Array  # B H W C
+    labels: jax.Array  # B
+
+    def batch(self, key, step):
+        return self.images, self.labels
+
+
+def torch_dense_step(depth: int, width: int, batch_size: int):
+    """A function that does one eager PyTorch training step.
 
     Raises:
-      ImportError: PyTorch is not installed.
+      ModuleNotFoundError: PyTorch is not installed.
     """
     import torch  # an extra
     from torch import nn
@@ -59,14 +98,54 @@ def torch_step(depth: int, width: int, batch_size: int, learning_rate: float):
     torch.manual_seed(0)
     blocks = [Block() for _ in range((depth - 2) // 2)]
     network = nn.Sequential(nn.Linear(64, width), *blocks, nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 10))
-    optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9)
-    images, labels = torch.randn(batch_size, 64), torch.randint(10, (batch_size,))
+    return _torch_step(network, torch.randn(batch_size, 64), torch.randint(10, (batch_size,)))
 
-    def step() -> float:
+
+def torch_resnet_step(depth: int, batch_size: int):
+    """A function that does one eager PyTorch training step of a network of He et al. 2015, channels last.
+
+    Raises:
+      ModuleNotFoundError: PyTorch is not installed.
+    """
+    import torch  # an extra
+    from torch import nn
+
+    def conv(channels, features, stride=1):
+        return nn.Conv2d(channels, features, 3, stride, padding=1, bias=False), nn.BatchNorm2d(features)
+
+    class Block(nn.Module):
+        def __init__(self, channels, features):
+            super().__init__()
+            self.stride, self.more = features // channels, features - channels
+            first = conv(channels, features, self.stride)
+            self.branch = nn.Sequential(*first, nn.ReLU(), *conv(features, features))
+
+        def forward(self, x):
+            f = self.branch(x)
+            x = nn.functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
+            return torch.relu(x + f)
+
+    torch.manual_seed(0)
+    blocks, channels = [], 16
+    for features in (16, 32, 64):
+        for _ in range((depth - 2) // 6):
+            blocks.append(Block(channels, features))
+            channels = features
+    pool = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
+    network = nn.Sequential(*conv(3, 16), nn.ReLU(), *blocks, *pool).to(memory_format=torch.channels_last)
+    images = torch.randn(batch_size, 3, 32, 32).to(memory_format=torch.channels_last)
+    return _torch_step(network, images, torch.randint(10, (batch_size,)))
+
+
+def _torch_step(network, images, labels):
+    import torch
+
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+
+    def step():
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(network(images), labels)
-        loss.backward()
+        torch.nn.functional.cross_entropy(network(images), labels).backward()
         optimizer.step()
-        return loss.item()
 
+    step()
     return step

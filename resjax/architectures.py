@@ -96,7 +96,7 @@ def _network(point: Point, classes: int, stem: type[Part], widths: Sequence[int]
         if length:
             stages.append(Stack(Block(_branch(point, **choices), connection), length, point.remat))
         before = features
-    dtype = "" if point.precision == "float32" else point.precision
+    dtype = "" if point.dtype == "float32" else point.dtype  # the images' own, so that float64 ones stay it
     return Network(stem(width=point.width, **choices), tuple(stages), Head(classes=classes, **choices), dtype)
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 from typing import Any
 
-from resjax import names
+from resjax import names, presets
 from resjax.errors import UserError
 
 IMAGES = {"branch": "basic", "width": 16, "order": "post", "shortcut": "pad"}  # CIFAR networks of He et al. 2015
@@ -40,8 +40,10 @@ def option(default: Any, help: str, *, minimum: float | None = None, choices=(),
 class Training:
     """How one network is built and trained; every experiment's configuration starts from these."""
 
+    preset: str = option("", f"a paper's recipe, {presets.SHOWN}; flags beside it win", changes_results=False)
     dataset: str = option("digits", "digits, or any image-classification set of TensorFlow Datasets")
     data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
+    examples: int = option(0, "train on the first so many images only; 0: on all", minimum=0)
     image_size: int = option(224, "sides of the images of a set that is streamed", minimum=1)
     network: str = option(
         "dense", "dense, resnet (6n+2), preact (6n+2), bottleneck (9n+2), wide(factor=10) (6n+4), imagenet (18 to 152)"
@@ -72,7 +74,7 @@ class Training:
         "nothing_saveable",
         "what a block keeps for the backward pass: a name of jax.checkpoint_policies, or '' for everything",
     )
-    precision: str = option(
+    dtype: str = option(
         "float32", "what the network computes in; weights and loss are float32", choices=("float32", "bfloat16")
     )
     checkpoint_every: int = option(100, "steps between checkpoints", minimum=1, changes_results=False)
@@ -96,7 +98,7 @@ def _check(field: dataclasses.Field, value):
     if minimum is not None and not value >= minimum:  # also refuses nan
         raise UserError(f"--{field.name}={value}: must be at least {minimum}")
     if choices and value not in choices:
-        raise UserError(f"--{field.name}={value}: must be one of {', '.join(choices)}")
+        raise UserError(f"--{field.name}={value}: must be one of {', '.join(filter(None, choices))}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,17 +25,20 @@ class Dataset:
 
 
 @functools.cache
-def load(name: str, data_dir: str = "", image_size: int = 224) -> Dataset:
+def load(name: str, data_dir: str = "", image_size: int = 224, examples: int = 0) -> Dataset:
     """Loads a data set.
 
     `digits` is scikit-learn's copy of the UCI optical digits, 1,797 grey images of 8×8 pixels with
     values 0 to 16; a stratified sixth of it (297 images, a fixed draw) is held out. Every other name
     is read through `tfds.data_source` from `data_dir`, splits `train` and `test` (or `validation`).
     A set that is large, or whose images differ in size, is streamed with sides of `image_size`.
+    `examples` keeps only the first so many training images.
 
     Raises:
       UserError: an unknown name, a set that is not prepared, or one without images and labels.
     """
+    if examples:
+        return _first(load(name, data_dir, image_size), name, examples)
     if name == "digits":
         return _resident(*_digits())
     train, test, features = _sources(name, data_dir)
@@ -50,6 +53,12 @@ def _resident(train, test, classes: int) -> Dataset:
     pixels = train[0].reshape(-1, train[0].shape[-1]).astype(np.float64)  # NHW C
     statistics = pixels.mean(0).astype(np.float32), pixels.std(0).astype(np.float32)
     return Dataset(*[Split(*map(jnp.asarray, (*arrays, *statistics))) for arrays in (train, test)], classes)
+
+
+def _first(dataset: Dataset, name: str, examples: int) -> Dataset:
+    if examples > len(dataset.train):
+        raise UserError(f"--examples={examples}: {name} has {len(dataset.train)} training images")
+    return dataclasses.replace(dataset, train=dataset.train.first(examples))
 
 
 def _digits():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from resjax import names
+from resjax import names, presets
 from resjax.errors import UserError
 
 
@@ -77,7 +77,23 @@ def parse(config_class: type, argv: Sequence[str]):
         raise UserError(f"unexpected argument {rest[0]!r}: flags are given as --name=value")
     if values.help:
         return None
-    return config_class(**{field.name: values[field.name].value for field in dataclasses.fields(config_class)})
+    chosen = {field.name: values[field.name].value for field in dataclasses.fields(config_class)}
+    if chosen.get("preset"):
+        _fill(chosen, presets.recipe(chosen["preset"]), given={name for name in values if values[name].present})
+    return config_class(**chosen)
+
+
+def _fill(chosen: dict, recipe: dict, given: set[str]):
+    """Puts a recipe's values where no flag was given; an experiment that takes several (`depths`) gets one."""
+    if "dataset" in given and chosen["dataset"] != recipe["dataset"]:
+        raise UserError(
+            f"--preset={chosen['preset']} is for {recipe['dataset']} ({presets.IMAGES[recipe['dataset']]} images), "
+            f"not for --dataset={chosen['dataset']}"
+        )
+    for name, value in recipe.items():
+        name, value = (name, value) if name in chosen else (name + "s", (value,))
+        if name in chosen and name not in given:
+            chosen[name] = value
 
 
 def main(config_class: type, run: Callable):
@@ -110,6 +126,6 @@ def _help(module, config_class: type) -> str:
     lines = [inspect.getdoc(module), "", "Flags:"]
     for field in dataclasses.fields(config_class):
         default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-        choices = f"; one of {', '.join(field.metadata['choices'])}" if field.metadata["choices"] else ""
+        choices = f"; one of {', '.join(filter(None, field.metadata['choices']))}" if field.metadata["choices"] else ""
         lines += [f"  --{field.name}={default}", f"      {field.metadata['help']}{choices}"]
     return "\n".join(lines)

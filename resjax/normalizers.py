@@ -16,16 +16,17 @@ class NoNorm(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all but the last axis (Ioffe & Szegedy 2015); running statistics live in `batch_stats`."""
+    """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015).
+
+    The running statistics live in the collection `batch_stats`.
+    """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x, train: bool):
-        return nn.BatchNorm(
-            not train, momentum=self.momentum, epsilon=self.epsilon, dtype=x.dtype, name="norm"
-        )(x)
+        return nn.BatchNorm(not train, momentum=self.momentum, epsilon=self.epsilon, dtype=x.dtype, name="norm")(x)
 
 
 class LayerNorm(nn.Module):

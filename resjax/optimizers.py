@@ -25,9 +25,15 @@ def adamw(learning_rate, weight_decay, **arguments):
     return optax.adamw(learning_rate, weight_decay=weight_decay, **arguments)
 
 
-def step(peak, steps, at=(0.5, 0.75), factor=0.1):
-    """The rate times `factor` at each of the fractions `at` of training (He et al. 2015)."""
-    return optax.piecewise_constant_schedule(peak, {round(fraction * steps): factor for fraction in at})
+def step(peak, steps, at=(0.5, 0.75), factor=0.1, slow_steps=0):
+    """The rate times `factor` at each of the fractions `at` of training (He et al. 2015).
+
+    The first `slow_steps`, too, run at `factor` times the rate: their warm-up of the 110-layer network.
+    """
+    changes = {round(fraction * steps): factor for fraction in at}
+    if not slow_steps:
+        return optax.piecewise_constant_schedule(peak, changes)
+    return optax.piecewise_constant_schedule(peak * factor, {slow_steps: 1 / factor} | changes)
 
 
 OPTIMIZERS = {"sgd": sgd, "adam": adam, "adamw": adamw}

@@ -30,6 +30,10 @@ class Split:
         """H, W, C."""
         return self.images.shape[1:]
 
+    def first(self, examples: int) -> "Split":
+        """The first so many examples; the statistics stay those of all."""
+        return dataclasses.replace(self, images=self.images[:examples], labels=self.labels[:examples])
+
     def take(self, index):
         """Normalised images (B H W C) and labels (B) at the given places (B)."""
         return pixels.normalize(self.images[index], self.mean, self.std), self.labels[index]
@@ -50,7 +54,8 @@ class Split:
 
     def abstract(self, batch_size: int, changes: tuple[str, ...]) -> "Shuffled":
         """The shape of what `batches` give, to compile for."""
-        return Shuffled(self, jax.ShapeDtypeStruct((len(self),), jnp.int_), batch_size, changes)
+        order = jax.eval_shape(functools.partial(permutation, examples=len(self)), jax.random.key(0), 0)
+        return Shuffled(self, order, batch_size, changes)
 
 
 @jax.tree_util.register_dataclass

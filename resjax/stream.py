@@ -76,6 +76,10 @@ class Stream:
     def __len__(self):
         return len(self.source)
 
+    def first(self, examples: int) -> "Stream":
+        """The first so many examples."""
+        return dataclasses.replace(self, source=grain.MapDataset.source(self.source)[:examples])
+
     def all(self, size: int) -> Iterator[tuple[jax.Array, jax.Array]]:
         """Every example once, cut from the middle, in batches of `size`; the last is filled up from the start."""
         examples = grain.MapDataset.source(self.source).repeat()[: -(-len(self) // size) * size]
@@ -99,11 +103,15 @@ class Stream:
     def abstract(self, batch_size: int, changes: tuple[str, ...]) -> "Given":
         """The shape of what `batches` give, to compile for."""
         image = jax.ShapeDtypeStruct((batch_size, *self.shape), jnp.uint8)
-        return dataclasses.replace(self._given(None), images=image, labels=jax.ShapeDtypeStruct((batch_size,), jnp.int32))
+        return dataclasses.replace(
+            self._given(None), images=image, labels=jax.ShapeDtypeStruct((batch_size,), jnp.int32)
+        )
 
     def _given(self, batch) -> "Given":
         mean, std = (jnp.asarray(np.resize(values, self.shape[-1]), jnp.float32) for values in (MEAN, STD))
-        images, labels = (jnp.asarray(batch["image"]), jnp.asarray(batch["label"], jnp.int32)) if batch else (None, None)
+        images, labels = (
+            (jnp.asarray(batch["image"]), jnp.asarray(batch["label"], jnp.int32)) if batch else (None, None)
+        )
         return Given(images, labels, mean, std)
 
 

@@ -41,16 +41,15 @@ class Carry(NamedTuple):
     step: jax.Array
 
 
-def plan(point: Point) -> tuple[Network, Optimizer, data.Dataset]:
-    """What a point asks for, checked, before anything is computed or written.
+def plan(point: Point, dataset: data.Dataset | None = None) -> tuple[Network, Optimizer, data.Dataset]:
+    """What a point asks for, checked, before anything is computed or written; `dataset` replaces the point's.
 
     Raises:
       UserError: a name, depth, batch size or data set that cannot be, or an extra that is missing.
     """
-    dataset = data.load(point.dataset, point.data_dir, point.image_size)
-    examples = len(dataset.train)
-    if point.batch_size > examples:
-        raise UserError(f"--batch_size={point.batch_size}: {point.dataset} has {examples} training images")
+    dataset = dataset or data.load(point.dataset, point.data_dir, point.image_size, point.examples)
+    if point.batch_size > len(dataset.train):
+        raise UserError(f"--batch_size={point.batch_size}: {point.dataset} has {len(dataset.train)} training images")
     network = architectures.build(point, dataset.classes)
     height, width, _ = dataset.train.shape
     if min(height, width) < network.stride:
@@ -175,7 +174,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "config.json", json.dumps(dataclasses.asdict(point), indent=1))
     checkpoints = Checkpoints(folder, config.digest(point))
-    carry = initialize(network, optimizer, jax.random.key(point.seed), jnp.zeros((1, *dataset.train.shape)))
+    carry = initialize(
+        network, optimizer, jax.random.key(point.seed), jnp.zeros((1, *dataset.train.shape), jnp.float32)
+    )
     batches = dataset.train.batches(point.batch_size, point.augment, point.seed)
     start = 0
     if saved := checkpoints.restore(carry):

@@ -6,8 +6,8 @@ import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
 from resjax import data
-from resjax.resident import permutation
 from resjax.errors import UserError
+from resjax.resident import permutation
 
 
 def test_digits_are_scikit_learns_and_the_splits_are_disjoint():
@@ -45,7 +45,7 @@ def test_a_tfds_set_is_read_without_tensorflow():
 
 
 def test_a_set_that_is_not_prepared_names_the_command_that_prepares_it(tmp_path):
-    with pytest.raises(UserError, match=f"prepare it with: python -m resjax.prepare --dataset=mnist --data_dir={tmp_path}"):
+    with pytest.raises(UserError, match=f"resjax.prepare --dataset=mnist --data_dir={tmp_path}"):
         data.load("mnist", str(tmp_path))
 
 

@@ -36,7 +36,7 @@ def test_flags_become_values_of_the_fields_types():
         ("--depths=4,4", "give one value or several different"),
         ("--seeds=0", "--seeds=0: must be at least 1"),
         ("--learning_rate=nan", "--learning_rate=nan: must be at least 0"),
-        ("--order=middle", "--order=middle: must be one of pre, post"),
+        ("--order=middle", "--order=middle: must be one of pre, post, norm_after_addition"),
         ("stray", "unexpected argument 'stray'"),
     ),
 )
@@ -58,7 +58,8 @@ def test_every_field_that_changes_results_changes_the_digest(experiment):
     default = experiment.Config()
     other = {bool: True, int: 7, float: 0.5, str: "post", tuple: (1,)}
     for field in dataclasses.fields(default):
-        changed = dataclasses.replace(default, **{field.name: other[type(field.default)]})
+        value = (*field.metadata["choices"], other[type(field.default)])[len(field.metadata["choices"]) - 1]
+        changed = dataclasses.replace(default, **{field.name: value})
         same = config.digest(changed) == config.digest(default)
         assert same != field.metadata["changes_results"], field.name
 

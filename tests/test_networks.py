@@ -25,8 +25,8 @@ def kernels(params):
     """(matrices, projections): how many weight matrices there are, the layer axis counted out."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     found = [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves if "kernel" in jax.tree_util.keystr(path)]
-    count = {name: leaf.shape[0] if leaf.ndim == 3 else 1 for name, leaf in found}
-    return sum(count.values()), sum(n for name, n in count.items() if "projection" in name)
+    count = {name: leaf.shape[0] if "stages" in name else 1 for name, leaf in found}
+    return sum(count.values()), sum(n for name, n in count.items() if "joint" in name)
 
 
 @pytest.mark.parametrize("branch", ("dense", "dense(layers=1)", "dense(layers=3)"))
@@ -63,7 +63,9 @@ def test_possible_depths_are_those_that_build():
         except UserError:
             return False
 
-    assert list(architectures.depths(Point(depth=30, branch="dense(layers=3)"))) == [d for d in range(1, 31) if possible(d)]
+    assert list(architectures.depths(Point(depth=30, branch="dense(layers=3)"))) == [
+        d for d in range(1, 31) if possible(d)
+    ]
 
 
 def test_a_plain_net_deepened_by_identity_layers_computes_the_same():

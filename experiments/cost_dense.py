@@ -1,0 +1,74 @@
+"""What `throughput` measures of dense networks."""
+
+import functools
+import time
+
+import jax
+
+from experiments import peers
+from experiments.timing import Step, compare, milliseconds, ratio
+from resjax import networks, train
+from resjax.config import Point
+
+
+def compile_by_depth(turns: int, steps: int):
+    """Tracing, lowering and compiling one training step at depth 1000 against depth 20."""
+    deep, shallow = Step(Point(depth=1000)), Step(Point(depth=20))
+    what = "trace and compile, depth 1000 against 20"
+    yield compare(what, "s", 1.2, turns, deep.compile_seconds, shallow.compile_seconds)
+    lines = [step.lower().as_text().count("\n") for step in (deep, shallow)]
+    yield ratio("lines of the lowered program, depth 1000 against 20", "lines", 1.0, *lines)
+
+
+def step_by_depth(turns: int, steps: int):
+    """Step time a layer at depth 1000 against depth 100."""
+    deep, shallow = Step(Point(depth=1000)).stepper(), Step(Point(depth=100)).stepper()
+    what = "step time a layer, depth 1000 against 100"
+    yield compare(what, "ms", 1.2, turns, lambda: deep(steps) / 1000, lambda: shallow(10 * steps) / 100)
+
+
+def against_unrolled(turns: int, steps: int):
+    """The scan against a Python loop over the blocks, depth 64: initialise, compile, first step; then step."""
+    scanned = Step(Point(depth=64))
+    unrolled = Step(Point(depth=64), peers.Unrolled(peers.UnrolledDense(depth=64, width=64)))
+
+    def first(step: Step, initialize) -> float:
+        jax.clear_caches()
+        started = time.perf_counter()
+        step.run(step.start(initialize))[1].block_until_ready()
+        return time.perf_counter() - started
+
+    ours, theirs = functools.partial(first, scanned, train.initialize), functools.partial(first, unrolled, _usual())
+    what = "time to the first step, depth 64, scanned against unrolled"
+    yield compare(what, "s", 0.2, min(turns, 3), ours, theirs)
+    ours, theirs = (functools.partial(step.stepper(), 10 * steps) for step in (scanned, unrolled))
+    yield compare("step time, depth 64, scanned against unrolled", "ms", 1.1, turns, ours, theirs)
+
+
+def _usual():
+    """Initialisation with XLA's default options, as users of an unrolled network would compile it."""
+    return jax.jit(train.initial_carry, static_argnums=(0, 1))
+
+
+def against_torch(turns: int, steps: int):
+    """A training step at depth 1000 against eager PyTorch."""
+    for width, most in ((64, 0.5), (128, 1.0)):
+        point = Point(depth=1000, width=width, batch_size=width)
+        theirs = functools.partial(milliseconds, peers.torch_dense_step(point.depth, width, point.batch_size), steps)
+        ours = functools.partial(Step(point).stepper(), steps)
+        what = f"step time, depth 1000, width {width}, batch {width}, against eager PyTorch"
+        yield compare(what, "ms", most, turns, ours, theirs)
+
+
+def memory(turns: int, steps: int):
+    """Temporary memory of a step at depth 1000 with remat, against gradients + 1.3 × the blocks' inputs."""
+    point = Point(depth=1000, remat="nothing_saveable")
+    step = Step(point)
+    gradients = 4 * networks.parameter_count(step.start().params)
+    inputs = 4 * step.network.length * point.batch_size * point.width
+    temporary = step.lower().compile().memory_analysis().temp_size_in_bytes
+    what = "temporary memory, depth 1000, against gradients + 1.3 × inputs"
+    yield ratio(what, "MiB", 1.0, temporary / 2**20, (gradients + 1.3 * inputs) / 2**20)
+
+
+MEASURES = (compile_by_depth, step_by_depth, against_unrolled, against_torch, memory)

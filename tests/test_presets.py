@@ -1,0 +1,77 @@
+import pytest
+
+from experiments import depth_frontier, depth_scaling
+from resjax import architectures, flags, presets
+from resjax.config import Point
+from resjax.errors import UserError
+from resjax.optimizers import Optimizer
+
+PARAMETERS = ("optimizer", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "steps")
+
+
+def parsed(*arguments, experiment=depth_scaling):
+    return flags.parse(experiment.Config, ["command", *arguments])
+
+
+def rates(config, steps):
+    schedule = Optimizer(**{name: getattr(config, name) for name in PARAMETERS}).rate()
+    return [round(float(schedule(step)), 8) for step in steps]
+
+
+def test_the_recipe_of_he_2015():
+    config = parsed("--preset=resnet56_cifar10")
+    assert (config.dataset, config.depths, config.connections, config.norms) == (
+        "cifar10",
+        (56,),
+        ("residual",),
+        ("batch",),
+    )
+    assert (config.batch_size, config.weight_decay, config.steps) == (128, 1e-4, 64_000)
+    assert config.optimizer == "sgd(momentum=0.9)" and config.augment == ("crop(pad=4)", "flip")
+    assert (config.order, config.shortcut, config.width) == ("post", "pad", 16)
+    assert rates(config, (0, 31_999, 32_001, 47_999, 48_001, 63_999)) == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+
+
+def test_the_110_layer_network_warms_up():
+    config = parsed("--preset=resnet110_cifar10")
+    assert rates(config, (0, 399, 401, 31_999, 32_001, 48_001)) == [0.01, 0.01, 0.1, 0.1, 0.01, 0.001]
+
+
+def test_the_recipe_of_the_wide_networks():
+    config = parsed("--preset=wrn28_10_cifar100")
+    epoch = 50_000 // 128
+    assert config.steps == 200 * epoch and config.weight_decay == 5e-4
+    boundaries = [at * epoch + d for at in (60, 120, 160) for d in (-1, 1)]
+    assert rates(config, boundaries) == [0.1, 0.02, 0.02, 0.004, 0.004, 0.0008]
+
+
+def test_flags_beside_a_preset_win():
+    config = parsed("--preset=plain20_cifar10", "--depths=56,110", "--learning_rate=0.3", "--augment=none", "--seeds=5")
+    assert (config.depths, config.learning_rate, config.augment, config.seeds) == ((56, 110), 0.3, ("none",), 5)
+    assert (config.connections, config.steps) == (("plain",), 64_000)
+
+
+def test_an_experiment_takes_what_it_has_of_a_preset():
+    config = parsed("--preset=preact1001_cifar10", experiment=depth_frontier)
+    assert config.network == "bottleneck" and config.max_depth == depth_frontier.Config().max_depth
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_is_a_network_that_exists(name):
+    recipe = presets.PRESETS[name]
+    network = architectures.build(Point(**recipe), classes=10)
+    counted_out = 2 if recipe["network"].startswith("wide") else 0  # three projections less one head
+    assert network.depth + counted_out == recipe["depth"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    (
+        (["--preset=resnet57_cifar10"], "unknown preset 'resnet57_cifar10': known are resnet56_cifar10"),
+        (["--preset=resnet56_cifar10", "--dataset=svhn_cropped"], "is for cifar10 .colour 32×32 images., not for"),
+        (["--preset=resnet56_cifar10", "--dataset=fashion_mnist"], "not for --dataset=fashion_mnist"),
+    ),
+)
+def test_bad_presets_are_refused(arguments, says):
+    with pytest.raises(UserError, match=says):
+        parsed(*arguments)

@@ -1,0 +1,113 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_set
+from PIL import Image
+
+from resjax import data, stream, train
+from resjax.config import Point
+from resjax.errors import Stopped, UserError
+from resjax.signals import Stop
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    tiny_set.prepare(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def tiny(data_dir):
+    return data.load("tiny_set", data_dir, image_size=16)
+
+
+def test_images_of_different_sizes_are_streamed_and_cut_to_one(tiny):
+    assert isinstance(tiny.train, stream.Stream) and tiny.classes == tiny_set.EXAMPLES
+    seen = [(images, labels) for images, labels in tiny.test.all(10)]
+    assert [images.shape for images, _ in seen] == 3 * [(10, 16, 16, 3)]
+    labels = np.concatenate([labels for _, labels in seen])
+    assert np.array_equal(labels, np.arange(30) % tiny_set.EXAMPLES)
+    pixels = np.concatenate([images for images, _ in seen]) * stream.STD + stream.MEAN
+    np.testing.assert_allclose(pixels, np.broadcast_to(10 * labels[:, None, None, None], pixels.shape), atol=1e-3)
+
+
+def test_an_epoch_sees_every_example_once_and_a_restored_iterator_goes_on(tiny):
+    def labels(batches, steps):
+        return [np.asarray(batches.at(step).labels) for step in range(steps)]
+
+    changes = ("resized_crop", "flip")
+    batches = tiny.train.batches(8, changes, seed=3)
+    first, place, rest = labels(batches, 3), batches.state(), [batches.at(step) for step in range(4)]
+    assert sorted(np.concatenate(first)) == list(range(tiny_set.EXAMPLES))
+    again = tiny.train.batches(8, changes, seed=3)
+    again.restore(place)
+    for expected in rest:
+        found = again.at(0)
+        assert np.array_equal(found.labels, expected.labels) and np.array_equal(found.images, expected.images)
+    other = np.concatenate(labels(tiny.train.batches(8, changes, seed=4), 3))
+    assert not np.array_equal(other, np.concatenate(first))
+
+
+class StopAfter(Stop):
+    """Is set after a number of looks at it."""
+
+    def __init__(self, looks):
+        self.looks = looks
+
+    @property
+    def signal(self):
+        self.looks -= 1
+        return 15 if self.looks < 0 else 0
+
+
+def test_a_stopped_run_on_a_stream_goes_on_to_the_same_result(data_dir, tmp_path):
+    point = Point(
+        dataset="tiny_set", data_dir=data_dir, image_size=8, depth=4, width=8, batch_size=8, steps=12, augment=("flip",)
+    )
+    undisturbed, _ = train.fit(point, tmp_path / "undisturbed")
+    with pytest.raises(Stopped):
+        train.fit(point, tmp_path / "stopped", StopAfter(5))
+    assert train.fit(point, tmp_path / "stopped")[0] == undisturbed
+
+
+def test_a_resized_crop_is_a_part_of_the_image_of_the_given_area():
+    y, x = np.mgrid[:100, :200]  # a pixel's colour says where it is
+    image = Image.fromarray(np.stack([x, y, 0 * x], -1).astype(np.uint8))
+    rng, areas = np.random.default_rng(0), []
+    for _ in range(50):
+        part = np.asarray(stream.build("resized_crop(area=(0.2,0.4))")(rng, image, (64, 64)), float)
+        assert part.shape == (64, 64, 3)
+        spans = [(part[..., axis].max() - part[..., axis].min()) * 64 / 63 for axis in (0, 1)]
+        areas.append(np.prod(spans) / 20_000)
+    assert 0.17 < min(areas) < 0.25 and 0.35 < max(areas) < 0.43
+
+
+def test_the_middle_is_seven_eighths_of_the_shorter_side():
+    image = np.zeros((80, 120, 3), np.uint8)
+    image[5:75, 25:95] = 200  # 70 of 80 pixels
+    cut = stream.cut_out({"image": image, "label": 1}, (), (32, 32, 3))["image"]
+    assert (cut == 200).all()
+
+
+@pytest.mark.parametrize("change", ("crop(pad=4)", "rotate"))
+def test_an_unknown_change_is_refused(data_dir, change):
+    point = Point(dataset="tiny_set", data_dir=data_dir, image_size=8, batch_size=8, augment=(change,))
+    with pytest.raises(UserError, match=r"unknown change of streamed images .*known are none, resized_crop, flip"):
+        train.plan(point)
+
+
+def test_a_set_of_another_version_is_refused(data_dir, tmp_path):
+    (tmp_path / "tiny_set" / "1.0.0").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"is prepared as version 1\.0\.0 in .*, version 1\.2\.0 is needed"):
+        data.load("tiny_set", str(tmp_path))
+
+
+def test_compiling_ahead_knows_the_shapes(tiny):
+    shapes = tiny.train.abstract(8, ("none",))
+    given = tiny.train.batches(8, ("none",), seed=0).at(0)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), shapes) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), given
+    )
+    assert given.images.dtype == jnp.uint8
