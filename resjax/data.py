@@ -25,27 +25,27 @@ class Dataset:
 
 
 @functools.cache
-def load(name: str, data_dir: str = "", image_size: int = 224, examples: int = 0) -> Dataset:
+def load(name: str, data_dir: str = "", image_size: int = 224, examples: int = 0, workers: int = 4) -> Dataset:
     """Loads a data set.
 
     `digits` is scikit-learn's copy of the UCI optical digits, 1,797 grey images of 8×8 pixels with
     values 0 to 16; a stratified sixth of it (297 images, a fixed draw) is held out. Every other name
     is read through `tfds.data_source` from `data_dir`, splits `train` and `test` (or `validation`).
-    A set that is large, or whose images differ in size, is streamed with sides of `image_size`.
+    A set that is large, or whose images differ in size, is streamed with sides of `image_size` by as many `workers`.
     `examples` keeps only the first so many training images.
 
     Raises:
       UserError: an unknown name, a set that is not prepared, or one without images and labels.
     """
     if examples:
-        return _first(load(name, data_dir, image_size), name, examples)
+        return _first(load(name, data_dir, image_size, workers=workers), name, examples)
     if name == "digits":
         return _resident(*_digits())
     train, test, features = _sources(name, data_dir)
     shape, classes = features["image"].shape, features["label"].num_classes
     if None in shape or math.prod(shape) * len(train) > RESIDENT_BYTES:
         size = image_size, image_size, shape[-1]
-        return Dataset(Stream(train, size), Stream(test, size), classes)
+        return Dataset(Stream(train, size, workers), Stream(test, size, workers), classes)
     return _resident(_arrays(train), _arrays(test), classes)
 
 

@@ -47,7 +47,7 @@ def plan(point: Point, dataset: data.Dataset | None = None) -> tuple[Network, Op
     Raises:
       UserError: a name, depth, batch size or data set that cannot be, or an extra that is missing.
     """
-    dataset = dataset or data.load(point.dataset, point.data_dir, point.image_size, point.examples)
+    dataset = dataset or _dataset(point)
     if point.batch_size > len(dataset.train):
         raise UserError(f"--batch_size={point.batch_size}: {point.dataset} has {len(dataset.train)} training images")
     network = architectures.build(point, dataset.classes)
@@ -63,6 +63,10 @@ def plan(point: Point, dataset: data.Dataset | None = None) -> tuple[Network, Op
         summary_writer()
     dataset.train.check(point.augment)
     return network, optimizer, dataset
+
+
+def _dataset(point: Point) -> data.Dataset:
+    return data.load(point.dataset, point.data_dir, point.image_size, point.examples, point.workers)
 
 
 def initialize(network: Network, optimizer: Optimizer, key, images) -> Carry:
