@@ -1,9 +1,11 @@
 """How deep can a network be trained, with and without normalisation, with and without skips?
 
     python -m experiments.depth_scaling
+    python -m experiments.depth_scaling --preset=resnet56_cifar10 --connections=plain,residual --depths=20,56
     python -m experiments.depth_scaling --depths=20,56 --connections='residual,scaled(power=0.5)' --seeds=5
 
-Trains every depth × connection × normalisation × seed and draws training and test error against depth.
+Trains every depth × connection × normalisation × seed and draws training and test error against depth
+(`figure`) and the training loss against the step (`curves`).
 """
 
 import dataclasses
@@ -33,8 +35,17 @@ TIMINGS = {
     "step_milliseconds": "float64",
     "total_seconds": "float64",
 }
+CURVES = {
+    "depth": "int64",
+    "connection": "str",
+    "norm": "str",
+    "seed": "int64",
+    "step": "int64",
+    "loss": "float64",  # of that step's batch
+    "accuracy": "float64",
+}
 START = 150  # about as many layers train in the time that a network takes to compile; for the progress bar
-TABLES = {"results": RESULTS, "timings": TIMINGS}
+TABLES = {"results": RESULTS, "timings": TIMINGS, "curves": CURVES}
 FAILED = 0.5  # a network that diverged or gets less than half of its training images right is drawn as failed
 
 
@@ -75,10 +86,12 @@ def run(config: Config):
         with resjax.session.session(work, total=sum(shares)) as session:
             for point, share, following in zip(wanted, shares, [*wanted[1:], None], strict=True):
                 session.train(point, share=share, following=following)
-                for name in TABLES:
+                for name in ("results", "timings"):
                     work.write_table(name, work.rows(wanted))
+                work.write_table("curves", work.courses(wanted))
     results = work.read_table("results")
     plot(results, work.path / "figure")
+    plot_curves(work.read_table("curves"), work.path / "curves")
     resjax.session.show(summary(results), title="training accuracy, mean over seeds")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
@@ -111,6 +124,22 @@ def plot(results, path: pathlib.Path):
             axis.set_xticks(depths, labels=map(str, depths))
             axis.minorticks_off()
         axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+
+
+def plot_curves(curves, path: pathlib.Path):
+    """Training loss against the step, a panel a family, a line a depth: the mean over seeds."""
+    families = curves.groupby(["connection", "norm"], sort=False)
+    depths = sorted(set(curves["depth"]))
+    with resjax.figures.figure(path, panels=len(families), height=2.4, sharey=True) as axes:
+        shades = resjax.figures.shades(len(depths))
+        for axis, ((connection, norm), rows) in zip(axes, families, strict=True):
+            for depth, shade in zip(depths, shades, strict=True):
+                mean = rows[rows["depth"] == depth].groupby("step")["loss"].mean()
+                axis.plot(mean, color=shade, label=f"{depth} layers")
+            axis.set(xlabel="step", title=f"{connection}, norm {norm}", yscale="log")
+            axis.minorticks_off()
+        axes[0].set_ylabel("training loss (a batch)")
+        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=7)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ class Training:
     data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
     examples: int = option(0, "train on the first so many images only; 0: on all", minimum=0)
     image_size: int = option(224, "sides of the images of a set that is streamed", minimum=1)
-    workers: int = option(4, "processes that read a set that is streamed; 0: none beside the main one", minimum=0)
+    workers: int = option(
+        4, "processes that read a set that is streamed; 0: none beside the main", minimum=0, changes_results=False
+    )
     network: str = option(
         "dense", "dense, resnet (6n+2), preact (6n+2), bottleneck (9n+2), wide(factor=10) (6n+4), imagenet (18 to 152)"
     )

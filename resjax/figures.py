@@ -28,6 +28,11 @@ COLUMN = 3.4  # inches, one column of a two-column paper
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
+def shades(count: int):
+    """So many colours for an ordered quantity, dark to light."""
+    return plt.get_cmap("viridis")([0.9 * place / max(count - 1, 1) for place in range(count)])
+
+
 @contextlib.contextmanager
 def figure(path: pathlib.Path, panels: int = 1, height: float = 2.4, **options):
     """Yields the axes of `panels` side by side, and writes `path`.png and `path`.pdf at the end."""

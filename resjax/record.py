@@ -3,8 +3,8 @@
     workdir/
       config.json   env.json             what was asked for, and on what it ran
       points/NAME/  config.json metrics.jsonl checkpoints/ manifests/ done.json
-      results.csv   timings.csv          what the points say, and how long they took
-      figure.png    figure.pdf           drawn from results.csv alone
+      results.csv   timings.csv …        what the points say, and how long they took
+      figure.png    figure.pdf …         drawn from the tables alone
 
 Records are written whole and then renamed, so a killed run leaves no half-written one; `metrics.jsonl`
 grows line by line, and a torn last line is dropped when the run is taken up again.
@@ -126,6 +126,15 @@ class WorkDirectory:
         """Options, result and timing of those points that are finished, in the order given."""
         done = ((point, self.finished(point)) for point in points)
         return [dataclasses.asdict(point) | record[0] | record[1] for point, record in done if record]
+
+    def courses(self, points: list[config_lib.Point]) -> list[dict[str, Any]]:
+        """Options and values of every line of the points' `metrics.jsonl`, of those that are finished."""
+        return [
+            dataclasses.asdict(point) | json.loads(line)
+            for point in points
+            if (self.folder(point) / "done.json").exists()
+            for line in (self.folder(point) / "metrics.jsonl").read_text().splitlines()
+        ]
 
     def write_table(self, name: str, rows: list[dict[str, Any]]):
         """Writes `name.csv`; a row may hold more than the table's columns."""

@@ -12,6 +12,7 @@ import numpy as np
 from absl import flags
 
 from resjax import cuts, pixels
+from resjax.errors import UserError
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # the usual ones of ImageNet, in pixel units
 
@@ -50,7 +51,7 @@ class Stream:
         cut = examples.random_map(functools.partial(cuts.cut_out, shape=self.shape, changes=built))
         flags.FLAGS.mark_as_parsed()  # Grain's workers ask for absl's global flags, which resjax does not use
         workers = grain.MultiprocessingOptions(num_workers=self.workers)
-        return Batches(iter(cut.batch(batch_size).to_iter_dataset().mp_prefetch(workers)), self._given)
+        return Batches(iter(cut.batch(batch_size).to_iter_dataset().mp_prefetch(workers)), self._given, self.workers)
 
     def abstract(self, batch_size: int, changes: tuple[str, ...]) -> "Given":
         """The shape of what `batches` give, to compile for."""
@@ -80,8 +81,8 @@ class Given:
 class Batches:
     """The training batches, one after the other; the place in the stream is kept in the checkpoint."""
 
-    def __init__(self, batches, given):
-        self._batches, self._given = batches, given
+    def __init__(self, batches, given, workers: int):
+        self._batches, self._given, self._workers = batches, given, workers
 
     def at(self, step: int) -> Given:
         """The next batch: steps must come one after the other."""
@@ -89,8 +90,14 @@ class Batches:
 
     def state(self) -> dict:
         """The place in the stream."""
-        return self._batches.get_state()
+        return {"workers": self._workers, "grain": self._batches.get_state()}
 
     def restore(self, state: dict):
-        """Goes on where `state` was taken."""
-        self._batches.set_state(state)
+        """Goes on where `state` was taken.
+
+        Raises:
+          UserError: it was taken with another number of workers, of each of which it holds the place.
+        """
+        if state["workers"] != self._workers:
+            raise UserError(f"--workers={self._workers}: the checkpoint is of a run with {state['workers']}")
+        self._batches.set_state(state["grain"])

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from commands import POINTS, SMALL, run
 
+FILES = {"results": ["csv"], "timings": ["csv"], "curves": ["csv", "png", "pdf"], "figure": ["png", "pdf"]}
+
 
 def contents(folder):
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
@@ -35,6 +37,11 @@ def refused(tmp_path, *arguments, code=2, experiment="depth_scaling"):
         (["--norms=batch,grop"], "unknown norm 'grop': known are none, batch, layer, rms"),
         (["--dataset=nosuchset"], "unknown dataset 'nosuchset': known are digits"),
         (["--dataset=mnist", "--data_dir=/nowhere"], "python -m resjax.prepare --dataset=mnist --data_dir=/nowhere"),
+        (["--network=resnet", "--depths=21"], "depth 21: --network=resnet with 2 layers a branch has depth 2 + 6·n"),
+        (["--network=imagenet", "--depths=18"], "--network=imagenet: needs images of 32×32 or more, digits has 8×8"),
+        (["--preset=resnet56_cifar10", "--dataset=digits"], "is for cifar10 (colour 32×32 images), not for"),
+        (["--examples=1501"], "--examples=1501: digits has 1500 training images"),
+        (["--augment=rotate"], "unknown change of images 'rotate': known are none, crop, flip"),
         (["--seeds=0"], "--seeds=0: must be at least 1"),
         (["--batch_size=1501"], "--batch_size=1501: digits has 1500 training images"),
         (["--plot_only"], "there is no run in"),
@@ -81,7 +88,9 @@ def copy(finished, tmp_path):
 
 def test_a_run_leaves_its_records(finished):
     names = {path.name for path in finished.iterdir()}
-    assert names == {"config.json", "env.json", "points", "results.csv", "timings.csv", "figure.png", "figure.pdf"}
+    assert names == {"config.json", "env.json", "points"} | {
+        f"{name}.{kind}" for name, kinds in FILES.items() for kind in kinds
+    }
     header = "depth,connection,norm,seed,parameters,train_loss,train_accuracy,test_accuracy,diverged"
     assert (finished / "results.csv").read_text().splitlines()[0] == header
     for point in (finished / "points").iterdir():

@@ -1,5 +1,6 @@
 """The README's commands and its example of a fork are run, so that they stay true."""
 
+import dataclasses
 import importlib
 import pathlib
 import re
@@ -14,7 +15,7 @@ from resjax import flags
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = sorted(set(re.findall(r"python -m (experiments\.\w+[^`#\n]*)", README)))
+COMMANDS = sorted(set(re.findall(r"python -m ((?:experiments|resjax)\.\w+[^`#\n]*)", README)))
 
 
 def test_the_first_screen_has_the_two_commands():
@@ -46,14 +47,17 @@ def test_the_example_of_a_fork_runs(tmp_path, monkeypatch):
     assert (code, err) == (0, "") and "highway:Highway" in (tmp_path / "run/results.csv").read_text()
 
 
-@pytest.mark.parametrize("experiment", ("depth_scaling", "depth_frontier", "throughput"))
-def test_help_shows_the_flags_and_imports_no_jax(experiment):
+@pytest.mark.parametrize(
+    "module", ("experiments.depth_scaling", "experiments.depth_frontier", "experiments.throughput", "resjax.prepare")
+)
+def test_help_shows_the_flags_and_imports_no_jax(module):
     script = f"""
 import runpy, sys
-sys.argv = ["{experiment}", "--help"]
-runpy.run_module("experiments.{experiment}", run_name="__main__", alter_sys=True)
+sys.argv = ["command", "--help"]
+runpy.run_module("{module}", run_name="__main__", alter_sys=True)
 assert "jax" not in sys.modules
 """
     command = [sys.executable, "-c", script]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "--workdir=" in shown and f"python -m experiments.{experiment}" in shown
+    assert f"python -m {module}" in shown
+    assert all(f"--{field.name}=" in shown for field in dataclasses.fields(importlib.import_module(module).Config))

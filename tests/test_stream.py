@@ -62,6 +62,12 @@ def test_worker_processes_give_the_same_batches(tiny):
     assert same(*([batches.at(step) for step in range(4)] for batches in with_and_without))
 
 
+def test_a_place_of_another_number_of_workers_is_refused(tiny):
+    batches = tiny.train.batches(8, ("none",), seed=3)
+    with pytest.raises(UserError, match="--workers=0: the checkpoint is of a run with 3"):
+        batches.restore(batches.state() | {"workers": 3})
+
+
 class StopAfter(Stop):
     """Is set after a number of looks at it."""
 
