@@ -4,7 +4,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
-from helpers import close, double, jitter, layer
+from helpers import close, layer
 from test_convolution import reference
 
 from resjax import architectures, networks, parts
@@ -126,8 +126,16 @@ def made(size=6, batch=3, **choices):
     """A small network with random float64 parameters, state and images."""
     network = architectures.build(Point(**{"width": 4} | choices), classes=5)
     images = jax.random.normal(jax.random.key(0), (batch, size, size, 2), jnp.float64)
-    params, state = jax.jit(network.init)(jax.random.key(1), images)
-    return network, jitter(double(params), 2), jitter(double(state), 3), images
+    shapes = jax.eval_shape(network.init, jax.random.key(0), images)  # nothing to compile
+    leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    drawn = [
+        jax.random.normal(key, leaf.shape, jnp.float64) / 4
+        if "kernel" in jax.tree_util.keystr(path)
+        else jax.random.uniform(key, leaf.shape, jnp.float64, 0.5, 1.5)
+        for key, (path, leaf) in zip(keys, leaves, strict=True)
+    ]
+    return network, *structure.unflatten(drawn), images
 
 
 class Written:

@@ -37,11 +37,27 @@ def test_an_epoch_sees_every_example_once_and_epochs_differ():
     assert (first != second).mean() > 0.9
 
 
-def test_a_tfds_set_is_read_without_tensorflow():
+@pytest.mark.parametrize(
+    ("name", "shape", "classes"),
+    (
+        ("mnist", (28, 28, 1), 10),
+        ("fashion_mnist", (28, 28, 1), 10),
+        ("cifar10", (32, 32, 3), 10),
+        ("cifar100", (32, 32, 3), 100),
+        ("svhn_cropped", (32, 32, 3), 10),
+    ),
+)
+def test_tfds_sets_are_read_without_tensorflow(name, shape, classes):
     with tfds.testing.mock_data(num_examples=12):
-        loaded = data.load("cifar10", "somewhere")
-    assert loaded.train.images.shape == (12, 32, 32, 3) and loaded.train.images.dtype == jnp.uint8
-    assert loaded.train.mean.shape == (3,) and loaded.classes == 10
+        loaded = data.load(name, "somewhere")
+    assert loaded.train.images.shape == (12, *shape) and loaded.train.images.dtype == jnp.uint8
+    assert loaded.train.mean.shape == shape[-1:] and loaded.classes == classes
+
+
+def test_the_first_examples_keep_the_statistics_of_all():
+    whole, first = data.load("digits"), data.load("digits", examples=100)
+    assert len(first.train) == 100 and np.array_equal(first.train.images, whole.train.images[:100])
+    assert np.array_equal(first.train.mean, whole.train.mean) and len(first.test) == 297
 
 
 def test_a_set_that_is_not_prepared_names_the_command_that_prepares_it(tmp_path):
