@@ -55,7 +55,7 @@ class Even:
 
 @dataclasses.dataclass(frozen=True)
 class ImageNet:
-    """The five networks of He et al. 2015, table 1; ReLU-convolution pairs to 34 layers, bottlenecks from 50 on."""
+    """The five networks of He et al. 2015, table 1: basic branches to 34 layers, bottlenecks from 50 on."""
 
     def depths(self, point: Point) -> Sequence[int]:
         """The depths up to `point.depth` that there are."""
@@ -86,6 +86,9 @@ def _network(point: Point, classes: int, stem: type[Part], widths: Sequence[int]
     choices = {name: getattr(point, name) for name in ("norm", "activation", "initializer", "order")}
     connection = connections.build(point.connection, sum(lengths), shortcut=point.shortcut, **choices)
     dense, expansion = stem is DenseStem, type(_branch(point)).expansion
+    kind, _ = names.parse(point.branch, "branch")
+    if kind in branches.BRANCHES and dense != (kind == "dense"):
+        raise UserError(f"--branch={point.branch}: not for --network={point.network}, whose stream has another shape")
     stages, before = [], point.width
     for stage, (width, length) in enumerate(zip(widths, lengths, strict=True)):
         features, stride = point.width * width * expansion, 2 if stage else 1

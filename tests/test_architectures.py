@@ -1,4 +1,5 @@
 import collections
+import re
 from functools import partial
 
 import jax
@@ -120,6 +121,12 @@ def test_possible_depths():
 def test_a_depth_with_the_branch_of_another_is_refused(branch, depth):
     with pytest.raises(UserError, match=f"--branch={branch}"):
         architectures.build(Point(network="imagenet", depth=depth, branch=branch), 10)
+
+
+@pytest.mark.parametrize(("network", "branch"), (("dense", "basic"), ("resnet", "dense(layers=1)")))
+def test_a_branch_for_streams_of_another_shape_is_refused(network, branch):
+    with pytest.raises(UserError, match=f"--branch={re.escape(branch)}: not for --network={network}"):
+        architectures.build(Point(network=network, depth=20, branch=branch), 10)
 
 
 def made(size=6, batch=3, **choices):
