@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from resjax import branches, connections
+from resjax.signals import Stop
 from resjax.stack import Block, Stack
 
 
@@ -45,3 +46,15 @@ def jitter(tree, seed):
 def layer(tree, place):
     """The parameters or the state of one block."""
     return jax.tree.map(lambda leaf: leaf[place], tree)
+
+
+class StopAt(Stop):
+    """Is set after a number of looks at it."""
+
+    def __init__(self, looks):
+        self.looks = looks
+
+    @property
+    def signal(self):
+        self.looks -= 1
+        return 15 if self.looks < 0 else 0

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_set
+from helpers import StopAt
 from PIL import Image
 
 from resjax import cuts, data, stream, train
 from resjax.config import Point
 from resjax.errors import Stopped, UserError
-from resjax.signals import Stop
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +68,6 @@ def test_a_place_of_another_number_of_workers_is_refused(tiny):
         batches.restore(batches.state() | {"workers": 3})
 
 
-class StopAfter(Stop):
-    """Is set after a number of looks at it."""
-
-    def __init__(self, looks):
-        self.looks = looks
-
-    @property
-    def signal(self):
-        self.looks -= 1
-        return 15 if self.looks < 0 else 0
-
-
 def test_a_stopped_run_on_a_stream_goes_on_to_the_same_result(data_dir, tmp_path):
     point = Point(
         dataset="tiny_set",
@@ -94,7 +82,7 @@ def test_a_stopped_run_on_a_stream_goes_on_to_the_same_result(data_dir, tmp_path
     )
     undisturbed, _ = train.fit(point, tmp_path / "undisturbed")
     with pytest.raises(Stopped):
-        train.fit(point, tmp_path / "stopped", StopAfter(5))
+        train.fit(point, tmp_path / "stopped", StopAt(5))
     assert train.fit(point, tmp_path / "stopped")[0] == undisturbed
 
 

@@ -6,13 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import close
+from helpers import StopAt, close
 
 from resjax import train
 from resjax.config import Point
 from resjax.errors import Stopped, UserError
 from resjax.resident import Shuffled
-from resjax.signals import Stop
 
 POINT = Point(depth=4, width=8, norm="none", connection="plain", steps=30, log_every=10, checkpoint_every=10)
 
@@ -69,18 +68,6 @@ def test_divergence_is_a_result_with_the_step(tmp_path, log_every):
 def test_a_goal_ends_training_early(tmp_path):
     result, _ = train.fit(Point(depth=4, steps=200), tmp_path, goal=train.Goal(0.8, every=10))
     assert result["train_accuracy"] >= 0.8 and result["steps"] < 200 and result["steps"] % 10 == 0
-
-
-class StopAt(Stop):
-    """Is set after a number of looks at it."""
-
-    def __init__(self, looks):
-        self.looks = looks
-
-    @property
-    def signal(self):
-        self.looks -= 1
-        return 15 if self.looks < 0 else 0
 
 
 @pytest.mark.parametrize("looks", (0, 1, 17, 29, 31, 33))
