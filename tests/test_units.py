@@ -1,0 +1,167 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+from helpers import close, layer
+from test_convolution import reference
+
+from resjax import architectures, parts
+from resjax.config import Point
+from resjax.stack import Layers
+
+
+def made(size=6, batch=3, **choices):
+    """A small network with random float64 parameters, state and images."""
+    network = architectures.build(Point(**{"width": 4} | choices), classes=5)
+    images = jax.random.normal(jax.random.key(0), (batch, size, size, 2), jnp.float64)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), images)  # nothing to compile
+    leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    drawn = [
+        jax.random.normal(key, leaf.shape, jnp.float64) / 4
+        if "kernel" in jax.tree_util.keystr(path)
+        else jax.random.uniform(key, leaf.shape, jnp.float64, 0.5, 1.5)
+        for key, (path, leaf) in zip(keys, leaves, strict=True)
+    ]
+    return network, *structure.unflatten(drawn), images
+
+
+class Written:
+    """Residual units written out with JAX's own convolution and the formula of batch norm."""
+
+    def __init__(self, params, state):
+        self.params, self.state, self.norms = params, state, iter(range(9))
+
+    def conv(self, x, place, stride=1):
+        return reference(x, self.params["branch"][f"Conv_{place}"]["kernel"], stride)
+
+    def norm(self, x, part="branch", name=None):
+        name = name or f"BatchNorm_{next(self.norms)}"
+        params, state = (tree if part is None else tree[part] for tree in (self.params, self.state["batch_stats"]))
+        params, state = params[name]["norm"], state[name]["norm"]
+        return (x - state["mean"]) / jnp.sqrt(state["var"] + 1e-5) * params["scale"] + params["bias"]
+
+    def unit(self, x, order, skip):
+        norm, relu = self.norm, jax.nn.relu
+        match order:
+            case "post":
+                return relu(skip * x + norm(self.conv(relu(norm(self.conv(x, 0))), 1)))
+            case "norm_after_addition":
+                return relu(norm(skip * x + self.conv(relu(norm(self.conv(x, 0))), 1), None, "BatchNorm_0"))
+            case "activation_before_addition":
+                return skip * x + relu(norm(self.conv(relu(norm(self.conv(x, 0))), 1)))
+            case "activation_only_pre":
+                return skip * x + norm(self.conv(relu(norm(self.conv(relu(x), 0))), 1))
+            case "pre":
+                return skip * x + self.conv(relu(norm(self.conv(relu(norm(x)), 0))), 1)
+
+
+@pytest.mark.parametrize("order", parts.ORDERS)
+@pytest.mark.parametrize("connection", ("residual", "plain"))
+def test_the_units_of_figure_4_of_he_2016(order, connection):
+    network, params, state, _ = made(network="resnet", depth=8, order=order, connection=connection)
+    unit, params, state = network.stages[0], params["stages"][0], state["stages"][0]
+    assert (unit.length, unit.block.branch.stride) == (1, 1)
+    x = jax.random.normal(jax.random.key(4), (3, 6, 6, 4), jnp.float64)
+    expected = Written(layer(params, 0), layer(state, 0)).unit(x, order, float(connection == "residual"))
+    close(unit.apply(params, state, x)[0], expected, 1e-10)
+
+
+@pytest.mark.parametrize("size", (6, 7))
+def test_where_sizes_differ_a_pre_activation_unit_shares_its_activation(size):
+    network, params, state, _ = made(network="preact", depth=8, shortcut="projection")
+    unit, params, state = network.stages[1], params["stages"][1], state["stages"][1]
+    x = jax.random.normal(jax.random.key(4), (3, size, size, 4), jnp.float64)
+    written = Written(layer(params, 0), layer(state, 0))
+    shared = jax.nn.relu(written.norm(x, None, "BatchNorm_0"))
+    branch = written.conv(jax.nn.relu(written.norm(written.conv(shared, 0, 2))), 1)
+    kernel = params["connection"]["joint"]["Conv_0"]["kernel"][0, 0, 0]  # C C′ of the 1×1 convolution
+    close(unit.apply(params, state, x)[0], shared[:, ::2, ::2] @ kernel + branch, 1e-10)
+
+
+def test_option_a_is_every_second_pixel_and_zeros():
+    network, params, state, _ = made(network="resnet", depth=8)
+    unit, params, state = network.stages[1], params["stages"][1], state["stages"][1]
+    x = jax.random.normal(jax.random.key(4), (3, 7, 7, 4), jnp.float64)
+    y, _, f = unit.apply(params, state, x, probe=lambda x, f, y: f)
+    padded = jnp.concatenate([x[:, ::2, ::2], jnp.zeros((3, 4, 4, 4))], -1)
+    close(y, jax.nn.relu(padded + f[0]), 1e-12)
+
+
+@pytest.mark.parametrize("shortcut", ("pad", "projection"))
+@pytest.mark.parametrize("network", ("resnet", "preact"))
+def test_what_is_left_of_a_dead_block_that_changes_the_shape_is_its_shortcut(network, shortcut):
+    built, params, state, images = made(network=network, depth=8, shortcut=shortcut)
+    without = jax.tree.map(lambda leaf: leaf, params)
+    branch = without["stages"][1]["branch"]
+    without["stages"][1]["branch"] = jax.tree.map(jnp.zeros_like, branch)  # then F(x) = 0: kernels, scales and shifts
+    alive = jnp.array([True, False, True])
+    found = built.apply(params, state, images, Layers(alive=alive))[0]
+    if network == "resnet" and shortcut == "projection":  # the original unit has a ReLU behind the addition
+        assert not jnp.allclose(found, built.apply(without, state, images)[0])
+    else:
+        close(found, built.apply(without, state, images)[0])
+
+
+@pytest.mark.parametrize(("train", "remat"), ((True, ""), (True, "nothing_saveable"), (False, "dots_saveable")))
+def test_stages_of_convolutions_are_loops(train, remat):
+    network, params, state, images = made(network="resnet", branch="basic(layers=1)", depth=11, remat=remat)
+    assert [stack.length for stack in network.stages] == [3, 1, 2, 1, 2]
+
+    def scanned(params):
+        logits, new_state, _ = network.apply(params, state, images, train=train)
+        return (logits**2).sum(), new_state["stages"]
+
+    def looped(params):
+        stem, states = {"params": params["stem"], **state["stem"]}, []
+        x, _ = network.stem.apply(stem, images, train=train, mutable=["batch_stats"])
+        for stack, own, before in zip(network.stages, params["stages"], state["stages"], strict=True):
+            after = []
+            for place in range(stack.length):
+                variables = {"params": layer(own, place), **layer(before, place)}
+                (x, _), new = stack.block.apply(variables, x, train=train, mutable=["batch_stats"])
+                after.append(new)
+            states.append(jax.tree.map(lambda *leaves: jnp.stack(leaves), *after))
+        head = {"params": params["head"], **state["head"]}
+        return (network.head.apply(head, x, train=train, mutable=["batch_stats"])[0] ** 2).sum(), states
+
+    found, expected = (jax.jit(jax.value_and_grad(run, has_aux=True))(params) for run in (scanned, looped))
+    close(found, expected, 1e-8)
+
+
+def test_bfloat16_computes_in_it_and_keeps_weights_statistics_and_logits_in_float32():
+    point = dict(network="resnet", depth=8, width=8)
+    images = jax.random.normal(jax.random.key(0), (32, 8, 8, 3), jnp.float32)
+    low, exact = (architectures.build(Point(**point, dtype=dtype), 10) for dtype in ("bfloat16", "float32"))
+    params, state = jax.jit(low.init)(jax.random.key(1), images)
+    assert {leaf.dtype for leaf in jax.tree.leaves((params, state))} == {jnp.dtype("float32")}
+
+    @partial(jax.jit, static_argnums=1)
+    def gradient(params, network):
+        return jax.value_and_grad(loss, has_aux=True)(params, network)
+
+    def loss(params, network):
+        logits, new_state, seen = network.apply(params, state, images, train=True, probe=lambda x, f, y: y.mean())
+        return (logits**2).mean(), (logits, new_state, seen)
+
+    (_, (logits, new_state, seen)), slopes = gradient(params, low)
+    (_, (expected, _, _)), exact_slopes = gradient(params, exact)
+    assert seen.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves((logits, new_state, slopes))} == {jnp.dtype("float32")}
+    kernel, exact_kernel = (tree["stem"]["Conv_0"]["kernel"] for tree in (slopes, exact_slopes))
+    for one, other, most in ((logits, expected, 0.1), (kernel, exact_kernel, 0.2)):
+        assert 0 < jnp.linalg.norm(one - other) < most * jnp.linalg.norm(other)
+
+
+def test_batch_statistics_are_those_of_the_whole_batch_on_several_devices():
+    network, params, state, images = made(network="resnet", depth=8, batch=8)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    spread = jax.device_put(images, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data")))
+
+    @jax.jit
+    def step(params, images):
+        run = lambda params: network.apply(params, state, images, train=True)  # noqa: E731
+        return run(params), jax.grad(lambda params: (run(params)[0] ** 2).sum())(params)
+
+    close(step(params, spread), step(params, images), 1e-10)
