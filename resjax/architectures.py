@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import jax
 
 from resjax import activations, branches, connections, initializers, names, normalizers
-from resjax.config import Point
+from resjax.branches import own
+from resjax.config import Untrained
 from resjax.ends import ConvStem, DenseStem, Head, ImageNetStem
 from resjax.errors import UserError
 from resjax.networks import Network
@@ -27,12 +28,12 @@ class Even:
     widths: tuple[int, ...] = (1,)  # of the stages, in widths of the stem
     base: int = 2
 
-    def depths(self, point: Point) -> Sequence[int]:
+    def depths(self, point: Untrained) -> Sequence[int]:
         """The depths up to `point.depth` that there are."""
         step = self._step(point)
         return range(self.base + step, point.depth + 1, step)
 
-    def build(self, point: Point, classes: int) -> Network:
+    def build(self, point: Untrained, classes: int) -> Network:
         """The network.
 
         Raises:
@@ -49,7 +50,7 @@ class Even:
             )
         return _network(point, classes, self.stem, self.widths, [blocks] * len(self.widths))
 
-    def _step(self, point: Point) -> int:
+    def _step(self, point: Untrained) -> int:
         return len(self.widths) * _branch(point).layers
 
 
@@ -57,11 +58,11 @@ class Even:
 class ImageNet:
     """The five networks of He et al. 2015, table 1: basic branches to 34 layers, bottlenecks from 50 on."""
 
-    def depths(self, point: Point) -> Sequence[int]:
+    def depths(self, point: Untrained) -> Sequence[int]:
         """The depths up to `point.depth` that there are."""
         return [depth for depth in IMAGENET if depth <= point.depth]
 
-    def build(self, point: Point, classes: int) -> Network:
+    def build(self, point: Untrained, classes: int) -> Network:
         """The network.
 
         Raises:
@@ -77,15 +78,21 @@ class ImageNet:
         return _network(point, classes, ImageNetStem, (1, 2, 4, 8), lengths)
 
 
-def _branch(point: Point, **fields) -> Branch:
+def _branch(point: Untrained, **fields) -> Branch:
+    """What most blocks compute; the blocks that change the shape keep the network's own branch."""
+    if point.block and not fields.get("features"):
+        return own.build(point.block, **fields)
     return branches.build(point.branch, **fields)
 
 
-def _network(point: Point, classes: int, stem: type[Part], widths: Sequence[int], lengths: Sequence[int]) -> Network:
+def _network(
+    point: Untrained, classes: int, stem: type[Part], widths: Sequence[int], lengths: Sequence[int]
+) -> Network:
     """Stem, stages and head. A stage whose first block changes the shape is two stacks."""
-    choices = {name: getattr(point, name) for name in ("norm", "activation", "initializer", "order")}
-    connection = connections.build(point.connection, sum(lengths), shortcut=point.shortcut, **choices)
-    dense, expansion = stem is DenseStem, type(_branch(point)).expansion
+    choices = {name: getattr(point, name) for name in Part().choices}
+    inner = choices | {"length": sum(lengths)}
+    connection = connections.build(point.connection, shortcut=point.shortcut, **inner)
+    dense, expansion = stem is DenseStem, type(branches.build(point.branch)).expansion
     kind, _ = names.parse(point.branch, "branch")
     if kind in branches.BRANCHES and dense != (kind == "dense"):
         raise UserError(f"--branch={point.branch}: not for --network={point.network}, whose stream has another shape")
@@ -93,11 +100,11 @@ def _network(point: Point, classes: int, stem: type[Part], widths: Sequence[int]
     for stage, (width, length) in enumerate(zip(widths, lengths, strict=True)):
         features, stride = point.width * width * expansion, 2 if stage else 1
         if not dense and (features, stride) != (before, 1):
-            branch = _branch(point, features=features, stride=stride, shared=True, **choices)
+            branch = _branch(point, features=features, stride=stride, shared=True, **inner)
             stages.append(Stack(Block(branch, connection), 1, point.remat))
             length -= 1
         if length:
-            stages.append(Stack(Block(_branch(point, **choices), connection), length, point.remat))
+            stages.append(Stack(Block(_branch(point, **inner), connection), length, point.remat))
         before = features
     dtype = "" if point.dtype == "float32" else point.dtype  # the images' own, so that float64 ones stay it
     return Network(stem(width=point.width, **choices), tuple(stages), Head(classes=classes, **choices), dtype)
@@ -114,14 +121,15 @@ NETWORKS = {
 }
 
 
-def build(point: Point, classes: int) -> Network:
+def build(point: Untrained, classes: int) -> Network:
     """The network that a point asks for.
 
     Raises:
       UserError: an unknown name, or a depth that the architecture cannot have.
     """
     activations.build(point.activation)
-    initializers.build(point.initializer)
+    for initializer in (point.initializer, point.bias_initializer):
+        initializers.build(initializer, initializers.Place())
     normalizers.build(point.norm)
     policies = [name for name in dir(jax.checkpoint_policies) if name.endswith("saveable")]
     if point.remat and point.remat not in policies:
@@ -129,7 +137,7 @@ def build(point: Point, classes: int) -> Network:
     return _architecture(point).build(point, classes)
 
 
-def depths(point: Point) -> Sequence[int]:
+def depths(point: Untrained) -> Sequence[int]:
     """The depths up to `point.depth` that its architecture can have.
 
     Raises:
@@ -141,5 +149,5 @@ def depths(point: Point) -> Sequence[int]:
     return possible
 
 
-def _architecture(point: Point):
+def _architecture(point: Untrained):
     return names.build(point.network, "network", NETWORKS)

@@ -37,23 +37,20 @@ def option(default: Any, help: str, *, minimum: float | None = None, choices=(),
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
-    """How one network is built and trained; every experiment's configuration starts from these."""
+class Architecture:
+    """What a network is made of, but for what the experiments vary (`Family`)."""
 
-    preset: str = option("", f"a paper's recipe, {presets.SHOWN}; flags beside it win", changes_results=False)
-    dataset: str = option("digits", "digits, or any image-classification set of TensorFlow Datasets")
-    data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
-    examples: int = option(0, "train on the first so many images only; 0: on all", minimum=0)
-    image_size: int = option(224, "sides of the images of a set that is streamed", minimum=1)
-    workers: int = option(
-        4, "processes that read a set that is streamed; 0: none beside the main", minimum=0, changes_results=False
-    )
     network: str = option(
         "dense", "dense, resnet (6n+2), preact (6n+2), bottleneck (9n+2), wide(factor=10) (6n+4), imagenet (18 to 152)"
     )
+    block: str = option(
+        "",
+        "a block of your own in place of a branch, package.module:Name, a Linen module (x, train) -> y: its F(x) is "
+        "y − x, so connection residual is the block itself",
+    )
     branch: str = option("", "what a block computes: dense(layers=3), basic, bottleneck; default: the network's own")
     width: int = option(0, "units or filters of the stem; 0: the network's own (64 or 16)", minimum=0)
-    activation: str = option("relu", "relu, tanh, gelu, silu, …: a name of jax.nn")
+    activation: str = option("relu", "relu, tanh, gelu, silu, …: a name of jax.nn; or crelu")
     order: str = option(
         "",
         "where norm and activation stand; default: the network's own",
@@ -62,17 +59,10 @@ class Training:
     shortcut: str = option("", "what joins sizes that differ: pad (option A), projection (B); default: the network's")
     initializer: str = option(
         "he_normal",
-        "he_normal, xavier_normal, lecun_normal, orthogonal, normal(stddev=0.1), zeros, constant(value=0.1)",
+        "he_normal, xavier_normal, orthogonal, delta_orthogonal, looks_linear (with activation crelu), fixup, "
+        "variance_scaling(scale=1.5), normal(stddev=0.1), zeros, constant(value=0.1)",
     )
-    augment: tuple[str, ...] = option(("none",), "random changes of the training images: crop(pad=4), flip")
-    optimizer: str = option("sgd", "sgd(momentum=0.9,nesterov=False), adam or adamw, with arguments of optax")
-    learning_rate: float = option(0.05, "peak learning rate", minimum=0)
-    schedule: str = option("constant", "constant, cosine, linear, or step(at=(0.5,0.75),factor=0.1)")
-    warmup_steps: int = option(0, "steps over which the learning rate rises from zero", minimum=0)
-    weight_decay: float = option(0.0, "weight decay on all parameters (decoupled for adamw)", minimum=0)
-    clip_norm: float = option(0.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
-    batch_size: int = option(64, "examples a step", minimum=1)
-    steps: int = option(200, "training steps", minimum=1)
+    bias_initializer: str = option("zeros", "of the biases of dense layers: zeros, normal(stddev=0.1)")
     remat: str = option(
         "nothing_saveable",
         "what a block keeps for the backward pass: a name of jax.checkpoint_policies, or '' for everything",
@@ -80,9 +70,6 @@ class Training:
     dtype: str = option(
         "float32", "what the network computes in; weights and loss are float32", choices=("float32", "bfloat16")
     )
-    checkpoint_every: int = option(100, "steps between checkpoints", minimum=1, changes_results=False)
-    log_every: int = option(20, "steps between the lines of metrics.jsonl", minimum=1, changes_results=False)
-    tensorboard: bool = option(False, "also write the metrics for TensorBoard", changes_results=False)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -96,6 +83,32 @@ class Training:
             object.__setattr__(self, name, getattr(self, name) or value)
 
 
+@dataclasses.dataclass(frozen=True)
+class Training(Architecture):
+    """How one network is built and trained: where the configuration of an experiment that trains starts."""
+
+    preset: str = option("", f"a paper's recipe, {presets.SHOWN}; flags beside it win", changes_results=False)
+    dataset: str = option("digits", "digits, or any image-classification set of TensorFlow Datasets")
+    data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
+    examples: int = option(0, "train on the first so many images only; 0: on all", minimum=0)
+    image_size: int = option(224, "sides of the images of a set that is streamed", minimum=1)
+    workers: int = option(
+        4, "processes that read a set that is streamed; 0: none beside the main", minimum=0, changes_results=False
+    )
+    augment: tuple[str, ...] = option(("none",), "random changes of the training images: crop(pad=4), flip")
+    optimizer: str = option("sgd", "sgd(momentum=0.9,nesterov=False), adam or adamw, with arguments of optax")
+    learning_rate: float = option(0.05, "peak learning rate", minimum=0)
+    schedule: str = option("constant", "constant, cosine, linear, or step(at=(0.5,0.75),factor=0.1)")
+    warmup_steps: int = option(0, "steps over which the learning rate rises from zero", minimum=0)
+    weight_decay: float = option(0.0, "weight decay on all parameters (decoupled for adamw)", minimum=0)
+    clip_norm: float = option(0.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
+    batch_size: int = option(64, "examples a step", minimum=1)
+    steps: int = option(200, "training steps", minimum=1)
+    checkpoint_every: int = option(100, "steps between checkpoints", minimum=1, changes_results=False)
+    log_every: int = option(20, "steps between the lines of metrics.jsonl", minimum=1, changes_results=False)
+    tensorboard: bool = option(False, "also write the metrics for TensorBoard", changes_results=False)
+
+
 def _check(field: dataclasses.Field, value):
     minimum, choices = field.metadata["minimum"], field.metadata["choices"]
     if minimum is not None and not value >= minimum:  # also refuses nan
@@ -105,8 +118,8 @@ def _check(field: dataclasses.Field, value):
 
 
 @dataclasses.dataclass(frozen=True)
-class Point(Training):
-    """One network to train: one row of a result table."""
+class Family:
+    """What the experiments vary, and what tells the rows of their tables apart."""
 
     depth: int = option(20, "weighted layers, stem and head included, projections not", minimum=1)
     connection: str = option("residual", "how F(x) meets the stream")
@@ -114,15 +127,25 @@ class Point(Training):
     seed: int = option(0, "seed of weights, batches and gates", minimum=0)
 
     @classmethod
-    def of(cls, training: Training, **values) -> "Point":
-        """The point with the training options of an experiment's configuration and these values."""
-        shared = {field.name: getattr(training, field.name) for field in dataclasses.fields(Training)}
-        return cls(**shared | values)
+    def of(cls, shared: Architecture, **values):
+        """The point with the options of an experiment's configuration that it has too, and these values."""
+        own, given = ({field.name for field in dataclasses.fields(kind)} for kind in (cls, shared))
+        return cls(**{name: getattr(shared, name) for name in own & given} | values)
 
     @property
     def label(self) -> str:
         """What the progress bar and the messages call it."""
         return f"{self.connection}/{self.norm} depth {self.depth} seed {self.seed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Untrained(Family, Architecture):
+    """One network at its start."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Point(Untrained, Training):
+    """One network to train: one row of a result table."""
 
 
 def relevant(config) -> dict[str, Any]:

@@ -125,6 +125,6 @@ CONNECTIONS = {
 }
 
 
-def build(text: str, length: int, **choices) -> Connection:
-    """The connection that `text` names, in a network of `length` blocks; `choices` are other fields."""
-    return names.build(text, "connection", CONNECTIONS, length=length, **choices)
+def build(text: str, **choices) -> Connection:
+    """The connection that `text` names; `choices` are the fields of `Connection` that are not in the text."""
+    return names.build(text, "connection", CONNECTIONS, **choices)

@@ -12,6 +12,7 @@ class DenseStem(Part):
 
     width: int = 64
 
+    role: ClassVar[str] = "stem"
     stride: ClassVar[int] = 1
 
     @nn.compact
@@ -25,6 +26,7 @@ class ConvStem(Part):
 
     width: int = 16
 
+    role: ClassVar[str] = "stem"
     stride: ClassVar[int] = 1
 
     @nn.compact
@@ -37,6 +39,7 @@ class ImageNetStem(Part):
 
     width: int = 64
 
+    role: ClassVar[str] = "stem"
     stride: ClassVar[int] = 4
 
     @nn.compact
@@ -49,6 +52,8 @@ class Head(Part):
     """B … D -> B K, the logits: what the blocks do before their weights, mean over the image, a dense layer."""
 
     classes: int = 10
+
+    role: ClassVar[str] = "head"
 
     @nn.compact
     def __call__(self, x, train: bool):

@@ -33,8 +33,8 @@ def build(text: str, kind: str, table: Mapping[str, Callable], **context):
     name, arguments = parse(text, kind)
     factory = _import(name, kind) if ":" in name else table.get(name)
     if factory is None:
-        known = ", ".join(table)
-        raise UserError(f"unknown {kind} {name!r}: known are {known}, or package.module:Name")
+        known = ", ".join([*table, "package.module:Name"])
+        raise UserError(f"unknown {kind} {name!r}: known are {known}")
     try:
         return factory(**context, **arguments)
     except (TypeError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -53,12 +52,12 @@ class Network:
         _, params["head"], state["head"] = _init(self.head, head_key, x)
         return params, state
 
-    def apply(self, params, state, x, layers=Layers(), *, train=False, probe: Callable | None = None):
+    def apply(self, params, state, x, layers=Layers(), *, train=False, probe=None, fork=None):
         """Runs images x (B H W C) through the network.
 
         Returns:
           logits (B K), the new state (the old one unless `train`), and the probe's values with a
-          leading axis of L. For `layers` and `probe` see `Stack.apply`.
+          leading axis of L. For `layers`, `probe` and `fork` see `Stack.apply`.
         """
         precision, x = x.dtype, x.astype(self.dtype or x.dtype)
         new_state, seen, first = {"stages": []}, [], 0
@@ -70,10 +69,11 @@ class Network:
                 alive=None if layers.alive is None else layers.alive[here],
                 rate=None if layers.rate is None else layers.rate[here],
                 order=None if layers.order is None else layers.order[here] - first,
+                sink=jax.tree.map(lambda leaf, here=here: leaf[here], layers.sink),
                 key=None if keys is None else keys[stage],
             )
             x, stage_state, stage_seen = stack.apply(
-                params["stages"][stage], state["stages"][stage], x, own, train=train, probe=probe
+                params["stages"][stage], state["stages"][stage], x, own, train=train, probe=probe, fork=fork
             )
             new_state["stages"].append(stage_state)
             seen.append(stage_seen)

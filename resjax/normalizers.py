@@ -4,6 +4,7 @@ They return the precision of x; statistics are taken in float32 at least.
 """
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from resjax import names
 
@@ -29,6 +30,22 @@ class BatchNorm(nn.Module):
         return nn.BatchNorm(not train, momentum=self.momentum, epsilon=self.epsilon, dtype=x.dtype, name="norm")(x)
 
 
+class Center(nn.Module):
+    """The first half of batch normalisation: every unit's mean over the batch is taken away, nothing is scaled."""
+
+    momentum: float = 0.9
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        running = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:], jnp.float32)
+        if not train:
+            return x - running.value.astype(x.dtype)
+        mean = x.astype(jnp.promote_types(x.dtype, jnp.float32)).mean(range(x.ndim - 1))
+        if not self.is_initializing():
+            running.value = self.momentum * running.value + (1 - self.momentum) * mean
+        return x - mean.astype(x.dtype)
+
+
 class LayerNorm(nn.Module):
     """Layer normalisation over the last axis (Ba et al. 2016)."""
 
@@ -49,7 +66,7 @@ class RMSNorm(nn.Module):
         return nn.RMSNorm(epsilon=self.epsilon, dtype=x.dtype, name="norm")(x)
 
 
-NORMS = {"none": NoNorm, "batch": BatchNorm, "layer": LayerNorm, "rms": RMSNorm}
+NORMS = {"none": NoNorm, "batch": BatchNorm, "center": Center, "layer": LayerNorm, "rms": RMSNorm}
 
 
 def build(text: str) -> nn.Module:

@@ -1,5 +1,6 @@
 """What stem, branch, connection and head have in common: how they normalise, activate and initialise."""
 
+import dataclasses
 from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
@@ -43,12 +44,16 @@ class Part(nn.Module):
     norm: str = "none"
     activation: str = "relu"
     initializer: str = "he_normal"
+    bias_initializer: str = "zeros"
     order: str = "pre"  # a name of ORDERS
+
+    role: ClassVar[str] = "shortcut"  # in the network, as `initializers.Place` has it
 
     @property
     def choices(self) -> dict[str, str]:
         """The options above, to build another part with."""
-        return {name: getattr(self, name) for name in Part.__dataclass_fields__ if name not in ("parent", "name")}
+        own = (field.name for field in dataclasses.fields(Part) if field.name not in ("parent", "name"))
+        return {name: getattr(self, name) for name in own}
 
     def normalize(self, x, train: bool):
         """A new normalisation layer, applied to x (… D)."""
@@ -58,13 +63,19 @@ class Part(nn.Module):
         """The nonlinearity."""
         return activations.build(self.activation)(x)
 
-    def dense(self, x, features: int):
-        """A new dense layer, … D -> … features."""
-        return nn.Dense(features, dtype=x.dtype, kernel_init=initializers.build(self.initializer))(x)
+    def place(self, layer: int) -> initializers.Place:
+        """Where this part's layer of weights stands."""
+        return initializers.Place(self.role)
 
-    def conv(self, x, features: int, size: int = 3, stride: int = 1):
+    def dense(self, x, features: int, layer: int = 0):
+        """A new dense layer, … D -> … features."""
+        weights = initializers.build(self.initializer, self.place(layer))
+        bias = initializers.build(self.bias_initializer, self.place(layer))
+        return nn.Dense(features, dtype=x.dtype, kernel_init=weights, bias_init=bias)(x)
+
+    def conv(self, x, features: int, size: int = 3, stride: int = 1, layer: int = 0):
         """A new convolution without bias, B H W C -> B ⌈H/stride⌉ ⌈W/stride⌉ features."""
-        return Conv(features, size, stride, self.initializer)(x)
+        return Conv(features, size, stride, self.initializer, self.place(layer))(x)
 
 
 class Conv(nn.Module):
@@ -74,11 +85,12 @@ class Conv(nn.Module):
     size: int
     stride: int
     initializer: str
+    place: initializers.Place
 
     @nn.compact
     def __call__(self, x):
         shape = self.size, self.size, x.shape[-1], self.features  # h w C C′
-        kernel = self.param("kernel", initializers.build(self.initializer), shape, jnp.float32)
+        kernel = self.param("kernel", initializers.build(self.initializer, self.place), shape, jnp.float32)
         return convolve(x, kernel.astype(x.dtype), self.stride)
 
 
@@ -89,12 +101,26 @@ class Branch(Part):
     features: int = 0  # of f; 0 for those of x. Other than 0 only for branches of images
     stride: int = 1  # of the image
     shared: bool = False  # the block has done what stands `before` already, for the shortcut too
+    length: int = 1  # L, blocks in the whole network, for initialisers that depend on depth
 
+    role: ClassVar[str] = "branch"
     expansion: ClassVar[int] = 1  # features of f, in widths of the stage
+
+    def place(self, layer: int) -> initializers.Place:
+        """Where one of the branch's layers stands."""
+        return initializers.Place(self.role, layer, self.layers, self.length)
 
 
 def pointwise(part: Part, place: str, x, train: bool):
-    """The norms and activations that `part.order` has at a place of `Order`, in the module that calls."""
+    """The norms and activations that `part.order` has at a place of `Order`, in the module that calls.
+
+    What activation functions return is sown into the collection `activations`, for probes.
+    """
     for step in getattr(ORDERS[part.order], place):
-        x = normalizers.build(part.norm)(x, train) if step == "norm" else activations.build(part.activation)(x)
+        if step == "norm":
+            x = normalizers.build(part.norm)(x, train)
+        else:
+            x = activations.build(part.activation)(x)
+            if not part.is_initializing():
+                part.sow("activations", place, x)
     return x

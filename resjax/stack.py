@@ -7,7 +7,7 @@ code inside the network: one compiled program serves every lesion, every order, 
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -26,19 +26,21 @@ class Block(nn.Module):
     connection: Connection
 
     @nn.compact
-    def __call__(self, x, rate=None, *, train: bool, without=None):
+    def __call__(self, x, rate=None, *, train: bool, without=None, fork: Callable = lambda x: (x, x)):
         """The next stream and F(x).
 
         `without` leaves the branch out, and not computed, of a block that changes the shape: it is
-        the shape and dtype of F(x), to which the shortcut then brings x.
+        the shape and dtype of F(x), to which the shortcut then brings x. `fork` is where the stream
+        parts: what the branch gets and what the connection gets.
         """
         if self.branch.shared:
             x = pointwise(self.branch, "before", x, train)
+        inward, onward = fork(x)
         if without is not None:
-            return self.connection.match(x, without, train), jnp.zeros(without.shape, without.dtype)
-        f = self.branch(x, train)
+            return self.connection.match(onward, without, train), jnp.zeros(without.shape, without.dtype)
+        f = self.branch(inward, train)
         f = f if rate is None else f * jnp.asarray(rate, f.dtype)
-        return pointwise(self.branch, "joined", self.connection(x, f, train), train), f
+        return pointwise(self.branch, "joined", self.connection(onward, f, train), train), f
 
 
 class Layers(NamedTuple):
@@ -47,7 +49,17 @@ class Layers(NamedTuple):
     alive: jax.Array | None = None  # L bool. False: the branch is left out, and not computed; only the stream remains
     rate: jax.Array | None = None  # L float. A factor on F(x), such as a survival probability
     order: jax.Array | None = None  # L int. The block that stands at each place, a permutation
+    sink: Any = None  # a tree, L …. What a fork may hand a gradient to (see `resjax.probes.gradients`)
     key: jax.Array | None = None  # one key, split over the blocks: dropout and its like
+
+
+class Seen(NamedTuple):
+    """What a probe sees of a block, at its place in the network."""
+
+    x: jax.Array  # B … D, the stream before the block
+    f: jax.Array  # B … D, what the branch adds, its rate counted in
+    y: jax.Array  # B … D, the stream after the block
+    activations: tuple[jax.Array, ...]  # B … D each, what came out of the block's activation functions, in order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +79,7 @@ class Stack:
 
         return jax.vmap(init)(jax.random.split(key, self.length))
 
-    def apply(self, params, state, x, layers=Layers(), *, train=False, probe: Callable | None = None):
+    def apply(self, params, state, x, layers=Layers(), *, train=False, probe=None, fork=None):
         """Runs x (B … D) through the blocks.
 
         Args:
@@ -76,40 +88,45 @@ class Stack:
           layers: what differs from block to block. `order` moves a block with all that is its own:
             parameters, state, `alive` and `rate`.
           train: batch statistics are taken from the batch and the running ones move on.
-          probe: (x, f, y) -> any tree, called in every block with the stream before it, the branch
-            and the stream after it.
+          probe: `Seen` -> any tree, called in every block.
+          fork: (x, sink) -> (x for the branch, x for the connection), called in every block with its
+            `layers.sink`.
 
         Returns:
           y (B … D), the new state, and the probe's values with a leading axis of L (by place).
         """
-        per_block = params, state, layers.alive, layers.rate
+        per_block = params, state, layers.alive, layers.rate, layers.sink
         if layers.order is not None:
             per_block = jax.tree.map(lambda leaf: leaf[layers.order], per_block)
         keys = None if layers.key is None else jax.random.split(layers.key, self.length)
 
         def body(x, per_block):
-            (params, state, alive, rate), key = per_block
+            (params, state, alive, rate, sink), key = per_block
+            own_fork = {} if fork is None else {"fork": lambda x: fork(x, sink)}
 
-            def run(x, without=None):
+            def run(x, **how):
                 (y, f), new_state = self.block.apply(
                     {"params": params, **state},
                     x,
                     rate,
                     train=train,
-                    mutable=list(state) if train else [],
+                    mutable=(list(state) if train else []) + ([] if probe is None else ["activations"]),
                     rngs=None if key is None else {"dropout": key},
-                    **({} if without is None else {"without": without}),
+                    **own_fork,
+                    **how,
                 )
-                return y, new_state, None if probe is None else f
+                activations = tuple(jax.tree.leaves(new_state.pop("activations", ())))
+                return y, new_state, None if probe is None else (f, activations)
 
             def leave_out(x):
-                y, new_state, f = jax.eval_shape(run, x)
+                y, new_state, inside = jax.eval_shape(run, x)
+                zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), inside)
                 if y.shape != x.shape:  # what is left of a block that changes the shape is its shortcut
-                    return run(x, without=y)
-                return x, state if new_state else {}, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), f)
+                    return (*run(x, without=y)[:2], zeros)
+                return x if fork is None else fork(x, sink)[1], state if new_state else {}, zeros
 
-            y, new_state, f = run(x) if alive is None else lax.cond(alive, run, leave_out, x)
-            return y, (new_state, None if probe is None else probe(x, f, y))
+            y, new_state, inside = run(x) if alive is None else lax.cond(alive, run, leave_out, x)
+            return y, (new_state, None if probe is None else probe(Seen(x, inside[0], y, inside[1])))
 
         if self.remat:
             policy = convolution.counted(getattr(jax.checkpoint_policies, self.remat))

@@ -26,7 +26,7 @@ def close(left, right, tolerance=1e-12):
 def stack(length=3, connection="residual", norm="batch", remat="", **choices):
     """A small stack with random float64 parameters, state and input: (stack, params, state, x)."""
     branch = branches.build(choices.pop("branch", "dense"), norm=norm, **choices)
-    block = Block(branch, connections.build(connection, length))
+    block = Block(branch, connections.build(connection, length=length))
     built = Stack(block, length, remat)
     x = jax.random.normal(jax.random.key(1), (8, 5), jnp.float64)  # B D
     params, state = jax.jit(built.init)(jax.random.key(0), x)

@@ -13,7 +13,7 @@ F = jnp.cos(X)
 
 
 def join(text, length=1, f=F):
-    connection = connections.build(text, length)
+    connection = connections.build(text, length=length)
     return connection.apply(connection.init(jax.random.key(0), X, f, False), X, f, False)
 
 
@@ -36,7 +36,7 @@ def test_formula(text, length, expected):
 
 def test_projection_joins_different_sizes():
     f = jnp.ones((2, 5))
-    connection = connections.build("projection", 1)
+    connection = connections.build("projection", length=1)
     variables = connection.init(jax.random.key(0), X, f, False)
     kernel = variables["params"]["joint"]["Dense_0"]["kernel"]
     assert kernel.shape == (3, 5)
@@ -45,7 +45,7 @@ def test_projection_joins_different_sizes():
 
 def gated(text):
     """The connection's output and its gate, computed from its parameters."""
-    connection = connections.build(text, 1)
+    connection = connections.build(text, length=1)
     variables = connection.init(jax.random.key(0), X, F, False)
     weights = variables["params"]["gate"]
     gate = 1 / (1 + jnp.exp(-(X @ weights["kernel"] + weights["bias"])))
@@ -62,7 +62,7 @@ def test_gates(bias):
 
 
 def test_dropout_of_the_shortcut_keeps_its_mean_and_stops_in_evaluation():
-    connection, ones = connections.build("dropout(rate=0.25)", 1), jnp.ones((200, 200))
+    connection, ones = connections.build("dropout(rate=0.25)", length=1), jnp.ones((200, 200))
     y = connection.apply({}, ones, 0 * ones, True, rngs={"dropout": jax.random.key(0)})
     assert set(y.ravel().tolist()) == {0.0, 1 / 0.75}
     assert abs((y == 0).mean() - 0.25) < 5 * (0.25 * 0.75 / y.size) ** 0.5
@@ -134,9 +134,9 @@ class Doubled(connections.Connection):
 @pytest.mark.parametrize("text", ("residul", "scaled(betta=1)", "no.such.module:Name", "test_connections:Nothing"))
 def test_bad_names_are_refused(text):
     with pytest.raises(UserError, match=text.split(":")[0].split("(")[0]):
-        connections.build(text, 1)
+        connections.build(text, length=1)
 
 
 def test_a_block_with_a_scaled_branch_is_still_a_stack():
-    block = Block(branches.build("dense"), connections.build("scaled(power=0.5)", 4))
-    assert Stack(block, 4) == Stack(Block(branches.build("dense"), connections.build("scaled(power=0.5)", 4)), 4)
+    block = Block(branches.build("dense"), connections.build("scaled(power=0.5)", length=4))
+    assert Stack(block, 4) == Stack(Block(branches.build("dense"), connections.build("scaled(power=0.5)", length=4)), 4)

@@ -12,7 +12,7 @@ FAN_IN, FAN_OUT = 400, 300
 
 
 def draw(text):
-    return initializers.build(text)(jax.random.key(0), (FAN_IN, FAN_OUT), jnp.float64)
+    return initializers.build(text, initializers.Place())(jax.random.key(0), (FAN_IN, FAN_OUT), jnp.float64)
 
 
 @pytest.mark.parametrize(
@@ -49,5 +49,5 @@ def test_without_randomness_all_units_of_a_layer_stay_equal(initializer, connect
     for step in range(10):
         carry, loss, _ = train.train_step(network, optimizer, carry, batches.at(step))
     images, _ = dataset.train.take(jnp.arange(50))
-    _, _, streams = network.apply(carry.params, carry.state, images, Layers(), probe=lambda x, f, y: y)  # L B D
+    _, _, streams = network.apply(carry.params, carry.state, images, Layers(), probe=lambda seen: seen.y)  # L B D
     assert np.isfinite(loss) and np.abs(streams - streams[..., :1]).max() <= 1e-6 * np.abs(streams).max()

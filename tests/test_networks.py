@@ -127,7 +127,7 @@ def test_arrays_over_the_layers_and_probe_values_span_all_stages():
         rate=jnp.linspace(0.5, 1, 6),
         order=jnp.array([1, 0, 5, 3, 2, 4]),
     )
-    images, probe = IMAGES.astype(jnp.float64), lambda x, f, y: (x, f, y)
+    images, probe = IMAGES.astype(jnp.float64), lambda seen: seen[:3]
     logits, new_state, seen = one.apply(params, state, images, layers, train=True, probe=probe)
     found = two.apply(split(params), split(state), images, layers, train=True, probe=probe)
     close(found, (logits, split(new_state), seen))

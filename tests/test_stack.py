@@ -111,7 +111,7 @@ def test_order_moves_blocks_with_all_that_is_their_own():
 
 def test_probe_values_come_back_by_place():
     built, params, state, x = stack()
-    y, _, seen = built.apply(params, state, x, probe=lambda x, f, y: {"in": x, "branch": f, "out": y})
+    y, _, seen = built.apply(params, state, x, probe=lambda seen: {"in": seen.x, "branch": seen.f, "out": seen.y})
     _, _, streams = loop(built, params, state, x, train=False)
     close(seen["in"], jnp.stack(streams))
     close(seen["out"], jnp.stack([*streams[1:], y]))
@@ -127,7 +127,7 @@ class Noisy(Branch):
 def test_every_block_draws_with_its_own_key():
     built, _, _, x = stack(branch="test_stack:Noisy")
     key = jax.random.key(5)
-    _, _, seen = built.apply({}, {}, x, Layers(key=key), train=True, probe=lambda x, f, y: f / x)
+    _, _, seen = built.apply({}, {}, x, Layers(key=key), train=True, probe=lambda seen: seen.f / seen.x)
     masks = [
         built.block.apply({}, jnp.ones_like(x), train=True, rngs={"dropout": key})[1]
         for key in jax.random.split(key, built.length)
@@ -147,7 +147,7 @@ def test_the_gradient_through_a_block_has_the_direct_path():
     x, g = x[:1], jax.random.normal(jax.random.key(4), (5,), x.dtype)
 
     def branch(x):
-        return built.apply(params, state, x[None], probe=lambda x, f, y: f)[2][0, 0]
+        return built.apply(params, state, x[None], probe=lambda seen: seen.f)[2][0, 0]
 
     jacobian = jax.jacfwd(branch)(x[0])  # D D, ∂F/∂x
     gradient = jax.grad(lambda x: built.apply(params, state, x)[0][0] @ g)(x)

@@ -84,7 +84,7 @@ def test_option_a_is_every_second_pixel_and_zeros():
     network, params, state, _ = made(network="resnet", depth=8)
     unit, params, state = network.stages[1], params["stages"][1], state["stages"][1]
     x = jax.random.normal(jax.random.key(4), (3, 7, 7, 4), jnp.float64)
-    y, _, f = unit.apply(params, state, x, probe=lambda x, f, y: f)
+    y, _, f = unit.apply(params, state, x, probe=lambda seen: seen.f)
     padded = jnp.concatenate([x[:, ::2, ::2], jnp.zeros((3, 4, 4, 4))], -1)
     close(y, jax.nn.relu(padded + f[0]), 1e-12)
 
@@ -142,7 +142,7 @@ def test_bfloat16_computes_in_it_and_keeps_weights_statistics_and_logits_in_floa
         return jax.value_and_grad(loss, has_aux=True)(params, network)
 
     def loss(params, network):
-        logits, new_state, seen = network.apply(params, state, images, train=True, probe=lambda x, f, y: y.mean())
+        logits, new_state, seen = network.apply(params, state, images, train=True, probe=lambda seen: seen.y.mean())
         return (logits**2).mean(), (logits, new_state, seen)
 
     (_, (logits, new_state, seen)), slopes = gradient(params, low)

@@ -23,7 +23,7 @@ class Basic(Branch):
             x = x if layer == 0 else pointwise(self, "between", x, train)
             if layer == self.layers - 1 and self.dropout:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            x = self.conv(x, features, stride=self.stride if layer == 0 else 1)  # B H W C
+            x = self.conv(x, features, stride=self.stride if layer == 0 else 1, layer=layer)  # B H W C
         return pointwise(self, "end", x, train)
 
 
@@ -46,5 +46,5 @@ class Bottleneck(Branch):
         for layer, size in enumerate((1, 3, 1)):
             x = x if layer == 0 else pointwise(self, "between", x, train)
             stride = self.stride if layer == self.strided else 1
-            x = self.conv(x, features if layer == 2 else features // self.expansion, size, stride)  # B H W C
+            x = self.conv(x, features if layer == 2 else features // self.expansion, size, stride, layer)  # B H W C
         return pointwise(self, "end", x, train)

@@ -13,5 +13,5 @@ class Dense(Branch):
         width = x.shape[-1]
         x = x if self.shared else pointwise(self, "before", x, train)
         for layer in range(self.layers):
-            x = self.dense(x if layer == 0 else pointwise(self, "between", x, train), width)  # B D
+            x = self.dense(x if layer == 0 else pointwise(self, "between", x, train), width, layer)  # B D
         return pointwise(self, "end", x, train)

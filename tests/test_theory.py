@@ -1,0 +1,120 @@
+"""The lines in the figures against the networks they are about, and against numerical integrals."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from resjax import architectures, theory
+from resjax.config import Untrained
+from resjax.errors import UserError
+from resjax.probes import gradients, signals, whiteness
+
+WIDTH = 400
+
+
+@pytest.mark.parametrize("c", (-0.9, 0.0, 0.4, 0.99))
+def test_arc_cosine_kernels_are_integrals_over_a_normal_plane(c):
+    def over_half_plane(f):
+        """E over (u, v) at cosine c, both positive; u, v = r cos(θ), r cos(θ − arccos c)."""
+        angle = np.arccos(c)
+        return integrate.quad(lambda t: f(np.cos(t), np.cos(t - angle)), angle - np.pi / 2, np.pi / 2)[0] / (2 * np.pi)
+
+    assert theory.kappa0(c) == pytest.approx(2 * over_half_plane(lambda u, v: 1), rel=1e-9)
+    assert theory.kappa1(c) == pytest.approx(2 * over_half_plane(lambda u, v: 2 * u * v), rel=1e-9)  # E r² = 2
+
+
+@pytest.mark.parametrize(("weights", "bias"), ((0.5, 0.0), (1.0, 0.0), (1.7, 0.0), (4.0, 0.3)))
+def test_mean_field_of_tanh_layers(weights, bias):
+    q, chi = theory.mean_field(weights, bias)
+    mean = lambda f: integrate.quad(lambda z: f(np.sqrt(q) * z) * stats.norm.pdf(z), -12, 12)[0]  # noqa: E731
+    assert weights * mean(lambda u: np.tanh(u) ** 2) + bias == pytest.approx(q, abs=1e-9)
+    assert chi == pytest.approx(weights * mean(lambda u: np.cosh(u) ** -4), rel=1e-6)
+
+
+def test_the_edge_of_chaos():
+    assert theory.mean_field(1.0)[1] == pytest.approx(1) and theory.depth_scale(1.0) == np.inf
+    assert theory.depth_scale(0.5) == pytest.approx(1 / np.log(2)) == theory.depth_scale(2.0)
+    with pytest.raises(UserError, match="must not be negative"):
+        theory.mean_field(-1.0)
+
+
+def test_normalized_residual_gradients_have_the_papers_closed_form_and_growth():
+    variance, covariance = theory.normalized_residual(0.1, 4000)
+    np.testing.assert_allclose(variance, 1 + 0.1**2 * np.arange(4001), rtol=1e-12)
+    assert covariance[4000] / covariance[1000] == pytest.approx(2, rel=0.05)  # √L
+    assert (covariance / variance)[4000] * (0.1 * 4000**0.5) == pytest.approx(1, rel=0.2)
+
+
+def test_a_residual_block_halves_what_the_layer_does_to_the_cosine():
+    c = theory.cosines(0.2, 3, skip=True, layers=2)
+    assert c[1] == pytest.approx((0.2 + theory.kappa1(theory.kappa1(0.2))) / 2)
+    assert theory.gradient_correlation(0.0, 1)[1] == 0.5 and theory.gradient_correlation(0.0, 1, skip=True)[1] == 0.75
+
+
+@functools.cache
+def measured(connection, norm, depth, cosine=0.0, layers=2):
+    """Every probe of one wide network, in float64."""
+    point = Untrained(width=WIDTH, depth=depth, connection=connection, norm=norm, branch=f"dense(layers={layers})")
+    network = whiteness.without_ends(architectures.build(point, 1))
+    x = signals.pairs(jax.random.key(0), 32, (WIDTH,), cosine, jnp.float64)
+    params, state = jax.jit(network.init)(jax.random.key(1), x)
+    loss = gradients.readout(jax.random.key(2))
+    return jax.device_get(jax.jit(lambda: gradients.read(network, params, state, x, loss))())
+
+
+def test_skips_without_a_norm_double_the_squares_of_activations_and_gradients():
+    found = measured("residual", "none", 18)  # L = 8
+    np.testing.assert_allclose(found["activation_ms"], 2.0 ** np.arange(8), rtol=0.15)
+    np.testing.assert_allclose(found["gradient_ms"] / found["gradient_ms"][-1], 2.0 ** np.arange(7, -1, -1), rtol=0.15)
+    np.testing.assert_allclose(found["direct_share"], 0.5, atol=0.05)
+
+
+def test_with_a_norm_they_grow_by_one_a_block():
+    found = measured("residual", "layer", 18)
+    np.testing.assert_allclose(found["activation_ms"], 1 + np.arange(8), rtol=0.1)
+    share = found["direct_share"]
+    np.testing.assert_allclose(share, np.arange(1, 9) / np.arange(2, 10), atol=0.05)  # 1/(1 + 1/(1 + l))
+
+
+def test_branches_over_the_root_of_the_depth_keep_the_squares_below_e():
+    found = measured("scaled(power=0.5)", "none", 18)
+    np.testing.assert_allclose(found["activation_ms"], (1 + 1 / 8) ** np.arange(8), rtol=0.1)
+
+
+@pytest.mark.parametrize(("connection", "skip"), (("plain", False), ("residual", True)))
+def test_cosines_follow_the_kernels(connection, skip):
+    found = measured(connection, "none", 18, cosine=0.3)
+    np.testing.assert_allclose(found["input_cosine"], theory.cosines(0.3, 8, skip, layers=2)[:-1], atol=0.04)
+
+
+@pytest.mark.parametrize(("connection", "norm", "expected"), (
+    ("plain", "none", theory.gradient_correlation(0.0, 6)),
+    ("plain", "center(momentum=0)", 0.5 ** np.arange(7)),
+    ("residual", "none", theory.gradient_correlation(0.0, 6, skip=True)),
+    ("residual", "center(momentum=0)", 0.75 ** np.arange(7)),
+    ("scaled(beta=0.5)", "batch(momentum=0)", np.divide(*theory.normalized_residual(0.5, 6)[::-1])),
+))  # fmt: skip
+def test_correlations_of_gradients_follow_the_papers_laws(connection, norm, expected):
+    """Means over 6 networks of width 400 and 256 inputs; the tolerance is three times their spread."""
+    found = []
+    x = jax.random.normal(jax.random.key(0), (256, WIDTH), jnp.float64)
+    direction = jax.random.normal(jax.random.key(3), (WIDTH,), jnp.float64)
+    for length in (1, 3, 6):
+        point = Untrained(width=WIDTH, depth=2 + length, connection=connection, norm=norm, branch="dense(layers=1)")
+        network = whiteness.without_ends(architectures.build(point, 1))
+
+        @jax.jit
+        def one(key, network=network):
+            params, state = network.init(key, x)
+            return whiteness.moments(network, params, whiteness.settled(network, params, state, x), x, direction)
+
+        moments = [one(key) for key in jax.random.split(jax.random.key(1), 6)]
+        variance, covariance = (
+            np.array([m[name] for m in moments]) for name in ("gradient_variance", "gradient_covariance")
+        )
+        found.append(covariance.mean() / variance.mean())
+    np.testing.assert_allclose(found, expected[[1, 3, 6]], atol=0.03)
