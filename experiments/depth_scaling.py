@@ -127,18 +127,23 @@ def plot(results, path: pathlib.Path):
 
 
 def plot_curves(curves, path: pathlib.Path):
-    """Training loss against the step, a panel a family, a line a depth: the mean over seeds."""
+    """Training loss against the step, a panel a family, two in a row, a line a depth: the mean over seeds."""
     families = curves.groupby(["connection", "norm"], sort=False)
     depths = sorted(set(curves["depth"]))
-    with resjax.figures.figure(path, panels=len(families), height=2.4, sharey=True) as axes:
+    rows_of_panels = -(-len(families) // 2)
+    height = 0.6 + 1.8 * rows_of_panels
+    with resjax.figures.figure(path, min(2, len(families)), rows_of_panels, height, sharex=True, sharey=True) as axes:
         shades = resjax.figures.shades(len(depths))
-        for axis, ((connection, norm), rows) in zip(axes, families, strict=True):
+        for axis in axes[len(families) :]:
+            axis.set_axis_off()
+        for axis, ((connection, norm), rows) in zip(axes, families, strict=False):
             for depth, shade in zip(depths, shades, strict=True):
                 mean = rows[rows["depth"] == depth].groupby("step")["loss"].mean()
                 axis.plot(mean, color=shade, label=f"{depth} layers")
-            axis.set(xlabel="step", title=f"{connection}, norm {norm}", yscale="log")
+            axis.set(title=f"{connection}, norm {norm}", yscale="log")
             axis.minorticks_off()
-        axes[0].set_ylabel("training loss (a batch)")
+        axes[0].figure.supxlabel("step")
+        axes[0].figure.supylabel("training loss (a batch)")
         axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=7)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 
 from resjax import activations, branches, connections, initializers, names, normalizers
 from resjax.branches import own
@@ -135,6 +136,22 @@ def build(point: Untrained, classes: int) -> Network:
     if point.remat and point.remat not in policies:
         raise UserError(f"unknown remat policy {point.remat!r}: known are {', '.join(policies)}, or '' for none")
     return _architecture(point).build(point, classes)
+
+
+def check(point: Untrained, network: Network, shape: Sequence[int], whose: str):
+    """Refuses images of this shape (H W C), for the error message `whose`, that the network cannot take.
+
+    Raises:
+      UserError: they are too small, or a block of the user's own changes the shape of the stream.
+    """
+    height, width, _ = shape
+    if min(height, width) < network.stride:
+        raise UserError(
+            f"--network={point.network}: needs images of {network.stride}×{network.stride} or more, "
+            f"{whose} has {height}×{width}"
+        )
+    if point.block:
+        jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
 
 
 def depths(point: Untrained) -> Sequence[int]:

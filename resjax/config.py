@@ -11,6 +11,7 @@ from typing import Any
 from resjax import names, presets
 from resjax.errors import UserError
 
+ORDERS = ("pre", "post", "norm_after_addition", "activation_before_addition", "activation_only_pre")
 IMAGES = {"branch": "basic", "width": 16, "order": "post", "shortcut": "pad"}  # CIFAR networks of He et al. 2015
 NETWORKS = {  # what a network has where its flag is left open
     "dense": {"branch": "dense", "width": 64, "order": "pre", "shortcut": "projection"},
@@ -22,18 +23,28 @@ NETWORKS = {  # what a network has where its flag is left open
 }
 
 
-def option(default: Any, help: str, *, minimum: float | None = None, choices=(), changes_results: bool = True):
+def option(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices=(),
+    distinct: bool = True,
+    changes_results: bool = True,
+):
     """A field of a configuration, and the flag of its name.
 
     Args:
       default: its type is the flag's type; a tuple becomes a comma-separated list.
       help: what `--help` says.
-      minimum: the smallest value allowed, of every element for a tuple.
+      minimum, maximum: the smallest and the largest value allowed, of every element for a tuple.
       choices: the values allowed; empty allows all.
+      distinct: whether the elements of a tuple must be different.
       changes_results: False for what may differ when a run is taken up again (`--workdir`).
     """
-    metadata = {"help": help, "minimum": minimum, "choices": choices, "changes_results": changes_results}
-    return dataclasses.field(default=default, metadata=metadata)
+    limits = dict(minimum=minimum, maximum=maximum, choices=choices, distinct=distinct)
+    return dataclasses.field(default=default, metadata=limits | {"help": help, "changes_results": changes_results})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Architecture:
     order: str = option(
         "",
         "where norm and activation stand; default: the network's own",
-        choices=("", "pre", "post", "norm_after_addition", "activation_before_addition", "activation_only_pre"),
+        choices=("", *ORDERS),
     )
     shortcut: str = option("", "what joins sizes that differ: pad (option A), projection (B); default: the network's")
     initializer: str = option(
@@ -76,7 +87,9 @@ class Architecture:
             value = getattr(self, field.name)
             for element in value if isinstance(value, tuple) else (value,):
                 _check(field, element)
-            if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
+            if isinstance(value, tuple) and (
+                not value or (field.metadata["distinct"] and len(set(value)) < len(value))
+            ):
                 raise UserError(f"--{field.name}={','.join(map(str, value))}: give one value or several different ones")
         own = NETWORKS.get(names.parse(self.network, "network")[0], NETWORKS["dense"])
         for name, value in own.items():  # so that the record says what the network was made of
@@ -110,9 +123,11 @@ class Training(Architecture):
 
 
 def _check(field: dataclasses.Field, value):
-    minimum, choices = field.metadata["minimum"], field.metadata["choices"]
+    minimum, maximum, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
     if minimum is not None and not value >= minimum:  # also refuses nan
         raise UserError(f"--{field.name}={value}: must be at least {minimum}")
+    if maximum is not None and not value <= maximum:
+        raise UserError(f"--{field.name}={value}: must be at most {maximum}")
     if choices and value not in choices:
         raise UserError(f"--{field.name}={value}: must be one of {', '.join(filter(None, choices))}")
 
@@ -141,6 +156,23 @@ class Family:
 @dataclasses.dataclass(frozen=True)
 class Untrained(Family, Architecture):
     """One network at its start."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Probing(Architecture):
+    """How networks are read at their start: where the configuration of an experiment without training starts."""
+
+    inputs: tuple[int, ...] = option(
+        (8, 8, 1), "height, width and channels of the inputs, which are Gaussian", minimum=1, distinct=False
+    )
+    pairs: int = option(32, "pairs of inputs: a batch is two times as many", minimum=1)
+    cosine: float = option(0.5, "between the two inputs of a pair, at the start", minimum=-1, maximum=1)
+    x64: bool = option(True, "compute in float64: signals that explode or vanish leave the range of float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Probed(Untrained, Probing):
+    """One network to read at its start."""
 
 
 @dataclasses.dataclass(frozen=True)

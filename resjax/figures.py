@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 STYLE = {
     "font.size": 8,
     "axes.titlesize": 8,
+    "figure.labelsize": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -33,14 +34,22 @@ def shades(count: int):
     return plt.get_cmap("viridis")([0.9 * place / max(count - 1, 1) for place in range(count)])
 
 
+def legend(axes, columns: int):
+    """One legend above all panels, each label once."""
+    shown = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    axes[0].figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=columns)
+
+
 @contextlib.contextmanager
-def figure(path: pathlib.Path, panels: int = 1, height: float = 2.4, **options):
-    """Yields the axes of `panels` side by side, and writes `path`.png and `path`.pdf at the end."""
+def figure(path: pathlib.Path, panels: int = 1, rows: int = 1, height: float = 2.4, **options):
+    """Yields the axes, `panels` side by side in each row, and writes `path`.png and `path`.pdf at the end.
+
+    One panel is a column wide, several fill both columns of a page; `height` is the whole figure's.
+    """
     with plt.rc_context(STYLE):
-        drawing, axes = plt.subplots(
-            1, panels, figsize=(COLUMN * panels, height), layout="constrained", squeeze=False, **options
-        )
-        yield axes[0]
+        size = (COLUMN * min(panels, 2), height)
+        drawing, axes = plt.subplots(rows, panels, figsize=size, layout="constrained", squeeze=False, **options)
+        yield axes.ravel()
         drawing.savefig(path.with_suffix(".png"))
         drawing.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
         plt.close(drawing)

@@ -79,7 +79,8 @@ class Network:
             seen.append(stage_seen)
             first += stack.length
         logits, new_state["head"] = _apply(self.head, params["head"], state["head"], x, train)
-        return logits.astype(precision), new_state, jax.tree.map(lambda *stages: jnp.concatenate(stages), *seen)
+        seen = jax.tree.map(lambda *stages: jnp.concatenate(stages), *seen) if seen else None
+        return logits.astype(precision), new_state, seen
 
 
 def _init(module, key, x):

@@ -119,6 +119,7 @@ class WorkDirectory:
 
     def finish(self, point: config_lib.Point, result: dict, timing: dict):
         """Records that a point is done."""
+        self.folder(point).mkdir(parents=True, exist_ok=True)
         done = {"result": result, "timing": timing}
         write(self.folder(point) / "done.json", json.dumps(done | {"sha256": _checksum(done)}, indent=1))
 

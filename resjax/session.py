@@ -1,8 +1,10 @@
 """A session at the bench: points trained one after the other, taken up where they stopped, with a progress bar."""
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -10,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from resjax import signals, train
-from resjax.config import Point
+from resjax.config import Point, Untrained
 from resjax.record import WorkDirectory
 
 console = Console()
@@ -52,6 +54,18 @@ class Session:
             self._progress.console.print(f"{point.label}: {_summary(*done)}", highlight=False)
         else:
             self.advance(share)
+        return done[0]
+
+    def measure(self, point: Untrained, measurement: Callable[[Any], dict], share: float = 1.0) -> dict:
+        """`measurement(point)`, a dictionary for JSON: from its record, or measured now."""
+        self._stop.check()
+        done = self._work.finished(point)
+        if done is None:
+            self._progress.update(self._task, description=point.label)
+            started = time.perf_counter()
+            done = measurement(point), {"total_seconds": time.perf_counter() - started}
+            self._work.finish(point, *done)
+        self.advance(share)
         return done[0]
 
     def advance(self, share: float):

@@ -7,6 +7,7 @@ to ReLU units, κ0 is twice the share of units that both inputs switch on, κ1 t
 import numpy as np
 from scipy.optimize import brentq
 
+from resjax.connections import Connection, Plain, Projection, Residual, ReZero, Scaled
 from resjax.errors import UserError
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(201)  # for means over a normal distribution
@@ -24,17 +25,17 @@ def kappa1(c):
     return (np.sqrt(1 - c**2) + c * (np.pi - np.arccos(c))) / np.pi
 
 
-def cosines(start: float, length: int, skip: bool = False, layers: int = 1) -> np.ndarray:
+def cosines(start: float, length: int, direct: float, branch: float, layers: int = 1) -> np.ndarray:
     """The cosine between two inputs before each of `length` blocks and behind the last: length + 1.
 
-    A block is `layers` ReLU layers of He variance, x + F(x) with a `skip`: both parts are equally large.
+    A block is √direct·x + √branch·F(x), where F is `layers` times ReLU, He weights, and leaves x as large as it is.
     """
     found = [start]
     for _ in range(length):
         c = found[-1]
         for _ in range(layers):
             c = kappa1(c)
-        found.append((found[-1] + c) / 2 if skip else c)
+        found.append((direct * found[-1] + branch * c) / (direct + branch))
     return np.array(found)
 
 
@@ -45,19 +46,63 @@ def gradient_correlation(start: float, length: int, skip: bool = False) -> np.nd
     with the layer. Balduzzi et al. take c_l = 0 for all l, hence 2^−L and (3/4)^L: true where every
     unit's mean over the inputs is taken away, as batch norm does.
     """
-    each = kappa0(cosines(start, length, skip)[:-1])
-    return np.concatenate([[1.0], np.cumprod((1 + each) / 2 if skip else each)])
+    direct = float(skip)
+    each = (direct + kappa0(cosines(start, length, direct, 1.0)[:-1])) / (direct + 1)
+    return np.concatenate([[1.0], np.cumprod(each)])
 
 
-def normalized_residual(beta: float, length: int) -> tuple[np.ndarray, np.ndarray]:
+def normalized_residual(beta: float, length: int, varying: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Variance and covariance of the gradients of x + βWρ(BN(x)) at two inputs, 0 … length blocks: length + 1 each.
 
     The stream's variance before block l is 1 + β²l, by which the norm divides: a block multiplies the
     gradient's variance by 1 + β²/(1 + β²l), which makes 1 + β²L, and the covariance, half of whose units
-    are on for one input alone, by 1 + ½β²/(1 + β²l), which makes about β√L.
+    are on for one input alone, by 1 + ½β²/(1 + β²l), which makes about β√L (Balduzzi et al.). Of a
+    branch's mean square only `varying` = 1 − 1/π is variance over the batch (see `growth`), so the
+    stream's is 1 + (1 − 1/π)β²l, and with β = 1 the gradients grow and part faster.
     """
-    ratio = beta**2 / (1 + beta**2 * np.arange(length))
+    ratio = beta**2 / (1 + varying * beta**2 * np.arange(length))
     return tuple(np.concatenate([[1.0], np.cumprod(1 + ratio * share)]) for share in (1, 0.5))
+
+
+def paths(connection: Connection) -> tuple[float, float] | None:
+    """The squares of the factors with which x and F(x) enter at the start; None where they are no constants."""
+    match connection:
+        case Scaled():
+            return connection.alpha**2, (connection.beta * connection.length**-connection.power) ** 2
+        case ReZero():
+            return 1.0, connection.alpha**2
+        case Projection():
+            return None
+        case Plain() | Residual():
+            return float(isinstance(connection, Residual)), 1.0
+    return None
+
+
+def growth(direct: float, branch: float, norm: str, length: int, layers: int, start: float = 1.0):
+    """Mean squares of stream and gradient before each block of √direct·x + √branch·F(x).
+
+    F is `layers` times norm, ReLU, He weights. Without a norm F(x) is as large as x; with one it has mean
+    square 1, and the gradient through it is divided by the stream's variance. Batch norm divides by the
+    variance *over the batch*, of which what comes out of a ReLU layer has only 1 − 1/π, the rest of its
+    mean square being a constant: so each further layer of a branch multiplies the gradient by π/(π − 1)
+    (Yang et al. 2019, arXiv 1902.08129, find this rate for plain networks).
+
+    Returns:
+      activation mean square, from `start` on; gradient mean square, 1 before the last block: length each.
+    """
+    varying = 1 - 1 / np.pi if norm == "batch" else 1.0
+    square, variance, squares, steps = start, start, [], []
+    for _ in range(length):
+        squares.append(square)
+        if norm == "none":
+            steps.append(direct + branch)
+            square *= direct + branch
+        else:
+            steps.append(direct + branch * varying ** (1 - layers) / variance)
+            square = direct * square + branch
+            variance = direct * variance + branch * varying
+    backward = np.cumprod(np.append(1.0, steps[-2::-1]))[::-1]  # from before the last block on
+    return np.array(squares), backward
 
 
 def mean_field(weight_variance: float, bias_variance: float = 0.0) -> tuple[float, float]:

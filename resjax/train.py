@@ -17,7 +17,7 @@ import optax
 from resjax import architectures, config, data, networks
 from resjax.checkpoint import Checkpoints
 from resjax.config import Point
-from resjax.errors import UserError
+from resjax.errors import Failure, UserError
 from resjax.metrics import Metrics, summary_writer
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
@@ -51,12 +51,7 @@ def plan(point: Point, dataset: data.Dataset | None = None) -> tuple[Network, Op
     if point.batch_size > len(dataset.train):
         raise UserError(f"--batch_size={point.batch_size}: {point.dataset} has {len(dataset.train)} training images")
     network = architectures.build(point, dataset.classes)
-    height, width, _ = dataset.train.shape
-    if min(height, width) < network.stride:
-        raise UserError(
-            f"--network={point.network}: needs images of {network.stride}×{network.stride} or more, "
-            f"{point.dataset} has {height}×{width}"
-        )
+    architectures.check(point, network, dataset.train.shape, point.dataset)
     optimizer = Optimizer(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Optimizer)})
     optimizer.build()
     if point.tensorboard:
@@ -90,18 +85,23 @@ def initial_carry(network: Network, optimizer: Optimizer, key, images) -> Carry:
 @functools.partial(jax.jit, static_argnames=("network", "optimizer"), donate_argnames=("carry",))
 def train_step(network: Network, optimizer: Optimizer, carry: Carry, source: Shuffled | Given):
     """One step on the batch that the source has for it; returns the new carry, the loss and the accuracy."""
+    gradient, (loss, accuracy, state) = batch_gradient(network, carry, source)
+    updates, optimizer_state = optimizer.build().update(gradient, carry.optimizer, carry.params)
+    params = optax.apply_updates(carry.params, updates)
+    return Carry(params, state, optimizer_state, carry.key, carry.step + 1), loss, accuracy
+
+
+def batch_gradient(network: Network, carry: Carry, source: Shuffled | Given):
+    """The gradient of the mean loss of one step's batch, and (loss, accuracy, new state)."""
     images, labels = source.batch(jax.random.fold_in(carry.key, CHANGES), carry.step)  # B H W C, B
     layers = Layers(key=jax.random.fold_in(jax.random.fold_in(carry.key, NOISE), carry.step))
 
     def loss_fn(params):
         logits, state, _ = network.apply(params, carry.state, images, layers, train=True)  # B K
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-        return loss, (state, (logits.argmax(-1) == labels).mean())
+        return loss, (loss, (logits.argmax(-1) == labels).mean(), state)
 
-    (loss, (state, accuracy)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(carry.params)
-    updates, optimizer_state = optimizer.build().update(gradient, carry.optimizer, carry.params)
-    params = optax.apply_updates(carry.params, updates)
-    return Carry(params, state, optimizer_state, carry.key, carry.step + 1), loss, accuracy
+    return jax.grad(loss_fn, has_aux=True)(carry.params)
 
 
 @functools.partial(jax.jit, static_argnames=("network",))
@@ -193,6 +193,7 @@ def fit(
             if goal and step % goal.every == 0:
                 _, reached = evaluate(network, carry.params, carry.state, dataset.train)
                 if reached >= goal.train_accuracy:
+                    checkpoints.save(step, carry, batches.state())
                     break
             carry, loss, accuracy = train_step(network, optimizer, carry, batches.at(step))
             losses.append(loss)  # on the device: reading it every step would make the device wait
@@ -223,6 +224,22 @@ def fit(
         train_loss = train_accuracy = test_accuracy = math.nan
     result |= {"train_loss": train_loss, "train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
     return result, timing | {"total_seconds": time.perf_counter() - started}
+
+
+def trained(point: Point, folder: pathlib.Path) -> tuple[Network, Carry, data.Dataset]:
+    """What `fit` left in `folder`: the network, its newest checkpoint, and its data.
+
+    Raises:
+      Failure: there is no checkpoint, or it is damaged or another configuration's.
+    """
+    network, optimizer, dataset = plan(point)
+    blank = initialize(
+        network, optimizer, jax.random.key(point.seed), jnp.zeros((1, *dataset.train.shape), jnp.float32)
+    )
+    saved = Checkpoints(folder, config.digest(point)).restore(blank)
+    if not saved:
+        raise Failure(f"{folder} has no checkpoint: remove it, and the same command trains it again")
+    return network, saved[1], dataset
 
 
 class _Clock:

@@ -1,5 +1,7 @@
 """Probes of the way back, against gradients taken block by block, in float64."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,12 +27,12 @@ def walk(network, params, state, x):
     """Streams, blocks as functions of their stream, and the rest of the network as one of the last stream."""
     (stack,) = network.stages
     (own,), (before,) = params["stages"], state["stages"]
-    blocks = [
-        lambda x, fork=lambda x: (x, x), v={"params": layer(own, l), **layer(before, l)}: stack.block.apply(
-            v, x, train=True, mutable=["batch_stats"], fork=fork
-        )[0][0]
-        for l in range(stack.length)
-    ]
+
+    def block(place):
+        variables = {"params": layer(own, place), **layer(before, place)}
+        return lambda x, **how: stack.block.apply(variables, x, train=True, mutable=["batch_stats"], **how)[0][0]
+
+    blocks = [block(place) for place in range(stack.length)]
     head = {"params": params["head"], **state["head"]}
     streams = [network.stem.apply({"params": params["stem"]}, x, train=True)]
     for block in blocks:
@@ -46,9 +48,9 @@ def test_gradients_by_layer_and_path_are_those_of_a_loop(connection):
     slope = jax.grad(rest)(streams[-1])
     for place in reversed(range(len(blocks))):
         stream, block = streams[place], blocks[place]
-        hold = jax.lax.stop_gradient
-        (direct,) = jax.vjp(lambda x, block=block: block(x, fork=lambda x: (hold(x), x)), stream)[1](slope)
-        (branch,) = jax.vjp(lambda x, block=block: block(x, fork=lambda x: (x, hold(x))), stream)[1](slope)
+        past = partial(block, fork=lambda x: (jax.lax.stop_gradient(x), x))
+        through = partial(block, fork=lambda x: (x, jax.lax.stop_gradient(x)))
+        direct, branch = (jax.vjp(path, stream)[1](slope)[0] for path in (past, through))
         (slope,) = jax.vjp(block, stream)[1](slope)
         unit = slope / jnp.linalg.norm(slope, axis=1, keepdims=True)
         expected = {

@@ -22,9 +22,9 @@ def made(x, classes=1, bare=False, **choices):
 
 def test_slopes_over_the_grid_are_the_diagonal_of_the_jacobian():
     grid = jnp.linspace(-2, 2, 9, dtype=jnp.float64)
-    network, params, state = made(grid.reshape(-1, 1, 1, 1), bias_initializer="normal(stddev=0.5)")
-    state = whiteness.settled(network, params, state, grid.reshape(-1, 1, 1, 1))
-    f = lambda x: network.apply(params, state, x.reshape(-1, 1, 1, 1))[0][:, 0]  # noqa: E731
+    network, params, state = made(whiteness.scalars(grid))
+    state = whiteness.settled(network, params, state, whiteness.scalars(grid))
+    f = lambda x: network.apply(params, state, whiteness.scalars(x))[0][:, 0]  # noqa: E731
     jacobian = np.asarray(jax.jacfwd(f)(grid))
     assert np.count_nonzero(jacobian - np.diag(np.diag(jacobian))) == 0  # f(x_i) depends on x_i alone
     np.testing.assert_allclose(whiteness.scalar_slopes(network, params, state, grid), np.diag(jacobian), rtol=1e-12)
@@ -54,7 +54,7 @@ def test_autocorrelation_is_its_definition():
     centred = series - series.mean()
     expected = [centred[: 50 - lag] @ centred[lag:] / (centred @ centred) for lag in range(50)]
     np.testing.assert_allclose(whiteness.autocorrelation(series, 49), expected, atol=1e-12)
-    with pytest.raises(UserError, match="lag 50: .* the largest lag is 49"):
+    with pytest.raises(UserError, match=r"lag 50: .* the largest lag is 49"):
         whiteness.autocorrelation(series, 50)
 
 

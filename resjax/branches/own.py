@@ -4,6 +4,7 @@ import flax.linen as nn
 
 from resjax import names
 from resjax.errors import UserError
+from resjax.normalizers import NoNorm
 from resjax.parts import Branch
 
 
@@ -13,7 +14,7 @@ class Own(Branch):
     So the direct path, lesions, survival rates and all that is said of F hold for any block.
     """
 
-    block: nn.Module | None = None
+    block: nn.Module = NoNorm()  # x -> y
 
     @nn.compact
     def __call__(self, x, train: bool):

@@ -57,8 +57,17 @@ def parameter_gradient_norms(gradient) -> jax.Array:
 
 
 def readout(key) -> Callable:
-    """A loss that needs no labels: every input's logits (B K) along one random direction, summed."""
-    return lambda logits: (logits @ jax.random.normal(key, logits.shape[-1:], logits.dtype)).sum()
+    """A loss that needs no labels: the logits (B K) along random directions, one for each pair of inputs, summed.
+
+    The inputs of a pair share it, so that their gradients differ by what the network does to them. All
+    inputs must not: batch norm takes away what the gradients of a batch have in common.
+    """
+
+    def loss(logits):
+        directions = jax.random.normal(key, (len(logits) // 2, logits.shape[-1]), logits.dtype)
+        return (logits * jnp.concatenate([directions, directions])).sum()
+
+    return loss
 
 
 def read(network: Network, params, state, x, loss: Callable, *, key=None, train: bool = True) -> dict[str, Any]:

@@ -13,16 +13,17 @@ from resjax.networks import Network
 from resjax.normalizers import NoNorm
 
 
+def scalars(grid):
+    """Numbers (N,) as images N 1 1 2: beside each stands a one, so that the stem's weights are slope and bias."""
+    return jnp.stack([grid, jnp.ones_like(grid)], axis=-1)[:, None, None]
+
+
 def scalar_slopes(network: Network, params, state, grid):
-    """df/dx at every x of the grid (N,), of a network of one input and one output: N.
+    """df/dx at every x of the grid (N,), of a network with one output that takes `scalars`: N.
 
     Norms use `state`, so that f is a function of one number: see `settled`.
     """
-
-    def total(x):
-        return network.apply(params, state, x.reshape(-1, 1, 1, 1))[0].sum()
-
-    return jax.grad(total)(grid)
+    return jax.grad(lambda x: network.apply(params, state, scalars(x))[0].sum())(grid)
 
 
 def settled(network: Network, params, state, x):
