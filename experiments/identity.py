@@ -7,6 +7,10 @@
 deep network that is as good exists. The same deep network trained from scratch is worse. Residual
 networks beside them. `maps`: networks of growing depth, without stem and head, are trained to give their
 Gaussian input back; the error is relative to the input's square, 1 being that of the answer zero.
+
+Two minutes on 2 CPU cores. Plain networks do not learn the identity at any depth (4 layers: 0.7). Residual ones with
+He's weights do at 4 layers (0.003) and no longer at 20: the skip is there, but 400 steps do not remove what random
+branches add. ReZero starts there.
 """
 
 import dataclasses

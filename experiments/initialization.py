@@ -8,6 +8,16 @@ how different the units of its last layer are, as the effective rank of their re
 with equal weights all units are equal, get equal gradients, and stay equal. looks_linear comes with the
 activation crelu; Fixup is for residual branches and comes with the connection rezero(alpha=1).
 `scales`: over how many layers the gradient of wide tanh networks falls or grows by e, beside ξ = 1/|ln χ1|.
+
+Four minutes on 2 CPU cores. Zero and constant weights fail at every depth: rank 0 and rank 1, before and after
+training. Orthogonal tanh networks train to 34 layers, Fixup as deep as the search goes (256). looks_linear
+bears small rates only:
+
+    python -m experiments.depth_frontier --connections=plain --norms=none --activation=crelu
+        --initializer=looks_linear --learning_rate=0.001 --max_depth=512
+
+trains 396 plain layers without a norm. ξ scatters near the edge of chaos, where ln χ1 is as small as a network of
+this width leaves it uncertain.
 """
 
 import dataclasses

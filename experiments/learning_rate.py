@@ -8,6 +8,10 @@ to within `factor`, then tries smaller ones, each `factor` below the last, for t
 if its loss stops being finite or ends at more than twice the first. Figure: largest and best rate against
 depth. For Adam, Depth-μP (branches over √L) has the best rate fall as 1/√L and CompleteP (branches over
 L) has it constant (Dey et al. 2025, arXiv 2505.01618): these lines are drawn from the first depth on.
+
+Three minutes on 2 CPU cores. With skips and batch norm, and with branches over √L or L, rates of 1 to 6 are stable at
+all depths but for 0.8 (1/√L, no norm) at 128; with skips alone 0.4 at 8 layers, 0.0015 at 32, none down to 10⁻⁶ at
+128. Their best rates, too, move by at most a factor of four between 8 and 128 layers.
 """
 
 import dataclasses

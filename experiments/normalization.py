@@ -6,6 +6,10 @@
 Reads networks at their start (see signal_propagation) with each norm at each place: in front of the
 branch's layers (`pre`), at the branch's end (`post`, the original unit), behind the addition
 (`norm_after_addition`). The figure has four corners: with and without skips, with and without a norm.
+
+Four minutes on 2 CPU cores. Gradients explode without skips under batch norm, with skips without a norm, and with
+skips and a norm behind the addition; they stay for 1000 layers with skips and a norm inside the branch. Plain
+networks without a norm, or with layer norm, neither explode nor vanish at once (He's weights): they wander.
 """
 
 import dataclasses

@@ -7,6 +7,12 @@ The setting of Balduzzi et al. 2017 (arXiv 1702.08591): ReLU networks of width 2
 the autocorrelation of df/dx over a grid of 256 inputs on [−2, 2] of a network f: R → R, whose statistics
 (center, batch) are those of the grid. `results`: variance, covariance and correlation of the gradients
 at independent inputs of the width's dimension. A depth counts ReLU layers, one a block.
+
+Five minutes on 2 CPU cores. One layer: as slow as Brown noise. 50 plain layers or residual ones with their means
+taken away: white noise. 50 residual layers with batch norm: in between, the slower the smaller β is. The
+correlations follow 2^−L and (3/4)^L; without centring the arc-cosine kernels, until some 1/width; with
+batch norm and β = 1 not the paper's 1/√L but what `theory.normalized_residual` has with 1 − 1/π. The gradient
+of looks_linear is one constant: its correlation is 1, its autocorrelation undefined.
 """
 
 import dataclasses
@@ -196,9 +202,7 @@ def plot(results, series, config: Config, path: pathlib.Path):
             for line in lines:
                 right.plot(depth, np.clip(line, FLOOR, 1), style, linewidth=0.8, label=label)
         left.set(xlabel="lag", ylabel="autocorrelation of df/dx", ylim=(-0.1, 1.03))
-        right.set(
-            xlabel="depth (ReLU layers)", ylabel="correlation of two inputs' gradients", xscale="log", yscale="log"
-        )
+        right.set(xlabel="depth (ReLU layers)", ylabel="correlation of gradients", xscale="log", yscale="log")
         right.set(ylim=(FLOOR, 1.5))
         resjax.figures.legend((left, right), columns=3)
 

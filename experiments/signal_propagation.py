@@ -8,6 +8,10 @@ For every connection × norm × initialiser × depth × seed: the mean squares o
 the cosine between two inputs and between their gradients, the direct path's share of the gradient and the
 share of dead units, at every block. The figure shows the deepest networks of the first initialiser, with
 the theory (dashed) for dense ReLU networks with He's.
+
+Three minutes on 2 CPU cores. At 1000 layers the theory holds to the width of the line wherever there is one, but for
+plain networks, whose squares wander (Hanin 2018: by 5·depth/width in the logarithm). Inputs at cosine ½ end at
+cosine 1 in plain networks with no norm or layer norm, at 0.34 with batch norm.
 """
 
 import dataclasses

@@ -42,6 +42,21 @@ def test_the_edge_of_chaos():
         theory.mean_field(-1.0)
 
 
+@pytest.mark.parametrize("variance", (0.8, 1.5, 3.0))
+def test_gradients_of_tanh_networks_grow_by_chi_a_layer(variance):
+    """One network of width 400, 40 layers: ln χ1 to within three times its scatter, √(5/400/40)."""
+    point = Untrained(
+        width=WIDTH, depth=62, connection="plain", norm="none", activation="tanh",
+        branch="dense(layers=1)", initializer=f"variance_scaling(scale={variance})",
+    )  # fmt: skip
+    network = architectures.build(point, 3)
+    x = signals.pairs(jax.random.key(0), 8, (1, 1, WIDTH), 0.0, jnp.float64)
+    params, state = jax.jit(network.init)(jax.random.key(1), x)
+    squares = jax.jit(lambda: gradients.read(network, params, state, x, gradients.readout(jax.random.key(2))))()
+    rate = np.log(squares["gradient_ms"][10] / squares["gradient_ms"][50]) / 40
+    assert rate == pytest.approx(np.log(theory.mean_field(variance)[1]), abs=0.053)
+
+
 def test_normalized_residual_gradients_have_the_papers_closed_form_and_growth():
     variance, covariance = theory.normalized_residual(0.1, 4000)
     np.testing.assert_allclose(variance, 1 + 0.1**2 * np.arange(4001), rtol=1e-12)
