@@ -1,7 +1,7 @@
 """Which initial weights let a network without normalisation train, to which depth, and why?
 
     python -m experiments.initialization
-    python -m experiments.initialization --network=resnet --initializer=he_normal,delta_orthogonal --activations=tanh
+    python -m experiments.initialization --network=resnet --initializer=he_normal,delta_orthogonal --activation=tanh
 
 `results`: the deepest plain network that trains (see depth_frontier) by initialiser and activation, and
 how different the units of its last layer are, as the effective rank of their responses to 128 images:
@@ -9,11 +9,11 @@ with equal weights all units are equal, get equal gradients, and stay equal. loo
 activation crelu; Fixup is for residual branches and comes with the connection rezero(alpha=1).
 `scales`: over how many layers the gradient of wide tanh networks falls or grows by e, beside ξ = 1/|ln χ1|.
 
-Four minutes on 2 CPU cores. Zero and constant weights fail at every depth: rank 0 and rank 1, before and after
-training. Orthogonal tanh networks train to 34 layers, Fixup as deep as the search goes (256). looks_linear
-bears small rates only:
+Four minutes on 2 CPU cores. Zero and constant weights fail at 4 layers already: the stream is zero, or of rank 1,
+before and after training. Orthogonal tanh networks train to 34 layers, Fixup as deep as the search goes (256).
+looks_linear bears small rates only:
 
-    python -m experiments.depth_frontier --connections=plain --norms=none --activation=crelu
+    python -m experiments.depth_frontier --connections=plain --norms=none --activation=crelu \\
         --initializer=looks_linear --learning_rate=0.001 --max_depth=512
 
 trains 396 plain layers without a norm. ξ scatters near the edge of chaos, where ln χ1 is as small as a network of
@@ -36,7 +36,7 @@ RESULTS = {
     "seed": "int64",
     "frontier_depth": "int64",  # 0 if even the shallowest network failed
     "tried": "str",  # depth:training accuracy, "nan" for a network that diverged
-    "rank_start": "float64",  # effective rank of the last stream of the shallowest network; empty if it is zero
+    "rank_start": "float64",  # effective rank of the last stream of the shallowest network; empty if zero or diverged
     "rank_trained": "float64",
 }
 SCALES = {
@@ -73,7 +73,7 @@ class Config(Training):
         ),
         "initialisers, as in depth_scaling",
     )
-    activations: tuple[str, ...] = option(("relu", "tanh"), "activations, names of jax.nn")
+    activation: tuple[str, ...] = option(("relu", "tanh"), "activations, names of jax.nn")
     steps: int = option(100, "training steps", minimum=1)
     accuracy: float = option(0.8, "training accuracy that counts as trained", minimum=0)
     evaluate_every: int = option(20, "steps between looks at the training accuracy", minimum=1)
@@ -89,9 +89,9 @@ class Config(Training):
 
 def families(config: Config) -> list[dict]:
     """The kinds of network, each with all that its initialiser comes with."""
-    found = []
-    for initializer, activation, seed in itertools.product(config.initializer, config.activations, range(config.seeds)):
-        usual = {"initializer": initializer, "activation": activation, "connection": "plain", "seed": seed}
+    found, connection = [], "residual" if config.block else "plain"  # residual: the user's block itself
+    for initializer, activation, seed in itertools.product(config.initializer, config.activation, range(config.seeds)):
+        usual = {"initializer": initializer, "activation": activation, "connection": connection, "seed": seed}
         family = usual | OWN.get(initializer, {})
         found += [family] if family not in found else []
     return found
@@ -141,7 +141,8 @@ def frontier(config: Config, session, work, point: Point) -> dict:
 
     deepest = search(trains, depths, config.precision)
     shallowest = dataclasses.replace(point, depth=depths[0])  # the first that was tried
-    ranks = unit_ranks(shallowest, work.folder(shallowest))
+    lost = work.finished(shallowest)[0]["diverged"] is not None
+    ranks = {} if lost else unit_ranks(shallowest, work.folder(shallowest))
     session.advance(1)
     return dataclasses.asdict(point) | {"frontier_depth": deepest, "tried": " ".join(tried)} | ranks
 
@@ -153,7 +154,7 @@ def unit_ranks(point: Point, folder: pathlib.Path) -> dict[str, float]:
     from resjax.probes.signals import effective_rank
 
     network, carry, dataset = resjax.train.trained(point, folder)
-    images, _ = dataset.train.take(np.arange(IMAGES))
+    images, _ = next(iter(dataset.train.all(IMAGES)))
     start, state = jax.jit(network.init)(
         jax.random.fold_in(jax.random.key(point.seed), resjax.train.WEIGHTS), images[:1]
     )

@@ -8,8 +8,9 @@ branch's layers (`pre`), at the branch's end (`post`, the original unit), behind
 (`norm_after_addition`). The figure has four corners: with and without skips, with and without a norm.
 
 Four minutes on 2 CPU cores. Gradients explode without skips under batch norm, with skips without a norm, and with
-skips and a norm behind the addition; they stay for 1000 layers with skips and a norm inside the branch. Plain
-networks without a norm, or with layer norm, neither explode nor vanish at once (He's weights): they wander.
+skips and a norm behind the addition; with skips and a norm inside the branch they grow like a power of the depth, by
+29 (layer, post) to 5·10⁶ (batch, post) at 1000 layers. Plain networks without a norm, or with layer norm, wander
+(He's weights): 0.01 and 2·10⁻⁸ at 1000 layers.
 """
 
 import dataclasses

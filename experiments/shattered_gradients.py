@@ -1,15 +1,15 @@
 """Do the gradients of deep networks look like white noise, and what do skips and norms do about it?
 
     python -m experiments.shattered_gradients
-    python -m experiments.shattered_gradients --connections='residual,scaled(power=0.5)' --norms=batch --depths=100
+    python -m experiments.shattered_gradients --networks='residual,scaled(power=0.5)' --norms=batch --depths=100
 
 The setting of Balduzzi et al. 2017 (arXiv 1702.08591): ReLU networks of width 200 at their start. `series`:
 the autocorrelation of df/dx over a grid of 256 inputs on [−2, 2] of a network f: R → R, whose statistics
 (center, batch) are those of the grid. `results`: variance, covariance and correlation of the gradients
 at independent inputs of the width's dimension. A depth counts ReLU layers, one a block.
 
-Five minutes on 2 CPU cores. One layer: as slow as Brown noise. 50 plain layers or residual ones with their means
-taken away: white noise. 50 residual layers with batch norm: in between, the slower the smaller β is. The
+Just under five minutes on 2 CPU cores. One layer: as slow as Brown noise. 50 plain layers or residual ones with their
+means taken away: white noise. 50 residual layers with batch norm: in between, the slower the smaller β is. The
 correlations follow 2^−L and (3/4)^L; without centring the arc-cosine kernels, until some 1/width; with
 batch norm and β = 1 not the paper's 1/√L but what `theory.normalized_residual` has with 1 − 1/π. The gradient
 of looks_linear is one constant: its correlation is 1, its autocorrelation undefined.
@@ -38,43 +38,53 @@ SHOWN = (("plain", "center"), ("residual", "center"), ("residual", "batch"), ("l
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Architecture):
+class Sampling:
+    """What is measured of every kind of network."""
+
+    seeds: int = option(20, "networks of each kind: seeds 0, 1, …", minimum=1)
+    points: int = option(256, "inputs on the grid, and independent inputs", minimum=2)
+    lags: int = option(15, "the largest lag of the autocorrelation", minimum=1)
+    x64: bool = option(False, "compute in float64")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Sampling, Architecture):
     """The options of this experiment."""
 
     networks: tuple[str, ...] = option(
         ("plain", "residual", "looks_linear"), "connections, as in depth_scaling; looks_linear: plain, crelu, [W′, −W′]"
     )
     norms: tuple[str, ...] = option(("none", "center", "batch"), "normalisations; center: batch norm's first half")
-    betas: tuple[float, ...] = option((1.0, 0.1), "of residual networks with a norm that scales: x + beta · F(x)")
+    betas: tuple[float, ...] = option(
+        (1.0, 0.1), "of residual networks with a norm that scales; of the others beta is 1: x + beta · F(x)"
+    )
     depths: tuple[int, ...] = option((1, 2, 4, 8, 24, 50), "ReLU layers", minimum=1)
-    seeds: int = option(20, "networks of each kind: seeds 0, 1, …", minimum=1)
-    points: int = option(256, "inputs on the grid, and independent inputs", minimum=2)
-    lags: int = option(15, "the largest lag of the autocorrelation", minimum=1)
     branch: str = option("dense(layers=1)", "what a block computes")
     width: int = option(200, "units or filters of the stem", minimum=1)
-    x64: bool = option(False, "compute in float64")
     workdir: str = option("", "where everything goes (default: runs/shattered_gradients-HASH)", changes_results=False)
     plot_only: bool = option(False, "draw the figure again from the tables", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind(Untrained):
+class Kind(Untrained, Sampling):
     """Networks of one kind and depth, all seeds together."""
 
     beta: float = option(1.0, "of residual networks: x + beta · F(x)")
-    seeds: int = option(20, "networks")
-    points: int = option(256, "inputs")
-    lags: int = option(15, "the largest lag")
-    x64: bool = option(True, "compute in float64")
 
 
 def build(kind: Kind):
     """The network, of `depth` ReLU layers between stem and head."""
     resjax.normalizers.build(kind.norm)
-    norm = kind.norm if kind.norm not in ("center", "batch") else f"{kind.norm}(momentum=0)"
+    name, arguments = resjax.names.parse(kind.norm, "norm")
+    if name in ("center", "batch"):
+        arguments["momentum"] = 0.0
+    norm = f"{name}({','.join(f'{key}={value!r}' for key, value in arguments.items())})"
     connection = f"scaled(beta={kind.beta})" if kind.connection == "residual" else kind.connection
     point = dataclasses.replace(kind, norm=norm, connection=connection, depth=kind.depth + 2)
-    return resjax.architectures.build(point, classes=1)
+    network = resjax.architectures.build(point, classes=1)
+    if kind.network != "dense" or network.stages[0].block.branch.layers != 1:
+        raise UserError("--network, --branch: a depth counts blocks of one dense layer; other blocks, by --block")
+    return network
 
 
 def kinds(config: Config) -> list[tuple[dict, Kind]]:
@@ -84,7 +94,7 @@ def kinds(config: Config) -> list[tuple[dict, Kind]]:
         if network == "looks_linear" and norm != config.norms[0]:
             continue
         choices = LOOKS_LINEAR if network == "looks_linear" else {"connection": network, "norm": norm}
-        scaled = network == "residual" and norm not in ("none", "center")  # else beta is the stream's scale alone
+        scaled = network == "residual" and norm not in ("none", "center")  # the law without a scale is for beta 1
         for beta in config.betas if scaled else (1.0,):
             for depth in config.depths:
                 kind = Kind.of(config, depth=depth, beta=beta, **choices)

@@ -12,7 +12,7 @@ from resjax.config import Untrained
 from resjax.ends import ConvStem, DenseStem, Head, ImageNetStem
 from resjax.errors import UserError
 from resjax.networks import Network
-from resjax.parts import Branch, Part
+from resjax.parts import ORDERS, Branch, Part
 from resjax.stack import Block, Stack
 
 IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -97,6 +97,12 @@ def _network(
     kind, _ = names.parse(point.branch, "branch")
     if kind in branches.BRANCHES and dense != (kind == "dense"):
         raise UserError(f"--branch={point.branch}: not for --network={point.network}, whose stream has another shape")
+    if not dense and _branch(point).layers != branches.build(point.branch).layers:
+        raise UserError(
+            f"--block={point.block}: needs as many layers as --branch={point.branch}, beside which it stands"
+        )
+    if point.activation == "crelu" and "activation" in ORDERS[point.order].end + ORDERS[point.order].joined:
+        raise UserError(f"--activation=crelu: doubles the stream behind every block of order {point.order}; use pre")
     stages, before = [], point.width
     for stage, (width, length) in enumerate(zip(widths, lengths, strict=True)):
         features, stride = point.width * width * expansion, 2 if stage else 1
@@ -151,7 +157,10 @@ def check(point: Untrained, network: Network, shape: Sequence[int], whose: str):
             f"{whose} has {height}×{width}"
         )
     if point.block:
-        jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+        try:
+            jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+        except (TypeError, ValueError) as error:  # it takes no (x, train), or no stream of this shape
+            raise UserError(f"--block={point.block}: {str(error).splitlines()[0]}") from error
 
 
 def depths(point: Untrained) -> Sequence[int]:

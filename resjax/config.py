@@ -97,8 +97,8 @@ class Architecture:
 
 
 @dataclasses.dataclass(frozen=True)
-class Training(Architecture):
-    """How one network is built and trained: where the configuration of an experiment that trains starts."""
+class Optimization(Architecture):
+    """On what, and how, a network is trained."""
 
     preset: str = option("", f"a paper's recipe, {presets.SHOWN}; flags beside it win", changes_results=False)
     dataset: str = option("digits", "digits, or any image-classification set of TensorFlow Datasets")
@@ -117,6 +117,12 @@ class Training(Architecture):
     clip_norm: float = option(0.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
     batch_size: int = option(64, "examples a step", minimum=1)
     steps: int = option(200, "training steps", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(Optimization):
+    """How one network is built and trained: where the configuration of an experiment that trains starts."""
+
     checkpoint_every: int = option(100, "steps between checkpoints", minimum=1, changes_results=False)
     log_every: int = option(20, "steps between the lines of metrics.jsonl", minimum=1, changes_results=False)
     tensorboard: bool = option(False, "also write the metrics for TensorBoard", changes_results=False)

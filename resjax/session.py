@@ -1,4 +1,4 @@
-"""A session at the bench: points trained one after the other, taken up where they stopped, with a progress bar."""
+"""A session at the bench: points trained or measured one after the other, each once, with a progress bar."""
 
 import contextlib
 import time
@@ -19,7 +19,7 @@ console = Console()
 
 
 class Session:
-    """Trains points in a work directory, each at most once."""
+    """Trains and measures points in a work directory, each at most once."""
 
     def __init__(self, work: WorkDirectory, stop: signals.Stop, progress: Progress, task, background: Executor):
         self._work, self._stop, self._progress, self._task = work, stop, progress, task

@@ -40,7 +40,7 @@ def cosines(start: float, length: int, direct: float, branch: float, layers: int
 
 
 def gradient_correlation(start: float, length: int, skip: bool = False) -> np.ndarray:
-    """Correlation of the gradients at two inputs through the last 0 … length blocks of one ReLU layer: length + 1.
+    """Correlation of the gradients at two inputs of networks of 0 … length blocks of one ReLU layer: length + 1.
 
     Σ g·g′ / Σ g² takes κ0(c_l) a block, of a residual one (1 + κ0(c_l))/2, where the cosine c_l grows
     with the layer. Balduzzi et al. take c_l = 0 for all l, hence 2^−L and (3/4)^L: true where every

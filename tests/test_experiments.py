@@ -21,7 +21,7 @@ SMALL = {
         "--depths=4", "--norms=none", "--connections=rezero", "--map_steps=5",
     ),
     "initialization": (
-        *TRAINING, "--initializer=zeros", "--activations=relu", "--max_depth=4",
+        *TRAINING, "--initializer=zeros", "--activation=relu", "--max_depth=4",
         "--variances=0.8", "--scale_width=32", "--scale_depth=20",
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The README's commands and its example of a fork are run, so that they stay true."""
+"""The README's commands, those of the docstrings, and the example of a fork are tried, so that they stay true."""
 
 import dataclasses
 import importlib
@@ -15,7 +15,9 @@ from resjax import flags
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMANDS = sorted(set(re.findall(r"python -m ((?:experiments|resjax)\.\w+[^`#\n]*)", README)))
+SOURCES = [path.read_text() for folder in ("experiments", "resjax") for path in sorted((ROOT / folder).glob("*.py"))]
+TEXT = re.sub(r"\\\\\n +", "", "\n".join([README, *SOURCES]))  # a command may go on in the next line
+COMMANDS = sorted(set(re.findall(r"python -m ((?:experiments|resjax)\.[a-z_]+(?![^`#\n]*{)[^`#\n]*)", TEXT)))
 
 
 def test_the_first_screen_has_the_two_commands():

@@ -13,7 +13,7 @@ from resjax.networks import Network
 from resjax.probes import gradients, signals
 
 CLASSES = 10
-WEIGHTS, INPUTS, READOUT = range(3)  # what a seed's key is folded with, for each of its independent uses
+WEIGHTS, INPUTS, READOUT, NOISE = range(4)  # what a seed's key is folded with, for each of its independent uses
 
 
 def plan(point: Probed) -> Network:
@@ -51,11 +51,12 @@ def read(point: Probed, names: Sequence[str]) -> dict[str, list[float]]:
         x = signals.pairs(jax.random.fold_in(key, INPUTS), point.pairs, point.inputs, point.cosine, dtype)
         network = plan(point)
         params, state = start(network, jax.random.fold_in(key, WEIGHTS), x)
-        found = _read(network, tuple(names), params, state, x, jax.random.fold_in(key, READOUT))
+        found = _read(network, tuple(names), params, state, x, key)
         return {name: values.tolist() for name, values in jax.device_get(found).items()}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _read(network, names, params, state, x, key):
-    found = gradients.read(network, params, state, x, gradients.readout(key), key=key)
+    loss = gradients.readout(jax.random.fold_in(key, READOUT))
+    found = gradients.read(network, params, state, x, loss, key=jax.random.fold_in(key, NOISE))
     return {name: found[name] for name in names}
