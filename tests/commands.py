@@ -1,18 +1,27 @@
 """Runs the real commands, in processes of their own."""
 
+import atexit
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = ("--depths=4,8,12", "--width=8", "--connections=residual", "--norms=batch", "--checkpoint_every=100")
 POINTS = 3
+COMPILED = tempfile.mkdtemp(prefix="resjax-tests-")
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+CACHE = {  # what one command has compiled the next one need not
+    "JAX_COMPILATION_CACHE_DIR": COMPILED,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
 
 
 def start(experiment, *arguments, **options):
     """Starts a command and returns its process."""
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | CACHE
     command = [sys.executable, "-m", f"experiments.{experiment}", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes | options)

@@ -34,7 +34,7 @@ def refused(tmp_path, *arguments, code=2, experiment="depth_scaling"):
             ["--connections=residul"],
             "unknown connection 'residul': known are plain, residual, projection, scaled, rezero",
         ),
-        (["--norms=batch,grop"], "unknown norm 'grop': known are none, batch, layer, rms"),
+        (["--norms=batch,grop"], "unknown norm 'grop': known are none, batch, center, layer, rms"),
         (["--dataset=nosuchset"], "unknown dataset 'nosuchset': known are digits"),
         (["--dataset=mnist", "--data_dir=/nowhere"], "python -m resjax.prepare --dataset=mnist --data_dir=/nowhere"),
         (["--network=resnet", "--depths=21"], "depth 21: --network=resnet with 2 layers a branch has depth 2 + 6·n"),
@@ -60,7 +60,7 @@ def test_negative_depth_of_the_frontier(tmp_path):
     ("experiment", "arguments", "says"),
     (
         ("signal_propagation", ["--block=collections:OrderedDict"], "is no flax.linen.Module but OrderedDict"),
-        ("signal_propagation", ["--block=test_own:Wider"], "Wider makes 257 of 256, not its own shape"),
+        ("signal_propagation", ["--block=own_blocks:Wider"], "Wider makes 257 of 256, not its own shape"),
         ("signal_propagation", ["--inputs=8,8"], "--inputs=8,8: give height, width and channels"),
         ("normalization", ["--cosine=2"], "--cosine=2.0: must be at most 1"),
         ("shattered_gradients", ["--lags=256"], "--lags=256: must be less than --points=256"),

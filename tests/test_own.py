@@ -1,10 +1,10 @@
 """A block of the user's own."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 from helpers import close, layer
+from own_blocks import Mine
 
 from resjax import architectures
 from resjax.config import Untrained
@@ -15,26 +15,7 @@ from resjax.stack import Layers
 IMAGES = jax.random.normal(jax.random.key(0), (4, 4, 4, 2), jnp.float64)
 
 
-class Mine(nn.Module):
-    """x -> y = tanh(Wx) + ½x."""
-
-    layers: int = 1
-    features: int = 6
-
-    @nn.compact
-    def __call__(self, x, train: bool):
-        return jnp.tanh(nn.Dense(self.features, param_dtype=x.dtype)(x)) + x / 2
-
-
-class Wider(nn.Module):
-    """x -> y of one feature more."""
-
-    @nn.compact
-    def __call__(self, x, train: bool):
-        return nn.Dense(x.shape[-1] + 1)(x)
-
-
-def made(block="test_own:Mine", **choices):
+def made(block="own_blocks:Mine", **choices):
     network = architectures.build(Untrained(**{"block": block, "width": 6, "depth": 5, "norm": "none"} | choices), 3)
     return network, *jax.jit(network.init)(jax.random.key(1), IMAGES)
 
@@ -57,7 +38,7 @@ def test_its_branch_is_what_it_adds_to_the_stream():
 
 
 def test_it_takes_the_place_of_the_blocks_that_keep_the_shape():
-    point = Untrained(block="test_own:Mine(layers=2,features=4)", network="preact", depth=8, width=4)
+    point = Untrained(block="own_blocks:Mine(layers=2,features=4)", network="preact", depth=8, width=4)
     network = architectures.build(point, 3)
     assert [type(stack.block.branch).__name__ for stack in network.stages] == ["Own", "Basic", "Basic"]
 
@@ -65,10 +46,10 @@ def test_it_takes_the_place_of_the_blocks_that_keep_the_shape():
 @pytest.mark.parametrize(
     ("block", "says"),
     (
-        ("test_own:Wider", "Wider makes 7 of 6, not its own shape"),
+        ("own_blocks:Wider", "Wider makes 7 of 6, not its own shape"),
         ("collections:OrderedDict", "is no flax.linen.Module but OrderedDict"),
         ("nowhere.at_all:Mine", "cannot import nowhere.at_all"),
-        ("test_own:Yours", "has no 'Yours'"),
+        ("own_blocks:Yours", "has no 'Yours'"),
         ("mine", "unknown block 'mine': known are package.module:Name"),
     ),
 )
