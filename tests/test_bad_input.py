@@ -62,11 +62,8 @@ def test_negative_depth_of_the_frontier(tmp_path):
         ("signal_propagation", ["--block=collections:OrderedDict"], "is no flax.linen.Module but OrderedDict"),
         ("signal_propagation", ["--block=own_blocks:Wider"], "Wider makes 257 of 256, not its own shape"),
         ("signal_propagation", ["--inputs=8,8"], "--inputs=8,8: give height, width and channels"),
-        ("normalization", ["--cosine=2"], "--cosine=2.0: must be at most 1"),
         ("shattered_gradients", ["--lags=256"], "--lags=256: must be less than --points=256"),
         ("learning_rate", ["--smallest=3", "--largest=3"], "--smallest=3.0: must be less than --largest=3.0"),
-        ("identity", ["--deep=20"], "--deep=20: must be more than --shallow=20"),
-        ("initialization", ["--max_depth=3"], "depth 3: --network=dense with 2 layers a branch"),
     ),
 )
 def test_bad_flags_of_experiments_on_signals(tmp_path, monkeypatch, experiment, arguments, says):

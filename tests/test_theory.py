@@ -42,6 +42,7 @@ def test_the_edge_of_chaos():
         theory.mean_field(-1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", (0.8, 1.5, 3.0))
 def test_gradients_of_tanh_networks_grow_by_chi_a_layer(variance):
     """One network of width 400, 40 layers: ln χ1 to within three times its scatter, √(5/400/40)."""
@@ -87,6 +88,7 @@ def measured(connection, norm, depth, cosine=0.0, layers=2):
     return {name: np.asarray(values).mean(0) for name, values in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("connection", "norm"), (
     ("plain", "batch"), ("residual", "batch"), ("residual", "layer"), ("scaled(alpha=0.9,beta=0.5)", "none"),
 ))  # fmt: skip
@@ -98,6 +100,7 @@ def test_squares_grow_as_the_theory_says(connection, norm):
     np.testing.assert_allclose(found["gradient_ms"] / found["gradient_ms"][-1], backward, rtol=0.25)
 
 
+@pytest.mark.slow
 def test_skips_without_a_norm_double_the_squares_of_activations_and_gradients():
     found = measured("residual", "none", 18)  # L = 8
     np.testing.assert_allclose(found["activation_ms"], 2.0 ** np.arange(8), rtol=0.15)
@@ -105,6 +108,7 @@ def test_skips_without_a_norm_double_the_squares_of_activations_and_gradients():
     np.testing.assert_allclose(found["direct_share"], 0.5, atol=0.05)
 
 
+@pytest.mark.slow
 def test_with_a_norm_they_grow_by_one_a_block():
     found = measured("residual", "layer", 18)
     np.testing.assert_allclose(found["activation_ms"], 1 + np.arange(8), rtol=0.1)
@@ -112,17 +116,20 @@ def test_with_a_norm_they_grow_by_one_a_block():
     np.testing.assert_allclose(share, np.arange(1, 9) / np.arange(2, 10), atol=0.05)  # 1/(1 + 1/(1 + l))
 
 
+@pytest.mark.slow
 def test_branches_over_the_root_of_the_depth_keep_the_squares_below_e():
     found = measured("scaled(power=0.5)", "none", 18)
     np.testing.assert_allclose(found["activation_ms"], (1 + 1 / 8) ** np.arange(8), rtol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("connection", "skip"), (("plain", False), ("residual", True)))
 def test_cosines_follow_the_kernels(connection, skip):
     found = measured(connection, "none", 18, cosine=0.3)
     np.testing.assert_allclose(found["input_cosine"], theory.cosines(0.3, 8, skip, 1, layers=2)[:-1], atol=0.04)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("connection", "norm", "expected"), (
     ("plain", "none", theory.gradient_correlation(0.0, 6)),
     ("plain", "center(momentum=0)", 0.5 ** np.arange(7)),
