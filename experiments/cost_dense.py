@@ -7,8 +7,9 @@ import jax
 
 from experiments import peers
 from experiments.timing import Step, compare, milliseconds, ratio
-from resjax import networks, train
-from resjax.config import Point
+from resjax import architectures, networks, steps
+from resjax.config import Point, Untrained
+from resjax.probes import gradients, reading, signals
 
 
 def compile_by_depth(turns: int, steps: int):
@@ -38,7 +39,7 @@ def against_unrolled(turns: int, steps: int):
         step.run(step.start(initialize))[1].block_until_ready()
         return time.perf_counter() - started
 
-    ours, theirs = functools.partial(first, scanned, train.initialize), functools.partial(first, unrolled, _usual())
+    ours, theirs = functools.partial(first, scanned, steps.initialize), functools.partial(first, unrolled, _usual())
     what = "time to the first step, depth 64, scanned against unrolled"
     yield compare(what, "s", 0.2, min(turns, 3), ours, theirs)
     ours, theirs = (functools.partial(step.stepper(), 10 * steps) for step in (scanned, unrolled))
@@ -47,7 +48,7 @@ def against_unrolled(turns: int, steps: int):
 
 def _usual():
     """Initialisation with XLA's default options, as users of an unrolled network would compile it."""
-    return jax.jit(train.initial_carry, static_argnums=(0, 1))
+    return jax.jit(steps.initial_carry, static_argnums=(0, 1))
 
 
 def against_torch(turns: int, steps: int):
@@ -71,4 +72,32 @@ def memory(turns: int, steps: int):
     yield ratio(what, "MiB", 1.0, temporary / 2**20, (gradients + 1.3 * inputs) / 2**20)
 
 
-MEASURES = (compile_by_depth, step_by_depth, against_unrolled, against_torch, memory)
+def probes(turns: int, steps: int):
+    """Every probe of signals and gradients at once, in float32 and width 256: compiling, and running."""
+    programs = {depth: _probing(depth) for depth in (1000, 20)}
+
+    def seconds(depth: int) -> float:
+        jax.clear_caches()
+        read, arguments = programs[depth]
+        started = time.perf_counter()
+        read.lower(*arguments).compile()
+        return time.perf_counter() - started
+
+    what = "compile every probe, width 256, depth 1000 against 20"
+    yield compare(what, "s", 1.2, min(turns, 3), lambda: seconds(1000), lambda: seconds(20))
+    read, arguments = programs[1000]
+    run = functools.partial(milliseconds, lambda: jax.block_until_ready(read(*arguments)), 1)
+    run()
+    yield ratio("run every probe, width 256, depth 1000, against a minute", "s", 1.0, run() / 1e3, 60)
+
+
+def _probing(depth: int):
+    """The program that reads a network at its start with every probe, and what it takes."""
+    network = architectures.build(Untrained(depth=depth, width=256, norm="layer"), reading.CLASSES)
+    x = signals.pairs(jax.random.key(0), 32, (8, 8, 1), 0.5)
+    params, state = reading.start(network, jax.random.key(1), x)
+    loss = gradients.readout(jax.random.key(2))
+    return jax.jit(lambda *arrays: gradients.read(network, *arrays, loss)), (params, state, x)
+
+
+MEASURES = (compile_by_depth, step_by_depth, against_unrolled, against_torch, memory, probes)

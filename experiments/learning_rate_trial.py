@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from experiments.learning_rate import LAST
-from resjax import train
+from resjax import steps, train
 from resjax.config import Point
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
@@ -18,12 +18,12 @@ ABOVE = 2  # a run whose loss ends at more than so many times the first has dive
 
 
 @functools.partial(jax.jit, static_argnames=("network", "optimizer"), donate_argnames=("carry",))
-def step(network: Network, optimizer: Optimizer, carry: train.Carry, source, rate):
+def step(network: Network, optimizer: Optimizer, carry: steps.Carry, source, rate):
     """A training step whose update is taken `rate` times; also the loss and the gradient's norm before it."""
-    gradient, (loss, _, state) = train.batch_gradient(network, carry, source)
+    gradient, (loss, _, state) = steps.batch_gradient(network, carry, source)
     updates, optimizer_state = optimizer.build().update(gradient, carry.optimizer, carry.params)
     params = optax.apply_updates(carry.params, jax.tree.map(lambda update: rate * update, updates))
-    carry = train.Carry(params, state, optimizer_state, carry.key, carry.step + 1)
+    carry = carry._replace(params=params, state=state, optimizer=optimizer_state, step=carry.step + 1)
     return carry, loss, optax.global_norm(gradient)
 
 
@@ -43,7 +43,7 @@ class Trials:
 
     def _run(self, rate: float) -> dict:
         point, shape = self.point, (1, *self.dataset.train.shape)
-        carry = train.initialize(self.network, self.optimizer, jax.random.key(point.seed), np.zeros(shape, np.float32))
+        carry = steps.initialize(self.network, self.optimizer, jax.random.key(point.seed), np.zeros(shape, np.float32))
         batches = self.dataset.train.batches(point.batch_size, point.augment, point.seed)
         losses, norms = [], []
         for at in range(point.steps):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resjax import train
+from resjax import steps, train
 from resjax.config import Point
 from resjax.data import Dataset
 from resjax.resident import Split
@@ -39,19 +39,19 @@ class Step:
         self.shape = (1, *dataset.train.shape)
         self.source = dataset.train.batches(point.batch_size, point.augment, point.seed).at(0)
 
-    def start(self, initialize=train.initialize) -> train.Carry:
+    def start(self, initialize=steps.initialize) -> steps.Carry:
         """The state before the first step."""
         return initialize(self.network, self.optimizer, jax.random.key(0), jnp.zeros(self.shape, jnp.float32))
 
     def lower(self):
         """The lowered program."""
-        start = functools.partial(train.initial_carry, self.network, self.optimizer)
+        start = functools.partial(steps.initial_carry, self.network, self.optimizer)
         carry = jax.eval_shape(start, jax.random.key(0), jnp.zeros(self.shape, jnp.float32))
-        return train.train_step.lower(self.network, self.optimizer, carry, self.source)
+        return steps.train_step.lower(self.network, self.optimizer, carry, self.source)
 
     def run(self, carry, source=None):
         """One step: the new carry and the loss."""
-        carry, loss, _ = train.train_step(self.network, self.optimizer, carry, source or self.source)
+        carry, loss, _ = steps.train_step(self.network, self.optimizer, carry, source or self.source)
         return carry, loss
 
     def compile_seconds(self) -> float:

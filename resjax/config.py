@@ -109,6 +109,22 @@ class Optimization(Architecture):
         4, "processes that read a set that is streamed; 0: none beside the main", minimum=0, changes_results=False
     )
     augment: tuple[str, ...] = option(("none",), "random changes of the training images: crop(pad=4), flip")
+    survival: str = option(
+        "none",
+        "stochastic depth, the probability with which training keeps a block: none, linear(last=0.5), uniform(p=0.5), "
+        "stage(number=1,p=0.5), package.module:function of lengths, the blocks of each stage, that gives L numbers",
+    )
+    drop: str = option(
+        "batch",
+        "what training drops: batch, a block for the whole batch, not computed then; sample, a block for each example "
+        "by itself, which saves no time; subset, a block for a random part of the batch, the same p in all of a stage",
+        choices=("batch", "sample", "subset"),
+    )
+    scaling: str = option(
+        "test",
+        "what F(x) is multiplied by: test, p in evaluation, as in the paper; inverted, 1/p in training",
+        choices=("test", "inverted"),
+    )
     optimizer: str = option("sgd", "sgd(momentum=0.9,nesterov=False), adam or adamw, with arguments of optax")
     learning_rate: float = option(0.05, "peak learning rate", minimum=0)
     schedule: str = option("constant", "constant, cosine, linear, or step(at=(0.5,0.75),factor=0.1)")
@@ -184,6 +200,8 @@ class Probed(Untrained, Probing):
 @dataclasses.dataclass(frozen=True)
 class Point(Untrained, Training):
     """One network to train: one row of a result table."""
+
+    together: int = option(0, "networks, of this seed and those that follow, that train together; 0: one", minimum=0)
 
 
 def relevant(config) -> dict[str, Any]:

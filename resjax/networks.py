@@ -1,6 +1,7 @@
 """A network: stem → stages → head."""
 
 import dataclasses
+import itertools
 import math
 
 import flax.linen as nn
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from resjax.stack import Layers, Stack
+from resjax.stochastic_depth import StochasticDepth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +24,23 @@ class Network:
     stages: tuple[Stack, ...]
     head: nn.Module
     dtype: str = ""  # what images are cast to and logits cast back from, as bfloat16; "" leaves them as they are
+    stochastic_depth: StochasticDepth | None = None
 
     @property
     def length(self) -> int:
         """L, the number of blocks."""
         return sum(stack.length for stack in self.stages)
+
+    @property
+    def changes_shape(self) -> tuple[bool, ...]:
+        """By block, L: whether the stream has another shape behind it. Such a block opens a stage."""
+        return tuple(stack.block.branch.shared for stack in self.stages for _ in range(stack.length))
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The number of blocks of each stage; where its first block changes the shape, a stage is two stacks."""
+        firsts = [0] + [block for block, changes in enumerate(self.changes_shape) if changes and block]
+        return tuple(end - first for first, end in itertools.pairwise([*firsts, self.length]))
 
     @property
     def depth(self) -> int:
@@ -57,8 +71,13 @@ class Network:
 
         Returns:
           logits (B K), the new state (the old one unless `train`), and the probe's values with a
-          leading axis of L. For `layers`, `probe` and `fork` see `Stack.apply`.
+          leading axis of L. For `layers`, `probe` and `fork` see `Stack.apply`; `layers.rows` is a tuple,
+          an array a stack.
         """
+        if self.stochastic_depth and not train:
+            layers = self.stochastic_depth.evaluation(layers)
+        elif self.stochastic_depth and layers.gates is not None:
+            layers = self.stochastic_depth.training(layers, [stack.length for stack in self.stages], len(x))
         precision, x = x.dtype, x.astype(self.dtype or x.dtype)
         new_state, seen, first = {"stages": []}, [], 0
         keys = None if layers.key is None else jax.random.split(layers.key, len(self.stages))
@@ -67,6 +86,7 @@ class Network:
             here = slice(first, first + stack.length)
             own = Layers(
                 alive=None if layers.alive is None else layers.alive[here],
+                rows=None if layers.rows is None else layers.rows[stage],
                 rate=None if layers.rate is None else layers.rate[here],
                 order=None if layers.order is None else layers.order[here] - first,
                 sink=jax.tree.map(lambda leaf, here=here: leaf[here], layers.sink),

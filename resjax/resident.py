@@ -48,13 +48,13 @@ class Split:
         for change in changes:
             pixels.build(change)
 
-    def batches(self, batch_size: int, changes: tuple[str, ...], seed: int) -> "Batches":
-        """The training batches, with these changes."""
-        return Batches(self, batch_size, changes, jax.random.fold_in(jax.random.key(seed), ORDER))
+    def batches(self, batch_size: int, changes: tuple[str, ...], seed: int, together: int = 0) -> "Batches":
+        """The training batches, with these changes, of one seed or of so many from it on."""
+        return Batches(self, batch_size, changes, seed, together)
 
-    def abstract(self, batch_size: int, changes: tuple[str, ...]) -> "Shuffled":
+    def abstract(self, batch_size: int, changes: tuple[str, ...], together: int = 0) -> "Shuffled":
         """The shape of what `batches` give, to compile for."""
-        order = jax.eval_shape(functools.partial(permutation, examples=len(self)), jax.random.key(0), 0)
+        order = jax.eval_shape(lambda: orders(0, 0, together, len(self)))
         return Shuffled(self, order, batch_size, changes)
 
 
@@ -74,20 +74,25 @@ class Shuffled:
         images, labels = self.split.take(jax.lax.dynamic_slice_in_dim(self.order, place, self.batch_size))
         return pixels.change(self.changes, jax.random.fold_in(key, step), images), labels
 
+    @property
+    def several(self) -> "Shuffled":
+        """The axes of what several networks get, each in an order of its own, for `vmap`."""
+        return dataclasses.replace(self, split=None, order=0)
+
 
 class Batches:
     """The training batches, step by step."""
 
-    def __init__(self, split: Split, batch_size: int, changes: tuple[str, ...], key):
+    def __init__(self, split: Split, batch_size: int, changes: tuple[str, ...], seed: int, together: int):
         self._shuffled = functools.partial(Shuffled, split, batch_size=batch_size, changes=changes)
-        self._key, self._examples, self._steps = key, len(split), len(split) // batch_size
-        self._epoch, self._order = -1, None
+        self._orders = functools.partial(orders, seed=seed, together=together, examples=len(split))
+        self._epoch, self._order, self._steps = -1, None, len(split) // batch_size
 
     def at(self, step: int) -> Shuffled:
         """What that step needs. The order is drawn once an epoch: drawing it in every step costs more than a step."""
         if self._epoch != step // self._steps:
             self._epoch = step // self._steps
-            self._order = permutation(self._key, self._epoch, self._examples)
+            self._order = self._orders(self._epoch)
         return self._shuffled(order=self._order)
 
     def state(self) -> dict:
@@ -98,7 +103,12 @@ class Batches:
         """Goes on where `state` was taken."""
 
 
-@functools.partial(jax.jit, static_argnames=("examples",))
-def permutation(key, epoch, examples: int):
-    """The order of the training examples in one epoch."""
-    return jax.random.permutation(jax.random.fold_in(key, epoch), examples)
+@functools.partial(jax.jit, static_argnames=("together", "examples"))
+def orders(epoch, seed, together: int, examples: int):
+    """The order of the training examples in one epoch, N; for several networks M N."""
+
+    def order(seed):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), ORDER), epoch)
+        return jax.random.permutation(key, examples)
+
+    return jax.vmap(order)(seed + jnp.arange(together)) if together else order(seed)

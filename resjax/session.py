@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -104,6 +105,9 @@ def show(table: pd.DataFrame, title: str):
 
 def _summary(result: dict, timing: dict) -> str:
     seconds = f"{timing['total_seconds']:.1f} s"
-    if result["diverged"] is not None:
-        return f"diverged at step {result['diverged']} ({seconds})"
-    return f"train accuracy {result['train_accuracy']:.3f}, test {result['test_accuracy']:.3f} ({seconds})"
+    diverged, train_accuracy, test_accuracy = (
+        np.atleast_1d(np.array(result[name], float)) for name in ("diverged", "train_accuracy", "test_accuracy")
+    )
+    if np.isfinite(diverged).all():
+        return f"diverged at step {np.max(diverged):.0f} ({seconds})"
+    return f"train accuracy {np.nanmean(train_accuracy):.3f}, test {np.nanmean(test_accuracy):.3f} ({seconds})"

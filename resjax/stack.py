@@ -47,10 +47,13 @@ class Layers(NamedTuple):
     """Arrays with one entry a block; None leaves that freedom out of the compiled program."""
 
     alive: jax.Array | None = None  # L bool. False: the branch is left out, and not computed; only the stream remains
+    # or L B bool, an example each, with every branch computed; here and below not together with a fork
+    rows: Any = None  # L n int. The examples that go through the branch; for the others it is left out
     rate: jax.Array | None = None  # L float. A factor on F(x), such as a survival probability
     order: jax.Array | None = None  # L int. The block that stands at each place, a permutation
     sink: Any = None  # a tree, L …. What a fork may hand a gradient to (see `resjax.probes.gradients`)
     key: jax.Array | None = None  # one key, split over the blocks: dropout and its like
+    gates: jax.Array | None = None  # one key: what a network with stochastic depth draws `alive` or `rows` from
 
 
 class Seen(NamedTuple):
@@ -86,7 +89,7 @@ class Stack:
           params, state: as `init` made them.
           x: the stream.
           layers: what differs from block to block. `order` moves a block with all that is its own:
-            parameters, state, `alive` and `rate`.
+            parameters, state, `alive`, `rows` and `rate`.
           train: batch statistics are taken from the batch and the running ones move on.
           probe: `Seen` -> any tree, called in every block.
           fork: (x, sink) -> (x for the branch, x for the connection), called in every block with its
@@ -95,13 +98,13 @@ class Stack:
         Returns:
           y (B … D), the new state, and the probe's values with a leading axis of L (by place).
         """
-        per_block = params, state, layers.alive, layers.rate, layers.sink
+        per_block = params, state, layers.alive, layers.rows, layers.rate, layers.sink
         if layers.order is not None:
             per_block = jax.tree.map(lambda leaf: leaf[layers.order], per_block)
         keys = None if layers.key is None else jax.random.split(layers.key, self.length)
 
         def body(x, per_block):
-            (params, state, alive, rate, sink), key = per_block
+            (params, state, alive, rows, rate, sink), key = per_block
             own_fork = {} if fork is None else {"fork": lambda x: fork(x, sink)}
 
             def run(x, **how):
@@ -125,7 +128,7 @@ class Stack:
                     return (*run(x, without=y)[:2], zeros)
                 return x if fork is None else fork(x, sink)[1], state if new_state else {}, zeros
 
-            y, new_state, inside = run(x) if alive is None else lax.cond(alive, run, leave_out, x)
+            y, new_state, inside = _through(run, leave_out, x, alive, rows)
             return y, (new_state, None if probe is None else probe(Seen(x, inside[0], y, inside[1])))
 
         if self.remat:
@@ -142,3 +145,20 @@ class Stack:
         if layers.order is not None:  # back from places to blocks
             new_state = jax.tree.map(lambda leaf: leaf[jnp.argsort(layers.order)], new_state)
         return y, new_state, seen
+
+
+def _through(run: Callable, leave_out: Callable, x, alive, rows):
+    """Through the block for the examples that go through it, and around it for the others."""
+    if rows is not None:
+        through, around = run(x[rows]), leave_out(x)
+        y, inside = jax.tree.map(lambda o, t: o.at[rows].set(t), around[::2], through[::2])
+        return y, through[1], inside
+    if alive is None:
+        return run(x)
+    if not alive.ndim:
+        return lax.cond(alive, run, leave_out, x)
+    through, around = run(x), leave_out(x)
+    y, inside = jax.tree.map(
+        lambda t, o: jnp.where(alive.reshape(-1, *[1] * (t.ndim - 1)), t, o), through[::2], around[::2]
+    )
+    return y, through[1], inside

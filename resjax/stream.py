@@ -44,8 +44,8 @@ class Stream:
         for change in changes:
             cuts.build(change)
 
-    def batches(self, batch_size: int, changes: tuple[str, ...], seed: int) -> "Batches":
-        """The training batches, with these changes."""
+    def batches(self, batch_size: int, changes: tuple[str, ...], seed: int, together: int = 0) -> "Batches":
+        """The training batches, with these changes; several networks get the same."""
         built = tuple(map(cuts.build, changes))
         examples = grain.MapDataset.source(self.source).seed(seed).shuffle().repeat()
         cut = examples.random_map(functools.partial(cuts.cut_out, shape=self.shape, changes=built))
@@ -53,7 +53,7 @@ class Stream:
         workers = grain.MultiprocessingOptions(num_workers=self.workers)
         return Batches(iter(cut.batch(batch_size).to_iter_dataset().mp_prefetch(workers)), self._given, self.workers)
 
-    def abstract(self, batch_size: int, changes: tuple[str, ...]) -> "Given":
+    def abstract(self, batch_size: int, changes: tuple[str, ...], together: int = 0) -> "Given":
         """The shape of what `batches` give, to compile for."""
         image, label = np.zeros((batch_size, *self.shape), np.uint8), np.zeros(batch_size, np.int32)
         return jax.eval_shape(lambda: self._given({"image": image, "label": label}))
@@ -76,6 +76,11 @@ class Given:
     def batch(self, key, step):
         """Normalised images (B H W C) and labels (B)."""
         return pixels.normalize(self.images, self.mean, self.std), self.labels
+
+    @property
+    def several(self) -> None:
+        """The axes of what several networks get, for `vmap`: they share the batch."""
+        return None
 
 
 class Batches:

@@ -1,20 +1,18 @@
-"""Training one network: one loop, from a `Point` to its result."""
+"""Training one network, or several of one kind together: one loop, from a `Point` to its result."""
 
 import dataclasses
-import functools
 import json
 import math
 import pathlib
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from resjax import architectures, config, data, networks
+from resjax import architectures, config, data, networks, steps, stochastic_depth
 from resjax.checkpoint import Checkpoints
 from resjax.config import Point
 from resjax.errors import Failure, UserError
@@ -22,23 +20,13 @@ from resjax.metrics import Metrics, summary_writer
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
 from resjax.record import write
-from resjax.resident import Shuffled, Split
+from resjax.resident import Split
 from resjax.signals import NEVER, Stop
 from resjax.stack import Layers
-from resjax.stream import Given, Stream
+from resjax.steps import Carry
+from resjax.stream import Stream
 
 EVALUATION_BATCH = 512
-WEIGHTS, _, NOISE, CHANGES = range(4)  # what a run's key is folded with, for each of its independent uses
-
-
-class Carry(NamedTuple):
-    """What a step changes, and what a checkpoint holds."""
-
-    params: Any
-    state: Any
-    optimizer: Any
-    key: jax.Array
-    step: jax.Array
 
 
 def plan(point: Point, dataset: data.Dataset | None = None) -> tuple[Network, Optimizer, data.Dataset]:
@@ -52,6 +40,8 @@ def plan(point: Point, dataset: data.Dataset | None = None) -> tuple[Network, Op
         raise UserError(f"--batch_size={point.batch_size}: {point.dataset} has {len(dataset.train)} training images")
     network = architectures.build(point, dataset.classes)
     architectures.check(point, network, dataset.train.shape, point.dataset)
+    gates = stochastic_depth.build(point.survival, point.drop, point.scaling, network.lengths)
+    network = dataclasses.replace(network, stochastic_depth=gates)
     optimizer = Optimizer(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Optimizer)})
     optimizer.build()
     if point.tensorboard:
@@ -64,53 +54,9 @@ def _dataset(point: Point) -> data.Dataset:
     return data.load(point.dataset, point.data_dir, point.image_size, point.examples, point.workers)
 
 
-def initialize(network: Network, optimizer: Optimizer, key, images) -> Carry:
-    """`initial_carry`, compiled."""
-    return _compiled_initialize()(network, optimizer, key, images)
-
-
-@functools.cache
-def _compiled_initialize():
-    # Runs once, so compile time is all that counts: XLA:CPU without optimisation takes a third of it.
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(initial_carry, static_argnums=(0, 1), compiler_options=options)
-
-
-def initial_carry(network: Network, optimizer: Optimizer, key, images) -> Carry:
-    """The state before the first step, for images shaped like the given ones (B H W C)."""
-    params, state = network.init(jax.random.fold_in(key, WEIGHTS), images)
-    return Carry(params, state, optimizer.build().init(params), key, jnp.zeros((), jnp.int32))
-
-
-@functools.partial(jax.jit, static_argnames=("network", "optimizer"), donate_argnames=("carry",))
-def train_step(network: Network, optimizer: Optimizer, carry: Carry, source: Shuffled | Given):
-    """One step on the batch that the source has for it; returns the new carry, the loss and the accuracy."""
-    gradient, (loss, accuracy, state) = batch_gradient(network, carry, source)
-    updates, optimizer_state = optimizer.build().update(gradient, carry.optimizer, carry.params)
-    params = optax.apply_updates(carry.params, updates)
-    return Carry(params, state, optimizer_state, carry.key, carry.step + 1), loss, accuracy
-
-
-def batch_gradient(network: Network, carry: Carry, source: Shuffled | Given):
-    """The gradient of the mean loss of one step's batch, and (loss, accuracy, new state)."""
-    images, labels = source.batch(jax.random.fold_in(carry.key, CHANGES), carry.step)  # B H W C, B
-    layers = Layers(key=jax.random.fold_in(jax.random.fold_in(carry.key, NOISE), carry.step))
-
-    def loss_fn(params):
-        logits, state, _ = network.apply(params, carry.state, images, layers, train=True)  # B K
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-        return loss, (loss, (logits.argmax(-1) == labels).mean(), state)
-
-    return jax.grad(loss_fn, has_aux=True)(carry.params)
-
-
-@functools.partial(jax.jit, static_argnames=("network",))
-def _evaluate_batch(network: Network, params, state, images, labels):
-    logits, _, _ = network.apply(params, state, images)
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels), logits.argmax(-1) == labels
-
-
-def evaluate(network: Network, params, state, split: Split | Stream, stop: Stop = NEVER) -> tuple[float, float]:
+def evaluate(
+    network: Network, params, state, split: Split | Stream, stop: Stop = NEVER, layers: Layers = Layers()
+) -> tuple[float, float]:
     """Mean loss and accuracy over a whole split, in evaluation mode.
 
     Raises:
@@ -119,7 +65,7 @@ def evaluate(network: Network, params, state, split: Split | Stream, stop: Stop 
     losses, hits = [], []
     for images, labels in split.all(EVALUATION_BATCH):
         stop.check()
-        batch_losses, batch_hits = jax.device_get(_evaluate_batch(network, params, state, images, labels))
+        batch_losses, batch_hits = jax.device_get(steps.evaluate_batch(network, params, state, images, labels, layers))
         losses.append(batch_losses)
         hits.append(batch_hits)
     losses, hits = np.concatenate(losses)[: len(split)], np.concatenate(hits)[: len(split)]
@@ -133,12 +79,20 @@ def compile_ahead(point: Point):
     """
     network, optimizer, dataset = plan(point)
     one, many = (jax.ShapeDtypeStruct((size, *dataset.train.shape), jnp.float32) for size in (1, EVALUATION_BATCH))
-    lowered = _compiled_initialize().lower(network, optimizer, jax.random.key(0), one)
+    key = jax.eval_shape(lambda: steps.key_of(0, point.together))
+    lowered = steps.compiled_initialize().lower(network, optimizer, key, one)
     lowered.compile()
     carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), lowered.out_info)
-    train_step.lower(network, optimizer, carry, dataset.train.abstract(point.batch_size, point.augment)).compile()
+    source = dataset.train.abstract(point.batch_size, point.augment, point.together)
+    steps.train_step.lower(network, optimizer, carry, source).compile()
     labels = jax.ShapeDtypeStruct((EVALUATION_BATCH,), jnp.int32)
-    _evaluate_batch.lower(network, carry.params, carry.state, many, labels).compile()
+    params, state = jax.eval_shape(lambda: member((carry.params, carry.state), 0)) if point.together else carry[:2]
+    steps.evaluate_batch.lower(network, params, state, many, labels, Layers()).compile()
+
+
+def member(tree, place: int):
+    """One of several networks' parameters, state or both."""
+    return jax.tree.map(lambda leaf: leaf[place], tree)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,15 +113,16 @@ def fit(
     """Trains one network, going on from the newest checkpoint in `folder` if there is one.
 
     Args:
-      point: what to train.
+      point: what to train; several networks if `point.together` is not 0.
       folder: where the configuration, the metrics and the checkpoints go.
       stop: when it is set, the run is saved and leaves.
       advance: called with the number of steps that have been done since the last call.
-      goal: what is enough.
+      goal: what is enough; not for several networks.
 
     Returns:
       The result, a function of `point` and `goal` alone: parameters, train_loss, train_accuracy,
       test_accuracy, diverged (the step whose loss was the first that is not finite, else None), steps.
+      Of several networks the three measures and diverged are lists; they end early if all diverge.
       The timing: seconds to the first finished step, milliseconds a step after it, seconds in all.
 
     Raises:
@@ -178,24 +133,22 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "config.json", json.dumps(dataclasses.asdict(point), indent=1))
     checkpoints = Checkpoints(folder, config.digest(point))
-    carry = initialize(
-        network, optimizer, jax.random.key(point.seed), jnp.zeros((1, *dataset.train.shape), jnp.float32)
-    )
-    batches = dataset.train.batches(point.batch_size, point.augment, point.seed)
-    start = 0
+    carry = _start(network, optimizer, dataset, point)
+    batches = dataset.train.batches(point.batch_size, point.augment, point.seed, point.together)
+    step, diverged, clock, losses = 0, [None] * max(1, point.together), _Clock(started), []
     if saved := checkpoints.restore(carry):
-        start, carry, place = saved
-        batches.restore(place)
-    step, diverged, clock, losses = start, None, _Clock(started), []
+        step, carry, place = saved
+        batches.restore(place["batches"])
+        diverged = place["diverged"]
 
-    with Metrics(folder, start, point.tensorboard) as metrics:
+    with Metrics(folder, step, point.tensorboard) as metrics:
         while step < point.steps:
             if goal and step % goal.every == 0:
                 _, reached = evaluate(network, carry.params, carry.state, dataset.train)
                 if reached >= goal.train_accuracy:
-                    checkpoints.save(step, carry, batches.state())
+                    checkpoints.save(step, carry, {"batches": batches.state(), "diverged": diverged})
                     break
-            carry, loss, accuracy = train_step(network, optimizer, carry, batches.at(step))
+            carry, loss, accuracy = steps.train_step(network, optimizer, carry, batches.at(step))
             losses.append(loss)  # on the device: reading it every step would make the device wait
             step += 1
             clock.tick(loss)
@@ -204,26 +157,46 @@ def fit(
             save = step % point.checkpoint_every == 0 or last or stop.signal
             if log or save:
                 advance(len(losses))
-                finite = np.isfinite(jax.device_get(losses))
-                if not finite.all():
-                    diverged = step - len(losses) + 1 + int(finite.argmin())
+                finite = np.isfinite(jax.device_get(losses)).reshape(len(losses), -1)  # steps, networks
+                for at in np.flatnonzero(~finite.all(0)):
+                    diverged[at] = diverged[at] or step - len(losses) + 1 + int(finite[:, at].argmin())
+                if all(diverged):
                     break
                 losses = []
             if log:
-                metrics.write(step, loss=loss, accuracy=accuracy, learning_rate=optimizer.rate()(step - 1))
+                values = {"loss": jnp.mean(loss), "accuracy": jnp.mean(accuracy)}
+                metrics.write(step, **values, learning_rate=optimizer.rate()(step - 1))
             if save:
-                checkpoints.save(step, carry, batches.state())
+                checkpoints.save(step, carry, {"batches": batches.state(), "diverged": diverged})
                 stop.check()
     timing = clock.read()
 
-    result = {"parameters": networks.parameter_count(carry.params), "steps": step, "diverged": diverged}
-    if diverged is None:
-        train_loss, train_accuracy = evaluate(network, carry.params, carry.state, dataset.train, stop)
-        _, test_accuracy = evaluate(network, carry.params, carry.state, dataset.test, stop)
-    else:
-        train_loss = train_accuracy = test_accuracy = math.nan
-    result |= {"train_loss": train_loss, "train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
+    measured = [
+        _measures(network, member(carry[:2], at) if point.together else carry[:2], dataset, stop, step_of_divergence)
+        for at, step_of_divergence in enumerate(diverged)
+    ]
+    values = {name: [found[name] for found in measured] for name in measured[0]} if point.together else measured[0]
+    parameters = networks.parameter_count(carry.params) // len(diverged)
+    result = {"parameters": parameters, "steps": step} | values
     return result, timing | {"total_seconds": time.perf_counter() - started}
+
+
+def _measures(network: Network, weights, dataset: data.Dataset, stop: Stop, diverged: int | None) -> dict[str, Any]:
+    if diverged is not None:
+        return {"diverged": diverged} | dict.fromkeys(("train_loss", "train_accuracy", "test_accuracy"), math.nan)
+    train_loss, train_accuracy = evaluate(network, *weights, dataset.train, stop)
+    _, test_accuracy = evaluate(network, *weights, dataset.test, stop)
+    return {
+        "diverged": None,
+        "train_loss": train_loss,
+        "train_accuracy": train_accuracy,
+        "test_accuracy": test_accuracy,
+    }
+
+
+def _start(network: Network, optimizer: Optimizer, dataset: data.Dataset, point: Point) -> Carry:
+    images = jnp.zeros((1, *dataset.train.shape), jnp.float32)
+    return steps.initialize(network, optimizer, steps.key_of(point.seed, point.together), images)
 
 
 def trained(point: Point, folder: pathlib.Path) -> tuple[Network, Carry, data.Dataset]:
@@ -233,10 +206,7 @@ def trained(point: Point, folder: pathlib.Path) -> tuple[Network, Carry, data.Da
       Failure: there is no checkpoint, or it is damaged or another configuration's.
     """
     network, optimizer, dataset = plan(point)
-    blank = initialize(
-        network, optimizer, jax.random.key(point.seed), jnp.zeros((1, *dataset.train.shape), jnp.float32)
-    )
-    saved = Checkpoints(folder, config.digest(point)).restore(blank)
+    saved = Checkpoints(folder, config.digest(point)).restore(_start(network, optimizer, dataset, point))
     if not saved:
         raise Failure(f"{folder} has no checkpoint: remove it, and the same command trains it again")
     return network, saved[1], dataset

@@ -10,7 +10,7 @@ from helpers import close, double, jitter
 
 from experiments import identity_networks
 from experiments.learning_rate_trial import Trials
-from resjax import architectures, train
+from resjax import architectures, steps, train
 from resjax.config import Point
 
 
@@ -27,11 +27,11 @@ def test_identity_layers_leave_a_plain_network_what_it_is():
 def test_a_trial_is_a_training_run_at_its_rate():
     point = Point(depth=4, width=8, steps=6, batch_size=32, optimizer="adam")
     network, optimizer, dataset = train.plan(dataclasses.replace(point, learning_rate=0.3))
-    carry = train.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape), jnp.float32))
+    carry = steps.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape), jnp.float32))
     batches = dataset.train.batches(32, ("none",), seed=0)
     losses = []
     for step in range(6):
-        carry, loss, _ = train.train_step(network, optimizer, carry, batches.at(step))
+        carry, loss, _ = steps.train_step(network, optimizer, carry, batches.at(step))
         losses.append(float(loss))
     trial = Trials(point).at(0.3)
     assert trial["first_loss"] == pytest.approx(losses[0], rel=1e-6)

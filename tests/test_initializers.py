@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import close
 
-from resjax import architectures, initializers, train
+from resjax import architectures, initializers, steps, train
 from resjax.config import Point
 from resjax.stack import Layers
 
@@ -93,10 +93,10 @@ def test_every_layer_of_a_network_knows_its_place():
 def test_without_randomness_all_units_of_a_layer_stay_equal(initializer, connection):
     point = Point(depth=6, width=8, norm="none", initializer=initializer, connection=connection, learning_rate=0.01)
     network, optimizer, dataset = train.plan(point)
-    carry = train.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
+    carry = steps.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
     batches = dataset.train.batches(64, ("none",), seed=0)
     for step in range(10):
-        carry, loss, _ = train.train_step(network, optimizer, carry, batches.at(step))
+        carry, loss, _ = steps.train_step(network, optimizer, carry, batches.at(step))
     images, _ = dataset.train.take(jnp.arange(50))
     _, _, streams = network.apply(carry.params, carry.state, images, Layers(), probe=lambda seen: seen.y)  # L B D
     assert np.isfinite(loss) and np.abs(streams - streams[..., :1]).max() <= 1e-6 * np.abs(streams).max()

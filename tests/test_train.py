@@ -8,7 +8,7 @@ import optax
 import pytest
 from helpers import StopAt, close
 
-from resjax import train
+from resjax import steps, train
 from resjax.config import Point
 from resjax.errors import Stopped, UserError
 from resjax.resident import Shuffled
@@ -19,7 +19,7 @@ POINT = Point(depth=4, width=8, norm="none", connection="plain", steps=30, log_e
 def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
     point = Point(depth=4, width=8, norm="none", connection="plain", optimizer="sgd(momentum=0)", batch_size=50)
     network, optimizer, dataset = train.plan(point)
-    carry = train.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
+    carry = steps.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
     order = jax.random.permutation(jax.random.key(1), 1500)
     weights = carry.params
 
@@ -36,14 +36,14 @@ def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
         images, labels = dataset.train.take(order[50 * step : 50 * step + 50])
         expected, gradient = jax.value_and_grad(loss_of)(weights, images, labels)
         weights = optax.apply_updates(weights, jax.tree.map(lambda g: -0.05 * g, gradient))
-        carry, loss, _ = train.train_step(network, optimizer, carry, Shuffled(dataset.train, order, 50))
+        carry, loss, _ = steps.train_step(network, optimizer, carry, Shuffled(dataset.train, order, 50))
         close(loss, expected, 1e-5)
     close(carry.params, weights, 1e-5)
 
 
 def test_evaluation_counts_every_example_once():
     network, optimizer, dataset = train.plan(POINT)
-    carry = train.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
+    carry = steps.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
     images, labels = dataset.train.take(jnp.arange(1500))
     logits, _, _ = network.apply(carry.params, carry.state, images)
     losses = -np.asarray(jax.nn.log_softmax(logits))[np.arange(1500), labels]

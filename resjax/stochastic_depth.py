@@ -1,0 +1,98 @@
+"""Stochastic depth: blocks that training leaves out at random (Huang et al. 2016, arXiv 1603.09382).
+
+A dropped block has a gradient of exactly zero and leaves its batch statistics alone. Its weights still
+move by the momentum they have, and weight decay still shrinks them, as in the paper's code.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from resjax import names
+from resjax.errors import UserError
+from resjax.stack import Layers
+
+
+def linear(lengths: Sequence[int], last: float = 0.5):
+    """p_l = 1 − (l/L)(1 − p_L) for l = 1 … L, through all stages (Huang et al. 2016, eq. 4)."""
+    length = sum(lengths)
+    return 1 - np.arange(1, length + 1) / length * (1 - last)
+
+
+def uniform(lengths: Sequence[int], p: float = 0.5):
+    """The same in all blocks."""
+    return np.full(sum(lengths), p)
+
+
+def stage(lengths: Sequence[int], number: int = 1, p: float = 0.5):
+    """p in the blocks of one stage, counted from 1; the others always survive."""
+    if number not in range(1, len(lengths) + 1):
+        raise ValueError(f"number={number}: the network has stages 1 to {len(lengths)}")
+    return np.concatenate([np.full(length, p if at == number else 1.0) for at, length in enumerate(lengths, 1)])
+
+
+SURVIVAL = {"none": lambda lengths: np.ones(sum(lengths)), "linear": linear, "uniform": uniform, "stage": stage}
+
+
+@dataclasses.dataclass(frozen=True)
+class StochasticDepth:
+    """Which blocks survive a step, and how what they add is scaled.
+
+    Modes: `batch`, a gate a block for the whole batch (what it closes is not computed); `sample`, a
+    gate for each example (all is computed); `subset`, a random part of the batch goes through the
+    branch, p of it as near as whole examples come.
+    """
+
+    survival: tuple[float, ...]  # p by block, L
+    mode: str = "batch"
+    scaling: str = "test"  # F(x) times p in evaluation, or `inverted`: over p in training
+
+    def evaluation(self, layers: Layers) -> Layers:
+        """What evaluation runs with: every block, at its rate."""
+        if self.scaling == "inverted":
+            return layers
+        return layers._replace(rate=self._times(layers.rate, jnp.asarray(self.survival)))
+
+    def training(self, layers: Layers, lengths: Sequence[int], batch: int) -> Layers:
+        """What a step runs with, drawn from `layers.gates`, for stacks of these lengths and so large a batch."""
+        p = jnp.asarray(self.survival)
+        if self.mode == "subset":
+            firsts = np.cumsum([0, *lengths[:-1]])
+            sizes = [max(1, round(batch * self.survival[first])) for first in firsts]
+            keys = jax.random.split(layers.gates, len(p))
+            orders = jax.vmap(lambda key: jax.random.permutation(key, batch))(keys)  # L B
+            parts = zip(firsts, lengths, sizes, strict=True)
+            layers = layers._replace(rows=tuple(orders[first : first + n, :size] for first, n, size in parts))
+            p = jnp.repeat(jnp.asarray(sizes) / batch, jnp.asarray(lengths), total_repeat_length=len(p))
+        elif self.mode == "sample":
+            layers = layers._replace(alive=jax.random.bernoulli(layers.gates, p[:, None], (len(p), batch)))
+        else:
+            layers = layers._replace(alive=jax.random.bernoulli(layers.gates, p))
+        return layers._replace(rate=self._times(layers.rate, 1 / p)) if self.scaling == "inverted" else layers
+
+    @staticmethod
+    def _times(rate, factor):
+        return factor if rate is None else rate * factor
+
+
+def build(survival: str, mode: str, scaling: str, lengths: Sequence[int]) -> StochasticDepth | None:
+    """Stochastic depth for stages of these lengths; None where every block always survives.
+
+    In mode `subset` p is the stage's mean, since one program runs all of its blocks, with one size of subset.
+
+    Raises:
+      UserError: an unknown schedule, or one whose probabilities are not L numbers in (0, 1].
+    """
+    p = np.asarray(names.build(survival, "survival", SURVIVAL, lengths=tuple(lengths)), np.float64)
+    if p.shape != (sum(lengths),):
+        raise UserError(f"--survival={survival}: gives {p.size} probabilities for {sum(lengths)} blocks")
+    if not ((p > 0) & (p <= 1)).all():
+        raise UserError(f"--survival={survival}: probability {p[~((p > 0) & (p <= 1))][0]:g} is not in (0, 1]")
+    if (p == 1).all():
+        return None
+    if mode == "subset":
+        p = np.concatenate([np.full(len(part), part.mean()) for part in np.split(p, np.cumsum(lengths)[:-1])])
+    return StochasticDepth(tuple(p.tolist()), mode, scaling)
