@@ -1,5 +1,6 @@
 """What `throughput` measures of dense networks."""
 
+import dataclasses
 import functools
 import time
 
@@ -72,6 +73,16 @@ def memory(turns: int, steps: int):
     yield ratio(what, "MiB", 1.0, temporary / 2**20, (gradients + 1.3 * inputs) / 2**20)
 
 
+def stochastic_depth(turns: int, steps: int):
+    """A step that drops blocks, each for the whole batch, against one of the full network: depth 1000, width 256."""
+    point = Point(depth=1000, width=256, batch_size=256)
+    full = Step(point).stepper()
+    for last, most in ((0.5, 0.8), (0.2, 0.66)):
+        dropping = Step(dataclasses.replace(point, survival=f"linear(last={last})")).stepper()
+        what = f"step time, depth 1000, width 256, stochastic depth (last block {last}) against none"
+        yield compare(what, "ms", most, min(turns, 3), lambda d=dropping: d(steps // 2), lambda: full(steps // 2))
+
+
 def probes(turns: int, steps: int):
     """Every probe of signals and gradients at once, in float32 and width 256: compiling, and running."""
     programs = {depth: _probing(depth) for depth in (1000, 20)}
@@ -100,4 +111,4 @@ def _probing(depth: int):
     return jax.jit(lambda *arrays: gradients.read(network, *arrays, loss)), (params, state, x)
 
 
-MEASURES = (compile_by_depth, step_by_depth, against_unrolled, against_torch, memory, probes)
+MEASURES = (compile_by_depth, step_by_depth, against_unrolled, against_torch, memory, stochastic_depth, probes)

@@ -17,7 +17,7 @@ BATCH = 128
 
 def point(depth: int, network: str = "resnet", **choices) -> Point:
     """The networks measured here; the blocks keep their convolutions' outputs for the backward pass."""
-    return Point(network=network, depth=depth, batch_size=BATCH, remat="dots_saveable", **choices)
+    return Point(network=network, depth=depth, remat="dots_saveable", **{"batch_size": BATCH} | choices)
 
 
 def convolution_in_a_scan(turns: int, steps: int):
@@ -64,6 +64,16 @@ def against_torch(turns: int, steps: int):
         yield compare(f"step time, ResNet-{depth}, against eager PyTorch", "ms", 1.0, turns, ours, theirs)
 
 
+def stochastic_depth(turns: int, steps: int):
+    """A step that drops blocks, each for the whole batch, against one of the full ResNet-110; batch 32."""
+    small = functools.partial(point, 110, batch_size=32)
+    full = Step(small(), images=IMAGES).stepper()
+    for last, most in ((0.5, 0.8), (0.2, 0.66)):
+        dropping = Step(small(survival=f"linear(last={last})"), images=IMAGES).stepper()
+        what = f"step time, ResNet-110, stochastic depth (last block {last}) against none"
+        yield compare(what, "ms", most, min(turns, 3), lambda d=dropping: d(steps // 2), lambda: full(steps // 2))
+
+
 def input_path(turns: int, steps: int):
     """A step that gathers, crops, flips and normalises its batch, against one on a batch that stays."""
     step = Step(point(20, augment=("crop(pad=4)", "flip")), images=IMAGES)
@@ -73,4 +83,4 @@ def input_path(turns: int, steps: int):
     yield compare(what, "ms", 1.03, turns, lambda: ours(2), lambda: theirs(2))
 
 
-MEASURES = (convolution_in_a_scan, compile_by_depth, against_unrolled, against_torch, input_path)
+MEASURES = (convolution_in_a_scan, compile_by_depth, against_unrolled, against_torch, stochastic_depth, input_path)

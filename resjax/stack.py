@@ -156,7 +156,8 @@ def _through(run: Callable, leave_out: Callable, x, alive, rows):
     if alive is None:
         return run(x)
     if not alive.ndim:
-        return lax.cond(alive, run, leave_out, x)
+        # a conditional keeps for the way back what either side would, filled with zeros for the other: keep nothing
+        return lax.cond(alive, jax.checkpoint(run, prevent_cse=False), leave_out, x)
     through, around = run(x), leave_out(x)
     y, inside = jax.tree.map(
         lambda t, o: jnp.where(alive.reshape(-1, *[1] * (t.ndim - 1)), t, o), through[::2], around[::2]
