@@ -203,6 +203,12 @@ class Point(Untrained, Training):
 
     together: int = option(0, "networks, of this seed and those that follow, that train together; 0: one", minimum=0)
 
+    @property
+    def label(self) -> str:
+        """What the progress bar and the messages call it."""
+        dropping = "" if self.survival == "none" else f" {self.survival} {self.drop}"
+        return super().label + dropping
+
 
 def relevant(config) -> dict[str, Any]:
     """The fields that decide the results, ready for JSON."""

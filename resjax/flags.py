@@ -46,7 +46,7 @@ def define(config_class: type) -> flags.FlagValues:
     """One flag a field of the dataclass, with its default, type and help."""
     values = flags.FlagValues()
     for field in dataclasses.fields(config_class):
-        arguments = dict(name=field.name, default=field.default, help=field.metadata["help"], flag_values=values)
+        arguments = dict(name=_flag(field), default=field.default, help=field.metadata["help"], flag_values=values)
         if isinstance(field.default, tuple):
             parser = _ListParser(type(field.default[0]))
             flags.DEFINE(parser, serializer=_ListSerializer(), **arguments)
@@ -60,6 +60,11 @@ def define(config_class: type) -> flags.FlagValues:
             kinds[type(field.default)](**arguments)
     flags.DEFINE_bool("help", False, "show this help", short_name="h", flag_values=values)
     return values
+
+
+def _flag(field: dataclasses.Field) -> str:
+    """The name of a field's flag: the field `from_`, which Python does not let be called `from`, is `--from`."""
+    return field.name.rstrip("_")
 
 
 def parse(config_class: type, argv: Sequence[str]):
@@ -77,7 +82,7 @@ def parse(config_class: type, argv: Sequence[str]):
         raise UserError(f"unexpected argument {rest[0]!r}: flags are given as --name=value")
     if values.help:
         return None
-    chosen = {field.name: values[field.name].value for field in dataclasses.fields(config_class)}
+    chosen = {field.name: values[_flag(field)].value for field in dataclasses.fields(config_class)}
     if chosen.get("preset"):
         _fill(chosen, presets.recipe(chosen["preset"]), given={name for name in values if values[name].present})
     return config_class(**chosen)
@@ -91,9 +96,10 @@ def _fill(chosen: dict, recipe: dict, given: set[str]):
             f"not for --dataset={chosen['dataset']}"
         )
     for name, value in recipe.items():
-        name, value = (name, value) if name in chosen else (name + "s", (value,))
+        name = name if name in chosen else name + "s"
         if name in chosen and name not in given:
-            chosen[name] = value
+            several = isinstance(chosen[name], tuple) and not isinstance(value, tuple)
+            chosen[name] = (value,) if several else value
 
 
 def main(config_class: type, run: Callable):
@@ -127,5 +133,5 @@ def _help(module, config_class: type) -> str:
     for field in dataclasses.fields(config_class):
         default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
         choices = f"; one of {', '.join(filter(None, field.metadata['choices']))}" if field.metadata["choices"] else ""
-        lines += [f"  --{field.name}={default}", f"      {field.metadata['help']}{choices}"]
+        lines += [f"  --{_flag(field)}={default}", f"      {field.metadata['help']}{choices}"]
     return "\n".join(lines)

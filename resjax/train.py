@@ -86,7 +86,7 @@ def compile_ahead(point: Point):
     source = dataset.train.abstract(point.batch_size, point.augment, point.together)
     steps.train_step.lower(network, optimizer, carry, source).compile()
     labels = jax.ShapeDtypeStruct((EVALUATION_BATCH,), jnp.int32)
-    params, state = jax.eval_shape(lambda: member((carry.params, carry.state), 0)) if point.together else carry[:2]
+    params, state = jax.eval_shape(lambda tree: member(tree, 0), carry[:2]) if point.together else carry[:2]
     steps.evaluate_batch.lower(network, params, state, many, labels, Layers()).compile()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from experiments import depth_frontier, depth_scaling
+from experiments import depth_frontier, depth_scaling, stochastic_depth
 from resjax import architectures, flags, presets
 from resjax.config import Point
 from resjax.errors import UserError
@@ -43,6 +43,23 @@ def test_the_recipe_of_the_wide_networks():
     assert config.steps == 200 * epoch and config.weight_decay == 5e-4
     boundaries = [at * epoch + d for at in (60, 120, 160) for d in (-1, 1)]
     assert rates(config, boundaries) == [0.1, 0.02, 0.02, 0.004, 0.004, 0.0008]
+
+
+def test_the_recipe_of_stochastic_depth():
+    config = parsed("--preset=stochastic110_cifar10")
+    assert (config.depths, config.survival, config.drop, config.scaling) == (
+        (110,),
+        "linear(last=0.5)",
+        "batch",
+        "test",
+    )
+    epoch = 45_000 // 128
+    boundaries = [at * epoch + d for at in (0, 250, 375) for d in (-1, 1)]
+    assert config.steps == 500 * epoch and rates(config, boundaries[1:]) == [0.1, 0.1, 0.01, 0.01, 0.001]
+
+
+def test_an_experiment_that_takes_several_values_gets_the_one_of_the_preset():
+    assert parsed("--preset=stochastic110_cifar10", experiment=stochastic_depth).survival == ("linear(last=0.5)",)
 
 
 def test_flags_beside_a_preset_win():

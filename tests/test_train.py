@@ -87,7 +87,8 @@ def test_a_batch_larger_than_the_data_is_refused():
         train.plan(Point(batch_size=1501))
 
 
-def test_a_network_compiled_ahead_is_not_compiled_again(tmp_path):
+@pytest.mark.parametrize("together", (0, 2))
+def test_a_network_compiled_ahead_is_not_compiled_again(tmp_path, together):
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(lambda name, seconds, **_: compiled.append(name))
 
@@ -96,10 +97,11 @@ def test_a_network_compiled_ahead_is_not_compiled_again(tmp_path):
         train.fit(point, tmp_path / run)
         return sum("backend_compile" in name for name in compiled)
 
-    usual = compilations(Point(depth=4, width=9, steps=20), "first")  # with the small programs that all runs share
-    usual = compilations(Point(depth=6, width=9, steps=20), "usual")
-    train.compile_ahead(Point(depth=8, width=9, steps=20))
-    assert (usual, compilations(Point(depth=8, width=9, steps=20), "ahead")) == (3, 0)
+    first, second, third = (Point(depth=depth, width=9, steps=20, together=together) for depth in (4, 6, 8))
+    compilations(first, "first")  # with the small programs that all runs share
+    usual = compilations(second, "usual")
+    train.compile_ahead(third)
+    assert compilations(third, "ahead") == usual - 3  # of several networks one is cut out, by small programs
 
 
 def test_tensorboard_gets_the_metrics(tmp_path):
