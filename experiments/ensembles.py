@@ -168,8 +168,11 @@ def plot(results, path: pathlib.Path):
             axis.set(xscale="log", xlabel="networks that share the blocks", ylabel=label)
             axis.set_xticks(members, labels=map(str, members))
             axis.minorticks_off()
-        axes[1].set_yscale("log")
-        axes[2].set_yscale("symlog", linthresh=1e-3)
+        axes[0].set_yscale("symlog", linthresh=1)
+        axes[0].set_ylim(0, 110)
+        axes[0].set_yticks([0, 1, 10, 100], labels=["0", "1", "10", "100"])
+        for axis in axes[1:]:
+            axis.set_yscale("log")
         resjax.figures.legend(axes, columns=3)
 
 

@@ -79,7 +79,8 @@ class WorkDirectory:
         path = pathlib.Path(config.workdir or f"runs/{experiment}-{config_lib.digest(config)}")
         work, wanted = cls(path, tables), {"experiment": experiment} | config_lib.relevant(config)
         if path.is_dir() and (path / "config.json").exists():
-            _refuse_other(path, wanted)
+            # a run from before an option was there had what is now its default; but its points have other names
+            _refuse_other(path, wanted, config_lib.relevant(type(config)()) if config.plot_only else {})
         elif config.plot_only:
             raise UserError(f"--plot_only: there is no run in {path}")
         elif path.exists() and (not path.is_dir() or any(entry.suffix != ".tmp" for entry in path.iterdir())):
@@ -170,8 +171,8 @@ class WorkDirectory:
             write(path, json.dumps([*sessions, now], indent=1))
 
 
-def _refuse_other(path: pathlib.Path, wanted: dict[str, Any]):
-    found = read_json(path / "config.json")
+def _refuse_other(path: pathlib.Path, wanted: dict[str, Any], defaults: dict[str, Any]):
+    found = defaults | read_json(path / "config.json")
     differ = [
         f"{name} is {found.get(name)!r} there and {wanted.get(name)!r} here"
         for name in {**wanted, **found}

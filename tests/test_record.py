@@ -45,6 +45,17 @@ def test_another_configuration_is_refused_with_the_fields_that_differ(tmp_path):
         work_directory(tmp_path / "run", width=32, steps=9)
 
 
+def test_an_option_that_an_older_run_did_not_know_had_its_default_for_drawing_alone(tmp_path):
+    finished(tmp_path)
+    path = tmp_path / "run" / "config.json"
+    older = json.loads(path.read_text())
+    del older["survival"]
+    path.write_text(json.dumps(older))
+    work_directory(tmp_path / "run", plot_only=True)
+    with pytest.raises(UserError, match="survival is None there and 'none' here"):
+        work_directory(tmp_path / "run")
+
+
 def test_what_does_not_change_results_may_differ(tmp_path):
     finished(tmp_path)
     work_directory(tmp_path / "run", checkpoint_every=7, tensorboard=True)
