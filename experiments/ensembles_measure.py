@@ -31,13 +31,16 @@ def measure(point, trained: Point, folder: pathlib.Path, diverged: list[int | No
     """
     network, _, dataset = train.plan(trained)
     sound = [at for at, step in enumerate(diverged) if step is None]
-    row = {"members": point.members, "diverged": len(diverged) - len(sound)}
+    flops = 3 * networks.forward_flops(network, jax.ShapeDtypeStruct((1, *dataset.train.shape), np.float32))
+    row = {
+        "members": point.members,
+        "training_gigaflops": flops * trained.batch_size * trained.steps * len(diverged) / 1e9,
+        "diverged": len(diverged) - len(sound),
+    }
     if not sound:
         return row | dict.fromkeys(MEASURES, math.nan)
     _, carry, _ = train.trained(trained, folder)
     weights = [train.member(carry[:2], at) for at in sound] if trained.together else [carry[:2]]
-    flops = networks.forward_flops(network, *weights[0], next(dataset.train.all(1))[0])
-    row["training_gigaflops"] = 3 * flops * trained.batch_size * trained.steps * len(diverged) / 1e9
 
     deletable = np.flatnonzero(~np.array(network.changes_shape))
     shares_weights = point.members > len(diverged)

@@ -120,17 +120,20 @@ def parameter_count(params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def forward_flops(network: Network, params, state, x) -> float:
-    """Floating-point operations of a forward pass of images x (B H W C).
+def forward_flops(network: Network, x) -> float:
+    """Floating-point operations of a forward pass of images shaped like x (B H W C).
 
     Counted by XLA, block by block, since it counts a loop once.
     """
-    total = 0.0
+    params, state = jax.eval_shape(network.init, jax.random.key(0), x)
     parts = [(network.stem, params["stem"], state["stem"], 1)]
-    for stack, of_params, of_state in zip(network.stages, params["stages"], state["stages"], strict=True):
-        parts.append((stack.block, *jax.tree.map(lambda leaf: leaf[0], (of_params, of_state)), stack.length))
+    for stack, *stacked in zip(network.stages, params["stages"], state["stages"], strict=True):
+        one = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), stacked)
+        parts.append((stack.block, *one, stack.length))
+    total = 0.0
     for module, own, own_state, times in [*parts, (network.head, params["head"], state["head"], 1)]:
         lowered = jax.jit(functools.partial(module.apply, train=False)).lower({"params": own, **own_state}, x)
         total += times * lowered.cost_analysis()["flops"]
-        x = jax.tree.leaves(lowered.out_info)[0]  # of a block, the stream and F(x)
+        shape = jax.tree.leaves(lowered.out_info)[0]  # of a block, the stream and F(x)
+        x = jax.ShapeDtypeStruct(shape.shape, shape.dtype)
     return total

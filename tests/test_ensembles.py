@@ -75,6 +75,7 @@ def test_what_is_measured_of_an_ensemble_is_a_loop_over_members_and_blocks(tmp_p
     np.testing.assert_allclose(found["lesion_loss"], expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_sub_networks_lose_their_share_of_blocks(tmp_path):
     config = ensembles.Config(width=8, steps=30, members=(2,), left_out=0.5)
     family = ensembles.points(config, depth=18, connection="residual", seed=0)
@@ -91,16 +92,15 @@ def test_an_ensemble_that_diverged_is_a_row():
     config = ensembles.Config(members=(2,))
     _, system, trained = ensembles.systems(config, ensembles.points(config, 18, "plain", 0), own=False)[1]
     found = measure(system, trained, None, [3, 5])
-    assert found["diverged"] == 2 and np.isnan(found["accuracy"])
+    assert found["diverged"] == 2 and np.isnan(found["accuracy"]) and found["training_gigaflops"] > 0
 
 
 def test_forward_flops_are_those_of_the_matrix_products():
     network = architectures.build(Untrained(depth=22, width=256, norm="none"), 10)
-    x = jnp.zeros((3, 8, 8, 1))
-    params, state = jax.eval_shape(network.init, jax.random.key(0), x)
-    params, state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), (params, state))
     products = 2 * 3 * (64 * 256 + 20 * 256 * 256 + 256 * 10)
-    np.testing.assert_allclose(networks.forward_flops(network, params, state, x), products, rtol=0.01)
+    np.testing.assert_allclose(
+        networks.forward_flops(network, jnp.zeros((3, 8, 8, 1), jnp.float32)), products, rtol=0.01
+    )
 
 
 @pytest.mark.slow
