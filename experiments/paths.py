@@ -1,0 +1,171 @@
+"""Through how many blocks does the gradient really go, in a deep residual network?
+
+    python -m experiments.paths
+    python -m experiments.paths --norms=batch,layer --seeds=3 --samples=64
+    python -m experiments.paths --network=resnet --depth=32 --survival='linear(last=0.5)'
+
+A residual network of L blocks is a sum of 2ᴸ paths on the way back (Veit et al. 2016, arXiv 1605.06431): one for every
+subset of blocks, through their branches and past those of all others. The lengths of the paths are Binomial(L, ½).
+For every norm × seed, before and after training: the norm of the gradient of the loss of the first training images
+towards these images, along random paths of every length. A length's contribution is the number of its paths times
+their mean norm, as a share of all lengths': `effective` has the range of lengths that holds 95 % of it.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+
+import numpy as np
+
+import resjax
+from resjax.config import Point, Training, option
+from resjax.errors import UserError
+
+KEY = {"network": "str", "norm": "str", "stage": "str", "seed": "int64"}
+RESULTS = KEY | {
+    "length": "int64",  # blocks whose branches the path goes through
+    "paths": "float64",  # share of all paths
+    "gradient_norm": "float64",  # mean over the samples
+    "gradient_norm_low": "float64",  # their lower quartile
+    "gradient_norm_high": "float64",  # and the upper one
+    "contribution": "float64",  # share
+}
+EFFECTIVE = KEY | {
+    "blocks": "int64",
+    "low": "int64",  # the range of lengths that contributes 95 %, with 2.5 % on either side
+    "high": "int64",
+    "mean": "float64",  # length, weighted by contribution
+}
+STYLES = {"start": "--", "trained": "-"}  # the stages
+PAPER = {54: (5, 17)}  # blocks: the effective lengths that Veit et al. find
+PATHS = 5  # what a run's key is folded with to draw paths, beside those of `resjax.steps`
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How many paths are followed."""
+
+    samples: int = option(16, "paths of each length", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Sampling, Training):
+    """The options of this experiment."""
+
+    depth: int = option(110, "weighted layers of each network", minimum=1)
+    connection: str = option("residual", "how F(x) meets the stream, as in depth_scaling; not plain")
+    norms: tuple[str, ...] = option(("batch",), "normalisations, as in depth_scaling")
+    seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
+    workdir: str = option("", "where everything goes (default: runs/paths-HASH)", changes_results=False)
+    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Paths(Point, Sampling):
+    """The paths of one network, before or after training."""
+
+    stage: str = option("start", "when they are followed", choices=tuple(STYLES))
+
+
+def run(config: Config):
+    """Trains and measures what is not done yet, then writes the tables and the figure."""
+    points = [Point.of(config, norm=norm, seed=seed) for norm in config.norms for seed in range(config.seeds)]
+    for point in points:
+        network, _, _ = resjax.train.plan(point)
+        factors = resjax.theory.paths(network.stages[0].block.connection)
+        if factors and factors[0] == 0:
+            raise UserError(f"--connection={config.connection}: has no skips, so there is one path; use residual")
+    work = resjax.record.WorkDirectory.open("paths", config, {"results": RESULTS, "effective": EFFECTIVE})
+    if not config.plot_only:
+        results, effective = [], []
+        with resjax.session.session(work, total=len(points) * len(STYLES)) as session:
+            for point, stage in itertools.product(points, STYLES):
+                if stage == "trained" and session.train(point)["diverged"] is not None:
+                    continue
+                followed = Paths.of(point, samples=config.samples, stage=stage)
+                found = session.measure(followed, lambda followed, point=point: follow(followed, work.folder(point)))
+                norms = np.array(found["norms"])  # L + 1, samples
+                if not 0 < norms.sum() < np.inf:
+                    resjax.session.console.print(f"{point.label}, {stage}: no finite gradient reaches the images")
+                    continue
+                rows, row = tables(followed, norms)
+                results += rows
+                effective.append(row)
+        work.write_table("results", results)
+        work.write_table("effective", effective)
+    results, effective = work.read_table("results"), work.read_table("effective")
+    plot(results, work.path / "figure")
+    resjax.session.show(effective, title="lengths of the paths that contribute 95 %")
+    print(f"tables: {work.path / 'results.csv'}, effective.csv\nfigure: {work.path / 'figure.png'}")
+
+
+def follow(point: Paths, folder: pathlib.Path) -> dict[str, list]:
+    """Norms of the gradient along random paths, L + 1 lists of samples; a trained network is the one in `folder`."""
+    import jax
+    import jax.numpy as jnp
+
+    from resjax import steps, train
+    from resjax.probes import paths
+
+    network, optimizer, dataset = train.plan(point)
+    images, labels = next(dataset.train.all(point.batch_size))
+    key = steps.key_of(point.seed)
+    if point.stage == "trained":
+        _, carry, _ = train.trained(Point.of(point), folder)
+    else:
+        carry = steps.initialize(network, optimizer, key, images[:1])
+    lengths = jnp.arange(network.length + 1)
+    keys = jax.random.split(jax.random.fold_in(key, PATHS), len(lengths))
+    chosen = jax.vmap(lambda key, length: paths.masks(key, network.length, length, point.samples))(keys, lengths)
+    noise = jax.random.fold_in(key, steps.NOISE)
+    with jax.enable_x64(True):  # the gradients of long paths leave the range of float32
+        images, chosen = images.astype(jnp.float64), chosen.reshape(-1, network.length)
+        norms = paths.path_norms(network, carry.params, carry.state, images, labels, chosen, noise)
+    return {"norms": norms.reshape(-1, point.samples).tolist()}
+
+
+def tables(point: Paths, norms: np.ndarray) -> tuple[list[dict], dict]:
+    """The rows of `results` and the row of `effective` that one network's norms (L + 1, samples) make."""
+    from resjax.probes import paths
+
+    lengths, named = np.arange(len(norms)), dataclasses.asdict(point)
+    contribution = paths.contributions(norms.mean(1))
+    low, high = paths.central(contribution)
+    columns = {
+        "length": lengths,
+        "paths": paths.shares(len(norms) - 1),
+        "gradient_norm": norms.mean(1),
+        "gradient_norm_low": np.quantile(norms, 0.25, axis=1),
+        "gradient_norm_high": np.quantile(norms, 0.75, axis=1),
+        "contribution": contribution,
+    }
+    rows = [named | dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return rows, named | {"blocks": len(norms) - 1, "low": low, "high": high, "mean": contribution @ lengths}
+
+
+def plot(results, path: pathlib.Path):
+    """Against the length of paths: how many there are, the norm of their gradient, what they contribute."""
+    color = dict(zip(results["norm"].unique(), itertools.cycle(resjax.figures.COLORS), strict=False))
+    with resjax.figures.figure(path, panels=3, height=2.5) as axes:
+        paths, norms, contributions = axes
+        paths.plot(results.groupby("length")["paths"].mean(), "k")
+        for (norm, stage), rows in results.groupby(["norm", "stage"], sort=False):
+            mean = rows.groupby("length")[list(RESULTS)[-4:]].mean()
+            style = {"color": color[norm], "linestyle": STYLES[stage], "label": f"norm {norm}, {stage}"}
+            norms.plot(mean["gradient_norm"], **style)
+            norms.fill_between(
+                mean.index, mean["gradient_norm_low"], mean["gradient_norm_high"], color=color[norm], alpha=0.2
+            )
+            contributions.plot(mean["contribution"], **style)
+        if band := PAPER.get(results["length"].max()):
+            contributions.axvspan(*band, color="k", alpha=0.1, linewidth=0, label="Veit et al.: {} to {}".format(*band))
+        paths.set(ylabel="share of paths")
+        norms.set(ylabel="norm of a path's gradient", yscale="log")
+        contributions.set(ylabel="share of the gradient")
+        for axis in axes:
+            axis.set_xlabel("length, in blocks")
+        resjax.figures.legend(axes, columns=4)
+
+
+if __name__ == "__main__":
+    resjax.flags.main(Config, run)
