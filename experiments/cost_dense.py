@@ -8,9 +8,10 @@ import jax
 
 from experiments import peers
 from experiments.timing import Step, compare, milliseconds, ratio
-from resjax import architectures, networks, steps
+from resjax import architectures, networks
 from resjax.config import Point, Untrained
 from resjax.probes import gradients, reading, signals
+from resjax.steps import initial_carry, initialize
 
 
 def compile_by_depth(turns: int, steps: int):
@@ -40,7 +41,7 @@ def against_unrolled(turns: int, steps: int):
         step.run(step.start(initialize))[1].block_until_ready()
         return time.perf_counter() - started
 
-    ours, theirs = functools.partial(first, scanned, steps.initialize), functools.partial(first, unrolled, _usual())
+    ours, theirs = functools.partial(first, scanned, initialize), functools.partial(first, unrolled, _usual())
     what = "time to the first step, depth 64, scanned against unrolled"
     yield compare(what, "s", 0.2, min(turns, 3), ours, theirs)
     ours, theirs = (functools.partial(step.stepper(), 10 * steps) for step in (scanned, unrolled))
@@ -49,7 +50,7 @@ def against_unrolled(turns: int, steps: int):
 
 def _usual():
     """Initialisation with XLA's default options, as users of an unrolled network would compile it."""
-    return jax.jit(steps.initial_carry, static_argnums=(0, 1))
+    return jax.jit(initial_carry, static_argnums=(0, 1))
 
 
 def against_torch(turns: int, steps: int):

@@ -45,7 +45,7 @@ class Config(Training):
     connection: str = option("residual", "how F(x) meets the stream")
     norm: str = option("batch", "normalisation")
     survival: tuple[str, ...] = option(
-        ("none", "linear(last=0.8)", "linear(last=0.5)", "linear(last=0.2)", "uniform(p=0.75)", "uniform(p=0.5)"),
+        ("none", "linear(last=0.5)", "linear(last=0.2)", "uniform(p=0.75)", "uniform(p=0.5)"),
         "stochastic depth, the probability with which training keeps a block: none, linear(last=0.5), uniform(p=0.5), "
         "stage(number=1,p=0.5), package.module:function of lengths, the blocks of each stage, that gives L numbers",
     )

@@ -29,6 +29,9 @@ class Connection(Part):
 class Plain(Connection):
     """y = F(x): no skip."""
 
+    def setup(self):
+        self.joint = shortcuts.Pad(**self.choices)  # what is left of a deleted block: nothing that has weights
+
     def __call__(self, x, f, train: bool):
         return f
 

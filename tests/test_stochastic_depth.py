@@ -110,9 +110,13 @@ def test_a_subset_goes_through_the_branch_and_its_statistics_are_the_blocks(conn
     close(y, x)
 
 
-@pytest.mark.parametrize("drop", ("batch", "sample", "subset"))
-def test_the_blocks_of_images_that_change_the_shape_can_be_dropped(drop):
-    built, params, state, x = network("uniform(p=0.1)", drop, network="resnet", norm="none", order="pre")
+@pytest.mark.parametrize(
+    ("drop", "connection"),
+    (("batch", "residual"), ("sample", "projection"), ("subset", "residual"), ("batch", "plain")),
+)
+def test_the_blocks_of_images_that_change_the_shape_can_be_dropped(drop, connection):
+    images = {"network": "resnet", "shortcut": "projection", "norm": "none", "order": "pre"}
+    built, params, state, x = network("uniform(p=0.1)", drop, connection=connection, **images)
     y, _, _ = built.apply(params, state, x, Layers(gates=jax.random.key(0)), train=True)
     full, _, _ = built.apply(params, state, x, train=True)
     assert y.shape == full.shape and not np.allclose(y, full)

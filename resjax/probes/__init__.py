@@ -3,6 +3,6 @@
 However deep the network, a probe costs about a pass over it, and its program does not grow.
 """
 
-from resjax.probes import gradients, reading, signals, whiteness
+from resjax.probes import gradients, lesions, paths, reading, signals, whiteness
 
-__all__ = ("gradients", "reading", "signals", "whiteness")
+__all__ = ("gradients", "lesions", "paths", "reading", "signals", "whiteness")

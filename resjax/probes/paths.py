@@ -22,7 +22,7 @@ TOGETHER = 16  # paths that share one way forward
 
 @jax.custom_vjp
 def fork(x, through):
-    """A fork (see `Stack.apply`) whose gradient is the branch's alone in a block to go `through`, else the stream's."""
+    """A fork (see `Stack.apply`) with the branch's gradient where the path goes `through` it, and else the skip's."""
     return x, x
 
 
@@ -55,7 +55,7 @@ def path_gradient(network: Network, params, state, images, labels, chosen, key=N
 def path_norms(network: Network, params, state, images, labels, chosen, key=None):
     """The norms of `path_gradient` along many paths, chosen N L: N.
 
-    The program does not grow with N. A way forward is the same for all paths, so `vmap` takes it once.
+    The program does not grow with N. The way forward is the same for all paths, so `vmap` goes it once.
     """
 
     def norm(chosen):
@@ -78,7 +78,7 @@ def shares(length: int) -> np.ndarray:
 def contributions(norms) -> np.ndarray:
     """The share of the gradient that paths of length 0 … L bring, L + 1, from the mean norm of each length's.
 
-    As in the paper: the number of paths times their norm, so what paths cancel of each other is not taken off.
+    As in the paper: the number of paths times their norm; what they cancel of each other is not taken off.
     """
     length = len(norms) - 1
     with np.errstate(divide="ignore"):  # norms may be zero
@@ -86,6 +86,6 @@ def contributions(norms) -> np.ndarray:
 
 
 def central(shares, part: float = 0.95) -> tuple[int, int]:
-    """The shortest and the longest length of the range that holds `part` of the shares, with as much on either side."""
+    """The shortest and the longest length of the middle range that holds `part` of the shares."""
     low, high = np.searchsorted(np.cumsum(shares), [(1 - part) / 2, (1 + part) / 2])
     return int(low), int(high)
