@@ -11,7 +11,7 @@ images (the first training images), along random paths of each length. What a le
 paths times their mean norm, as a share of the sum; `effective` has the range of lengths that holds 95 % of it.
 
 Half a minute on 2 CPU cores. The range is 4 to 15 of 54 blocks after training (three seeds; in the paper 5 to 17, on
-CIFAR-10), which 0.03 % of the paths are in, and 8 to 20 before. Paths are short because of the norm: a block divides
+CIFAR-10), where 0.07 % of the paths are, and 8 to 20 before. Paths are short because of the norm: a block divides
 the gradient by 3 before training, by 5 after it, with layer norm by 4 from the start. Without a norm, at the start,
 it hardly does, so that paths of all lengths count alike: 19 to 34.
 """
