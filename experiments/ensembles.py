@@ -11,6 +11,11 @@ sub-networks: m copies of it, each without a random share of its blocks, average
 
 Measured on the held-out images: accuracy, loss, expected calibration error, how often two members disagree, and
 what it costs, in loss and in error, to delete one block (mean over the blocks of all members).
+
+Four minutes on 2 CPU cores. Ensembles of two to eight residual networks err on 1.3 to 2.4 % of the images, the deep
+networks on 2.9 to 3.9 %, their own sub-networks on 4 to 14 % (three seeds). Plain ensembles do as well where their
+members have 10 layers or less. A deleted block adds .004 to the loss of 258 residual layers, 3.2 to that of 18 plain
+ones.
 """
 
 import dataclasses

@@ -156,7 +156,7 @@ def unit_ranks(point: Point, folder: pathlib.Path) -> dict[str, float]:
     network, carry, dataset = resjax.train.trained(point, folder)
     images, _ = next(iter(dataset.train.all(IMAGES)))
     start, state = jax.jit(network.init)(
-        jax.random.fold_in(jax.random.key(point.seed), resjax.train.WEIGHTS), images[:1]
+        jax.random.fold_in(jax.random.key(point.seed), resjax.steps.WEIGHTS), images[:1]
     )
 
     def rank(params, state):

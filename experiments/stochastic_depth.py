@@ -8,6 +8,10 @@ Trains every depth × schedule × way of dropping × seed (Huang et al. 2016, ar
 error, and the time of a step beside that of the full network, against the blocks that are expected to be
 live. `batch` drops a block for the whole batch and does not compute it, `subset` computes it for a part of the batch,
 `sample` computes all and drops examples by themselves.
+
+Five minutes on 2 CPU cores. All errors on the held-out digits are between 0.3 and 3 %, and 297 images show no order
+among them. Dropping half of the blocks of such small networks saves a fifth of the time of a step at most;
+of ResNet-110 what it should (see `throughput`).
 """
 
 import dataclasses

@@ -60,4 +60,5 @@ assert "jax" not in sys.modules
     command = [sys.executable, "-c", script]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert f"python -m {module}" in shown
-    assert all(f"--{field.name}=" in shown for field in dataclasses.fields(importlib.import_module(module).Config))
+    names = (field.name.rstrip("_") for field in dataclasses.fields(importlib.import_module(module).Config))
+    assert all(f"--{name}=" in shown for name in names)

@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import close, double, jitter, layer, stack
+from commands import run
+from helpers import StopAt, close, double, jitter, layer, stack
 
 from resjax import architectures, steps, stochastic_depth, train
 from resjax.config import Point, Untrained
-from resjax.errors import UserError
+from resjax.errors import Stopped, UserError
 from resjax.stack import Layers
 
 HALF = "uniform(p=0.5)"
@@ -203,3 +204,30 @@ def test_networks_that_train_together_share_their_gates():
 def test_probabilities_that_cannot_be(survival, says):
     with pytest.raises(UserError, match=re.escape(says)):
         train.plan(Point(depth=20, survival=survival))
+
+
+@pytest.mark.slow
+def test_the_experiment(tmp_path):
+    small = ("--depths=8", "--survival=none,linear(last=0.5)", "--width=8", "--steps=20", f"--workdir={tmp_path}")
+    code, _, err = run("stochastic_depth", *small)
+    assert code == 0, err
+    rows = [line.split(",") for line in (tmp_path / "results.csv").read_text().splitlines()[1:]]
+    assert [(row[3], row[4]) for row in rows] == [("none", "batch")] + [
+        ("linear(last=0.5)", drop) for drop in ("batch", "sample", "subset")
+    ]
+    assert [float(row[8]) for row in rows] == [3, 2, 2, 2]  # of 3 blocks, (3·3 − 1)/4
+
+
+def test_a_probability_that_cannot_be_is_one_line_and_nothing_on_disk(tmp_path):
+    code, out, err = run("stochastic_depth", "--survival=uniform(p=1.2)", f"--workdir={tmp_path / 'run'}")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "probability 1.2 is not in (0, 1]" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_taken_up_again_has_the_same_gates(tmp_path):
+    point = Point(depth=12, width=8, steps=20, survival=HALF, log_every=5)
+    whole, _ = train.fit(point, tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train.fit(point, tmp_path / "cut", StopAt(7))
+    again, _ = train.fit(point, tmp_path / "cut")
+    assert again == whole
