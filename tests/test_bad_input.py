@@ -142,6 +142,7 @@ def test_damaged_checkpoints(copy):
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

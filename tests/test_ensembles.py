@@ -53,6 +53,7 @@ def test_scores_of_three_members_by_hand():
     np.testing.assert_allclose(found["lesion_loss"], -(np.log(0.4) + np.log(0.5)) / 2 - loss)
 
 
+@pytest.mark.slow
 def test_what_is_measured_of_an_ensemble_is_a_loop_over_members_and_blocks(tmp_path):
     config = ensembles.Config(width=8, steps=30, members=(2,))
     family = ensembles.points(config, depth=10, connection="residual", seed=0)

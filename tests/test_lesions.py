@@ -60,7 +60,8 @@ def only(built, tree, blocks):
 
 
 @pytest.mark.parametrize(
-    ("point", "block"), ((DENSE, 0), (DENSE, 2), (DENSE | {"connection": "plain"}, 1), (IMAGES, 5))
+    ("point", "block"),
+    ((DENSE, 0), (DENSE, 2), (DENSE | {"connection": "plain"}, 1), pytest.param(IMAGES, 5, marks=pytest.mark.slow)),
 )
 def test_a_lesion_is_the_network_built_without_the_block(point, block):
     built, params, state, x = network(point)

@@ -61,7 +61,7 @@ def check_sum(network, params, state, images, labels):
 
 
 @pytest.mark.parametrize("order", ("pre", "post"))
-@pytest.mark.parametrize("norm", ("batch", "none"))
+@pytest.mark.parametrize("norm", ("batch", pytest.param("none", marks=pytest.mark.slow)))
 def test_the_paths_sum_to_the_gradient(norm, order):
     check_sum(*made(norm=norm, order=order))
 

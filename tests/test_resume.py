@@ -62,7 +62,7 @@ def test_kill_9_at_random_moments_loses_nothing(undisturbed, tmp_path):
     assert same(tmp_path / "run", undisturbed)
 
 
-@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT))
+@pytest.mark.parametrize("number", (signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)))
 def test_a_signal_saves_and_leaves_with_its_code(undisturbed, tmp_path, number):
     process = start(*COMMAND, f"--workdir={tmp_path}/run")
     while not list(tmp_path.glob("run/points/*/metrics.jsonl")):

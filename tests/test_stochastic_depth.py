@@ -113,7 +113,12 @@ def test_a_subset_goes_through_the_branch_and_its_statistics_are_the_blocks(conn
 
 @pytest.mark.parametrize(
     ("drop", "connection"),
-    (("batch", "residual"), ("sample", "projection"), ("subset", "residual"), ("batch", "plain")),
+    (
+        ("batch", "residual"),
+        pytest.param("sample", "projection", marks=pytest.mark.slow),
+        pytest.param("subset", "residual", marks=pytest.mark.slow),
+        pytest.param("batch", "plain", marks=pytest.mark.slow),
+    ),
 )
 def test_the_blocks_of_images_that_change_the_shape_can_be_dropped(drop, connection):
     images = {"network": "resnet", "shortcut": "projection", "norm": "none", "order": "pre"}

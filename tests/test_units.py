@@ -133,6 +133,7 @@ def test_stages_of_convolutions_are_loops(train, remat):
     close(found, expected, 1e-8)
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_it_and_keeps_weights_statistics_and_logits_in_float32():
     point = dict(network="resnet", depth=8, width=8)
     images = jax.random.normal(jax.random.key(0), (32, 8, 8, 3), jnp.float32)
