@@ -75,10 +75,7 @@ class Kind(Untrained, Sampling):
 def build(kind: Kind):
     """The network, of `depth` ReLU layers between stem and head."""
     resjax.normalizers.build(kind.norm)
-    name, arguments = resjax.names.parse(kind.norm, "norm")
-    if name in ("center", "batch"):
-        arguments["momentum"] = 0.0
-    norm = f"{name}({','.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    norm = resjax.normalizers.of_last_batch(kind.norm)
     connection = f"scaled(beta={kind.beta})" if kind.connection == "residual" else kind.connection
     point = dataclasses.replace(kind, norm=norm, connection=connection, depth=kind.depth + 2)
     network = resjax.architectures.build(point, classes=1)

@@ -1,15 +1,17 @@
 """The networks that have a name: how many blocks of which shape a depth stands for."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from resjax import activations, branches, connections, initializers, names, normalizers
+from resjax import activations, branches, connections, initializers, names, normalizers, shortcuts
 from resjax.branches import own
 from resjax.config import Untrained
-from resjax.ends import ConvStem, DenseStem, Head, ImageNetStem
+from resjax.connections import Plain
+from resjax.ends import ConvStem, DenseStem, Head, ImageNetStem, PaddingStem
 from resjax.errors import UserError
 from resjax.networks import Network
 from resjax.parts import ORDERS, Branch, Part
@@ -22,12 +24,13 @@ IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23
 class Even:
     """Stages of equally many blocks: depth = base + stages · layers of a branch · n.
 
-    From the second stage on, a stage halves the image.
+    From the second stage on, a stage halves the image: its first block does, or squeezing.
     """
 
     stem: type[Part]
     widths: tuple[int, ...] = (1,)  # of the stages, in widths of the stem
     base: int = 2
+    squeezes: bool = False  # pixels become channels between the stages (see `resjax.squeezing`)
 
     def depths(self, point: Untrained) -> Sequence[int]:
         """The depths up to `point.depth` that there are."""
@@ -49,7 +52,7 @@ class Even:
                 f"depth {point.depth}: --network={point.network} with {_branch(point).layers} layers a branch has "
                 f"depth {self.base} + {step}·n; nearest: {' and '.join(map(str, nearest))}"
             )
-        return _network(point, classes, self.stem, self.widths, [blocks] * len(self.widths))
+        return _network(point, classes, self.stem, self.widths, [blocks] * len(self.widths), self.squeezes)
 
     def _step(self, point: Untrained) -> int:
         return len(self.widths) * _branch(point).layers
@@ -87,7 +90,12 @@ def _branch(point: Untrained, **fields) -> Branch:
 
 
 def _network(
-    point: Untrained, classes: int, stem: type[Part], widths: Sequence[int], lengths: Sequence[int]
+    point: Untrained,
+    classes: int,
+    stem: type[Part],
+    widths: Sequence[int],
+    lengths: Sequence[int],
+    squeezes: bool = False,
 ) -> Network:
     """Stem, stages and head. A stage whose first block changes the shape is two stacks."""
     choices = {name: getattr(point, name) for name in Part().choices}
@@ -97,6 +105,8 @@ def _network(
     kind, _ = names.parse(point.branch, "branch")
     if kind in branches.BRANCHES and dense != (kind == "dense"):
         raise UserError(f"--branch={point.branch}: not for --network={point.network}, whose stream has another shape")
+    if dense and isinstance(shortcuts.build(point.shortcut), shortcuts.MaxPool):
+        raise UserError(f"--shortcut={point.shortcut}: not for --network={point.network}, whose stream is no image")
     if not dense and _branch(point).layers != branches.build(point.branch).layers:
         raise UserError(
             f"--block={point.block}: needs as many layers as --branch={point.branch}, beside which it stands"
@@ -106,15 +116,42 @@ def _network(
     stages, before = [], point.width
     for stage, (width, length) in enumerate(zip(widths, lengths, strict=True)):
         features, stride = point.width * width * expansion, 2 if stage else 1
-        if not dense and (features, stride) != (before, 1):
+        if not dense and not squeezes and (features, stride) != (before, 1):
             branch = _branch(point, features=features, stride=stride, shared=True, **inner)
             stages.append(Stack(Block(branch, connection), 1, point.remat))
             length -= 1
         if length:
-            stages.append(Stack(Block(_branch(point, **inner), connection), length, point.remat))
+            block = Block(_branch(point, **inner), connection)
+            stages.append(Stack(block, length, point.remat, squeeze=stride if squeezes else 1))
         before = features
     dtype = "" if point.dtype == "float32" else point.dtype  # the images' own, so that float64 ones stay it
-    return Network(stem(width=point.width, **choices), tuple(stages), Head(classes=classes, **choices), dtype)
+    stages = tuple(_with_projections(point, stages)) if point.projections else tuple(stages)
+    return Network(stem(width=point.width, **choices), stages, Head(classes=classes, **choices), dtype)
+
+
+def _with_projections(point: Untrained, stacks: list[Stack]) -> Iterator[Stack]:
+    """The stacks, split so that `point.projections` of the blocks that keep the size have the shortcut too.
+
+    Raises:
+      UserError: there are fewer such blocks, they have no skip, or all of them have the shortcut already.
+    """
+    wanted, connection = f"--projections={point.projections}", stacks[0].block.connection
+    if isinstance(connection, Plain) or connection.always:
+        why = "all have one" if connection.always else "none has a skip"
+        raise UserError(f"{wanted}: of the blocks of --connection={point.connection} {why}; use 0")
+    keep = sum(stack.length for stack in stacks if not stack.block.branch.shared)
+    if point.projections > keep:
+        raise UserError(f"{wanted}: at most {keep}, the blocks of depth {point.depth} that keep the size")
+    chosen = {(2 * place + 1) * keep // (2 * point.projections) for place in range(point.projections)}
+    always, blocks = connection.clone(always=True), itertools.count()
+    for stack in stacks:
+        if stack.block.branch.shared:
+            yield stack
+            continue
+        for has, run in itertools.groupby(next(blocks) in chosen for _ in range(stack.length)):
+            block = Block(stack.block.branch, always if has else connection)
+            yield dataclasses.replace(stack, block=block, length=len(list(run)))
+            stack = dataclasses.replace(stack, squeeze=1)  # what follows has been squeezed
 
 
 NETWORKS = {
@@ -125,6 +162,7 @@ NETWORKS = {
     # WRN-d-k (Zagoruyko & Komodakis 2016) counts its three projections and not its head: d = 6n + 4
     "wide": lambda factor=1: Even(ConvStem, (factor, 2 * factor, 4 * factor), base=4),
     "imagenet": ImageNet,
+    "iresnet": lambda: Even(PaddingStem, (1, 4, 16), base=1, squeezes=True),  # Behrmann et al. 2019, section 5.1
 }
 
 
@@ -138,6 +176,7 @@ def build(point: Untrained, classes: int) -> Network:
     for initializer in (point.initializer, point.bias_initializer):
         initializers.build(initializer, initializers.Place())
     normalizers.build(point.norm)
+    shortcuts.build(point.shortcut)
     policies = [name for name in dir(jax.checkpoint_policies) if name.endswith("saveable")]
     if point.remat and point.remat not in policies:
         raise UserError(f"unknown remat policy {point.remat!r}: known are {', '.join(policies)}, or '' for none")
@@ -150,7 +189,15 @@ def check(point: Untrained, network: Network, shape: Sequence[int], whose: str):
     Raises:
       UserError: they are too small, or a block of the user's own changes the shape of the stream.
     """
-    height, width, _ = shape
+    height, width, channels = shape
+    if isinstance(network.stem, PaddingStem):
+        if height % network.stride or width % network.stride:
+            raise UserError(
+                f"--network={point.network}: squeezes squares of {network.stride}×{network.stride}, "
+                f"which do not fill the {height}×{width} pixels of {whose}"
+            )
+        if channels > point.width:
+            raise UserError(f"--width={point.width}: must be at least {channels}, the channels of {whose}")
     if min(height, width) < network.stride:
         raise UserError(
             f"--network={point.network}: needs images of {network.stride}×{network.stride} or more, "

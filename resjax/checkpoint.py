@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Container
 from typing import Any
 
 import jax
@@ -26,11 +27,12 @@ MARGIN = 4 << 20  # bytes: what Orbax writes beside the arrays, and the records 
 class Checkpoints:
     """The checkpoints in `folder`, for the run whose configuration has the hash `digest`.
 
-    `folder/checkpoints` is Orbax's; `folder/manifests/STEP.json` holds the checksums.
+    `folder/checkpoints` is Orbax's; `folder/manifests/STEP.json` holds the checksums. The steps in
+    `keep` stay, beside the newest two.
     """
 
-    def __init__(self, folder: pathlib.Path, digest: str):
-        self.folder, self.digest = folder, digest
+    def __init__(self, folder: pathlib.Path, digest: str, keep: Container[int] = ()):
+        self.folder, self.digest, self.keep = folder, digest, keep
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save
 
     def save(self, step: int, carry, place: dict[str, Any] | None = None):
@@ -59,7 +61,8 @@ class Checkpoints:
                 manager.save(step, args=content)
             self._write_manifest(step)
             for old in self.steps()[:-KEEP]:
-                self._remove(old)
+                if old not in self.keep:
+                    self._remove(old)
         except Exception as error:  # tensorstore reports a full disk as a ValueError, among others
             raise Failure(f"cannot write checkpoint {self._step(step)}: {error}") from error
 
@@ -91,6 +94,18 @@ class Checkpoints:
                 f"every checkpoint in {self.folder} is damaged: remove the folder to train that network again"
             )
         return None
+
+    def read(self, step: int, carry):
+        """The tree of one step, with the structure of `carry` (see `restore`).
+
+        Raises:
+          Failure: it is missing or damaged, or belongs to another configuration.
+        """
+        if fault := self._fault(step):
+            raise Failure(
+                f"checkpoint {self._step(step)} is damaged ({fault}): remove {self.folder} to train that network again"
+            )
+        return self._restore(step, carry)[0]
 
     def steps(self) -> list[int]:
         """The steps with a manifest, oldest first; a save that was killed half-way has none."""

@@ -19,6 +19,7 @@ NETWORKS = {  # what a network has where its flag is left open
     "preact": IMAGES | {"order": "pre"},
     "bottleneck": IMAGES | {"branch": "bottleneck", "order": "pre", "shortcut": "projection"},
     "wide": IMAGES | {"order": "pre", "shortcut": "projection"},
+    "iresnet": IMAGES | {"branch": "basic(layers=3,sizes=(3,1,3))", "order": "pre"},
     "imagenet": {"branch": "", "width": 64, "order": "post", "shortcut": "projection"},
 }
 
@@ -52,7 +53,9 @@ class Architecture:
     """What a network is made of, but for what the experiments vary (`Family`)."""
 
     network: str = option(
-        "dense", "dense, resnet (6n+2), preact (6n+2), bottleneck (9n+2), wide(factor=10) (6n+4), imagenet (18 to 152)"
+        "dense",
+        "dense, resnet (6n+2), preact (6n+2), bottleneck (9n+2), wide(factor=10) (6n+4), iresnet (9n+1), "
+        "imagenet (18 to 152)",
     )
     block: str = option(
         "",
@@ -67,13 +70,21 @@ class Architecture:
         "where norm and activation stand; default: the network's own",
         choices=("", *ORDERS),
     )
-    shortcut: str = option("", "what joins sizes that differ: pad (option A), projection (B); default: the network's")
+    shortcut: str = option(
+        "",
+        "what joins sizes that differ: pad (option A), projection (B), orthogonal (a projection that starts so), "
+        "max_pool (3×3 pixels, then as pad); default: the network's",
+    )
+    projections: int = option(0, "blocks, spread evenly, whose skip is --shortcut too though the size stays", minimum=0)
     initializer: str = option(
         "he_normal",
         "he_normal, xavier_normal, orthogonal, delta_orthogonal, looks_linear (with activation crelu), fixup, "
         "variance_scaling(scale=1.5), normal(stddev=0.1), zeros, constant(value=0.1)",
     )
     bias_initializer: str = option("zeros", "of the biases of dense layers: zeros, normal(stddev=0.1)")
+    spectral_norm: float = option(
+        0.0, "a bound c on the spectral norm of every layer of a branch, W / max(1, σ/c); 0: none", minimum=0
+    )
     remat: str = option(
         "nothing_saveable",
         "what a block keeps for the backward pass: a name of jax.checkpoint_policies, or '' for everything",
@@ -104,6 +115,9 @@ class Optimization(Architecture):
     dataset: str = option("digits", "digits, or any image-classification set of TensorFlow Datasets")
     data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
     examples: int = option(0, "train on the first so many images only; 0: on all", minimum=0)
+    random_labels: float = option(
+        0.0, "share of the training images whose label is drawn at random, the same for all seeds", minimum=0, maximum=1
+    )
     image_size: int = option(224, "sides of the images of a set that is streamed", minimum=1)
     workers: int = option(
         4, "processes that read a set that is streamed; 0: none beside the main", minimum=0, changes_results=False

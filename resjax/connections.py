@@ -17,13 +17,14 @@ class Connection(Part):
 
     length: int = 1  # L, blocks in the whole network, for scales that depend on depth
     shortcut: str = "pad"  # a name of `resjax.shortcuts`, for the blocks where x has another shape
+    always: bool = False  # the shortcut also where x has the shape of F(x)
 
     def setup(self):
         self.joint = shortcuts.build(self.shortcut, **self.choices)
 
     def match(self, x, f, train: bool):
-        """x in the shape of f: x itself if it has it, else through the shortcut."""
-        return x if x.shape == f.shape else self.joint(x, f, train)
+        """x in the shape of f: x itself if it has it and that will do, else through the shortcut."""
+        return x if x.shape == f.shape and not self.always else self.joint(x, f, train)
 
 
 class Plain(Connection):
@@ -47,12 +48,10 @@ class Projection(Residual):
     """y = Wx + F(x) in every block (He et al. 2015, eq. 2, option C); on images W is a 1×1 convolution."""
 
     shortcut: str = "projection"
+    always: bool = True
 
     def setup(self):
         self.joint = shortcuts.Projection(**self.choices)  # whatever joins the blocks of other connections
-
-    def match(self, x, f, train: bool):
-        return self.joint(x, f, train)
 
 
 class Scaled(Connection):

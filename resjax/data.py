@@ -5,6 +5,7 @@ import functools
 import math
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,6 +14,7 @@ from resjax.resident import Split
 from resjax.stream import Stream
 
 RESIDENT_BYTES = 4 * 2**30  # larger sets, and those whose images differ in size, are streamed
+CHOSEN, DRAWN = range(2)  # what the key of random labels is folded with: which images, and which labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,20 +27,30 @@ class Dataset:
 
 
 @functools.cache
-def load(name: str, data_dir: str = "", image_size: int = 224, examples: int = 0, workers: int = 4) -> Dataset:
+def load(
+    name: str,
+    data_dir: str = "",
+    image_size: int = 224,
+    examples: int = 0,
+    workers: int = 4,
+    random_labels: float = 0.0,
+) -> Dataset:
     """Loads a data set.
 
     `digits` is scikit-learn's copy of the UCI optical digits, 1,797 grey images of 8×8 pixels with
     values 0 to 16; a stratified sixth of it (297 images, a fixed draw) is held out. Every other name
     is read through `tfds.data_source` from `data_dir`, splits `train` and `test` (or `validation`).
     A set that is large, or whose images differ in size, is streamed with sides of `image_size` by as many `workers`.
-    `examples` keeps only the first so many training images.
+    `examples` keeps only the first so many training images; for `random_labels` see `_drawn`.
 
     Raises:
-      UserError: an unknown name, a set that is not prepared, or one without images and labels.
+      UserError: an unknown name, a set that is not prepared, one without images and labels, or random labels of
+        a set that is streamed.
     """
     if examples:
-        return _first(load(name, data_dir, image_size, workers=workers), name, examples)
+        return _first(load(name, data_dir, image_size, workers=workers, random_labels=random_labels), name, examples)
+    if random_labels:
+        return _drawn(load(name, data_dir, image_size, workers=workers), name, random_labels)
     if name == "digits":
         return _resident(*_digits())
     train, test, features = _sources(name, data_dir)
@@ -59,6 +71,21 @@ def _first(dataset: Dataset, name: str, examples: int) -> Dataset:
     if examples > len(dataset.train):
         raise UserError(f"--examples={examples}: {name} has {len(dataset.train)} training images")
     return dataclasses.replace(dataset, train=dataset.train.first(examples))
+
+
+def _drawn(dataset: Dataset, name: str, share: float) -> Dataset:
+    """Every training label, with probability `share`, drawn from all classes (Zhang et al. 2017, arXiv 1611.03530).
+
+    One draw for all runs; a label that is drawn can be the true one.
+    """
+    if isinstance(dataset.train, Stream):
+        raise UserError(f"--random_labels={share}: {name} is streamed; use a set that fits on the device")
+    key, labels = jax.random.key(0), dataset.train.labels
+    chosen = jax.random.uniform(jax.random.fold_in(key, CHOSEN), labels.shape, jnp.float32) < share
+    drawn = jax.random.randint(jax.random.fold_in(key, DRAWN), labels.shape, 0, dataset.classes, labels.dtype)
+    return dataclasses.replace(
+        dataset, train=dataclasses.replace(dataset.train, labels=jnp.where(chosen, drawn, labels))
+    )
 
 
 def _digits():

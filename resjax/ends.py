@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from resjax.parts import Part, pointwise
 
@@ -13,6 +14,7 @@ class DenseStem(Part):
     width: int = 64
 
     role: ClassVar[str] = "stem"
+    layers: ClassVar[int] = 1
     stride: ClassVar[int] = 1
 
     @nn.compact
@@ -27,6 +29,7 @@ class ConvStem(Part):
     width: int = 16
 
     role: ClassVar[str] = "stem"
+    layers: ClassVar[int] = 1
     stride: ClassVar[int] = 1
 
     @nn.compact
@@ -40,12 +43,27 @@ class ImageNetStem(Part):
     width: int = 64
 
     role: ClassVar[str] = "stem"
+    layers: ClassVar[int] = 1
     stride: ClassVar[int] = 4
 
     @nn.compact
     def __call__(self, x, train: bool):
         x = pointwise(self, "stem", self.conv(x, self.width, size=7, stride=2), train)
         return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+
+class PaddingStem(Part):
+    """B H W C -> B H W D: zeros for the new features, so that nothing is lost (Behrmann et al. 2019, section 5.1)."""
+
+    width: int = 16
+
+    role: ClassVar[str] = "stem"
+    layers: ClassVar[int] = 0
+    stride: ClassVar[int] = 1
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        return jnp.pad(x, [(0, 0)] * 3 + [(0, self.width - x.shape[-1])])
 
 
 class Head(Part):

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from resjax.squeezing import squeeze
 from resjax.stack import Layers, Stack
 from resjax.stochastic_depth import StochasticDepth
 
@@ -39,19 +40,24 @@ class Network:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The number of blocks of each stage; where its first block changes the shape, a stage is two stacks."""
-        firsts = [0] + [block for block, changes in enumerate(self.changes_shape) if changes and block]
-        return tuple(end - first for first, end in itertools.pairwise([*firsts, self.length]))
+        """The number of blocks of each stage; a stage may be several stacks."""
+        ends = list(itertools.accumulate(stack.length for stack in self.stages))
+        firsts = [
+            end - stack.length
+            for end, stack in zip(ends, self.stages, strict=True)
+            if stack.block.branch.shared or stack.squeeze > 1
+        ]
+        return tuple(end - first for first, end in itertools.pairwise(sorted({0, *firsts, self.length})))
 
     @property
     def depth(self) -> int:
         """Weighted layers on the longest path: stem, branches and head (He et al. 2015)."""
-        return 1 + sum(stack.length * stack.block.branch.layers for stack in self.stages) + 1
+        return self.stem.layers + sum(stack.length * stack.block.branch.layers for stack in self.stages) + 1
 
     @property
     def stride(self) -> int:
         """How many pixels of the image, in a row, one of the last stage stands for."""
-        return math.prod(stack.block.branch.stride for stack in self.stages) * self.stem.stride
+        return math.prod(stack.block.branch.stride * stack.squeeze for stack in self.stages) * self.stem.stride
 
     def init(self, key, x):
         """Parameters and state for images shaped like x (B H W C)."""
@@ -126,12 +132,13 @@ def forward_flops(network: Network, x) -> float:
     Counted by XLA, block by block, since it counts a loop once.
     """
     params, state = jax.eval_shape(network.init, jax.random.key(0), x)
-    parts = [(network.stem, params["stem"], state["stem"], 1)]
+    parts = [(network.stem, params["stem"], state["stem"], 1, 1)]
     for stack, *stacked in zip(network.stages, params["stages"], state["stages"], strict=True):
         one = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), stacked)
-        parts.append((stack.block, *one, stack.length))
+        parts.append((stack.block, *one, stack.length, stack.squeeze))
     total = 0.0
-    for module, own, own_state, times in [*parts, (network.head, params["head"], state["head"], 1)]:
+    for module, own, own_state, times, side in [*parts, (network.head, params["head"], state["head"], 1, 1)]:
+        x = jax.eval_shape(functools.partial(squeeze, side=side), x)
         lowered = jax.jit(functools.partial(module.apply, train=False)).lower({"params": own, **own_state}, x)
         total += times * lowered.cost_analysis()["flops"]
         shape = jax.tree.leaves(lowered.out_info)[0]  # of a block, the stream and F(x)

@@ -72,3 +72,11 @@ NORMS = {"none": NoNorm, "batch": BatchNorm, "center": Center, "layer": LayerNor
 def build(text: str) -> nn.Module:
     """The normalisation that `text` names."""
     return names.build(text, "norm", NORMS)
+
+
+def of_last_batch(text: str) -> str:
+    """The norm that `text` names, with running statistics that are those of the last batch alone."""
+    name, arguments = names.parse(text, "norm")
+    if name not in ("batch", "center"):  # the others have none
+        return text
+    return f"{name}({','.join(f'{key}={value!r}' for key, value in (arguments | {'momentum': 0.0}).items())})"

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from resjax import activations, initializers, normalizers
 from resjax.convolution import convolve
+from resjax.spectral import SpectralNorm
 
 
 class Order(NamedTuple):
@@ -46,11 +47,12 @@ class Part(nn.Module):
     initializer: str = "he_normal"
     bias_initializer: str = "zeros"
     order: str = "pre"  # a name of ORDERS
+    spectral_norm: float = 0.0  # a bound on the norm of each of a branch's layers; 0: none
 
     role: ClassVar[str] = "shortcut"  # in the network, as `initializers.Place` has it
 
     @property
-    def choices(self) -> dict[str, str]:
+    def choices(self) -> dict[str, str | float]:
         """The options above, to build another part with."""
         own = (field.name for field in dataclasses.fields(Part) if field.name not in ("parent", "name"))
         return {name: getattr(self, name) for name in own}
@@ -69,13 +71,35 @@ class Part(nn.Module):
 
     def dense(self, x, features: int, layer: int = 0):
         """A new dense layer, … D -> … features."""
-        weights = initializers.build(self.initializer, self.place(layer))
-        bias = initializers.build(self.bias_initializer, self.place(layer))
-        return nn.Dense(features, dtype=x.dtype, kernel_init=weights, bias_init=bias)(x)
+        return Dense(features, self.initializer, self.bias_initializer, self.place(layer), self.bound)(x)
 
     def conv(self, x, features: int, size: int = 3, stride: int = 1, layer: int = 0):
         """A new convolution without bias, B H W C -> B ⌈H/stride⌉ ⌈W/stride⌉ features."""
-        return Conv(features, size, stride, self.initializer, self.place(layer))(x)
+        return Conv(features, size, stride, self.initializer, self.place(layer), self.bound)(x)
+
+    @property
+    def bound(self) -> float:
+        """On the norm of this part's layers: stem, shortcut and head have none."""
+        return self.spectral_norm if self.role == "branch" else 0.0
+
+
+class Dense(nn.Module):
+    """xW + b, … D -> … features."""
+
+    features: int
+    initializer: str
+    bias_initializer: str
+    place: initializers.Place
+    bound: float = 0.0  # on the norm of W (see `resjax.spectral`); 0: none
+
+    @nn.compact
+    def __call__(self, x):
+        shape = x.shape[-1], self.features
+        kernel = self.param("kernel", initializers.build(self.initializer, self.place), shape, jnp.float32)
+        bias = self.param("bias", initializers.build(self.bias_initializer, self.place), shape[1:], jnp.float32)
+        if self.bound:
+            kernel = SpectralNorm(self.bound)(kernel, lambda kernel, x: x @ kernel, shape[:1])
+        return x @ kernel.astype(x.dtype) + bias.astype(x.dtype)
 
 
 class Conv(nn.Module):
@@ -86,11 +110,15 @@ class Conv(nn.Module):
     stride: int
     initializer: str
     place: initializers.Place
+    bound: float = 0.0  # on the norm of the convolution as a map of images (see `resjax.spectral`); 0: none
 
     @nn.compact
     def __call__(self, x):
         shape = self.size, self.size, x.shape[-1], self.features  # h w C C′
         kernel = self.param("kernel", initializers.build(self.initializer, self.place), shape, jnp.float32)
+        if self.bound:
+            linear = lambda kernel, x: convolve(x, kernel, self.stride)  # noqa: E731
+            kernel = SpectralNorm(self.bound)(kernel, linear, (1, *x.shape[1:]))
         return convolve(x, kernel.astype(x.dtype), self.stride)
 
 

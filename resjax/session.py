@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
@@ -27,12 +27,17 @@ class Session:
         self._background, self._compiled = background, None
 
     def train(
-        self, point: Point, goal: train.Goal | None = None, share: float = 0.0, following: Point | None = None
+        self,
+        point: Point,
+        goal: train.Goal | None = None,
+        share: float = 0.0,
+        following: Point | None = None,
+        keep: Container[int] = (),
     ) -> dict:
         """The point's result (see `train.fit`): from its record, its last checkpoint, or from scratch.
 
         `share` is how far the progress bar moves for it, in the units of the session's total;
-        `following` is compiled in the background meanwhile.
+        `following` is compiled in the background meanwhile; the checkpoints of the steps in `keep` stay.
         """
         self._stop.check()
         done = self._work.finished(point)
@@ -49,6 +54,7 @@ class Session:
                 self._stop,
                 lambda steps: self._progress.advance(self._task, share * steps / point.steps),
                 goal,
+                keep,
             )
             self._work.finish(point, *done)
             self._progress.update(self._task, completed=before + share)

@@ -17,6 +17,7 @@ from jax import lax
 from resjax import convolution
 from resjax.connections import Connection
 from resjax.parts import Branch, pointwise
+from resjax.squeezing import squeeze
 
 
 class Block(nn.Module):
@@ -72,9 +73,11 @@ class Stack:
     block: nn.Module
     length: int
     remat: str = ""  # a name from jax.checkpoint_policies; "" stores every intermediate value
+    squeeze: int = 1  # the sides of the squares of pixels that become channels before the first block
 
     def init(self, key, x):
         """Parameters and state (batch statistics), each leaf with a leading axis of L."""
+        x = squeeze(x, self.squeeze)
 
         def init(key):
             variables = dict(self.block.init(key, x, train=False))
@@ -98,6 +101,7 @@ class Stack:
         Returns:
           y (B … D), the new state, and the probe's values with a leading axis of L (by place).
         """
+        x = squeeze(x, self.squeeze)
         per_block = params, state, layers.alive, layers.rows, layers.rate, layers.sink
         if layers.order is not None:
             per_block = jax.tree.map(lambda leaf: leaf[layers.order], per_block)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from resjax.compiling import quickly
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
 from resjax.resident import Shuffled
@@ -53,15 +54,7 @@ def initial_carry(network: Network, optimizer: Optimizer, key, images) -> Carry:
 
 def initialize(network: Network, optimizer: Optimizer, key, images) -> Carry:
     """`initial_carry`, compiled."""
-    return compiled_initialize()(network, optimizer, key, images)
-
-
-@functools.cache
-def compiled_initialize():
-    """The compiled function, which runs once: so compile time is all that counts."""
-    # XLA:CPU without optimisation takes a third of it
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(initial_carry, static_argnums=(0, 1), compiler_options=options)
+    return quickly(initial_carry, (0, 1))(network, optimizer, key, images)
 
 
 @functools.partial(jax.jit, static_argnames=("network", "optimizer"), donate_argnames=("carry",))

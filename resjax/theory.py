@@ -6,6 +6,7 @@ to ReLU units, κ0 is twice the share of units that both inputs switch on, κ1 t
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import digamma
 
 from resjax.connections import Connection, Plain, Projection, Residual, ReZero, Scaled
 from resjax.errors import UserError
@@ -67,12 +68,14 @@ def normalized_residual(beta: float, length: int, varying: float = 1.0) -> tuple
 def paths(connection: Connection) -> tuple[float, float] | None:
     """The squares of the factors with which x and F(x) enter at the start; None where they are no constants."""
     match connection:
+        case Projection():
+            return None
+        case Connection(always=True, shortcut=shortcut) if shortcut != "pad":
+            return None
         case Scaled():
             return connection.alpha**2, (connection.beta * connection.length**-connection.power) ** 2
         case ReZero():
             return 1.0, connection.alpha**2
-        case Projection():
-            return None
         case Plain() | Residual():
             return float(isinstance(connection, Residual)), 1.0
     return None
@@ -90,19 +93,36 @@ def growth(direct: float, branch: float, norm: str, length: int, layers: int, st
     Returns:
       activation mean square, from `start` on; gradient mean square, 1 before the last block: length each.
     """
+    squares, shares = _blocks(direct, branch, norm, length, layers, start)
+    backward = np.cumprod(np.append(1.0, (direct + shares)[-2::-1]))[::-1]  # from before the last block on
+    return squares, backward
+
+
+def _blocks(direct: float, branch: float, norm: str, length: int, layers: int, start: float):
+    """By block: the stream's mean square before it, and what its branch adds to a gradient's mean square of 1."""
     varying = 1 - 1 / np.pi if norm == "batch" else 1.0
-    square, variance, squares, steps = start, start, [], []
+    square, variance, squares, shares = start, start, [], []
     for _ in range(length):
         squares.append(square)
         if norm == "none":
-            steps.append(direct + branch)
+            shares.append(branch)
             square *= direct + branch
         else:
-            steps.append(direct + branch * varying ** (1 - layers) / variance)
+            shares.append(branch * varying ** (1 - layers) / variance)
             square = direct * square + branch
             variance = direct * variance + branch * varying
-    backward = np.cumprod(np.append(1.0, steps[-2::-1]))[::-1]  # from before the last block on
-    return np.array(squares), backward
+    return np.array(squares), np.array(shares)
+
+
+def condition(branch: float, norm: str, length: int, layers: int, start: float = 1.0) -> float:
+    """The condition number of the Jacobian of many wide blocks x + √branch·F(x), each near the identity.
+
+    That is Π(1 + A_l) with independent Gaussian A_l, s the sum over l of what A_l makes of a unit vector's square:
+    κ = (1 + s + √(s² + 2s)) e^√(s² + 2s), by free probability (S-transform), whatever the depth.
+    """
+    s = _blocks(1.0, branch, norm, length, layers, start)[1].sum()
+    root = np.sqrt(s**2 + 2 * s)
+    return (1 + s + root) * np.exp(root)
 
 
 def mean_field(weight_variance: float, bias_variance: float = 0.0) -> tuple[float, float]:
@@ -129,3 +149,12 @@ def mean_field(weight_variance: float, bias_variance: float = 0.0) -> tuple[floa
 def depth_scale(chi: float) -> float:
     """ξ = 1/|ln χ1|: layers over which a signal falls, or grows, by e; ∞ at the edge of chaos."""
     return np.inf if chi == 1 else 1 / abs(np.log(chi))
+
+
+def gaussian_spread(width: int) -> float:
+    """How far a further Gaussian factor, width × width, parts the logarithms of a product's extreme singular values.
+
+    λ₁ − λ_N = ½[ψ(N/2) − ψ(½)], the Lyapunov exponents of a product of many, whatever the variance (Newman 1986,
+    Commun. Math. Phys. 103). Orthogonal factors part them by nothing.
+    """
+    return float(digamma(width / 2) - digamma(0.5)) / 2

@@ -5,7 +5,7 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 
 from resjax import architectures, config, data, networks, steps, stochastic_depth
 from resjax.checkpoint import Checkpoints
+from resjax.compiling import quickly
 from resjax.config import Point
 from resjax.errors import Failure, UserError
 from resjax.metrics import Metrics, summary_writer
@@ -51,7 +52,9 @@ def plan(point: Point, dataset: data.Dataset | None = None) -> tuple[Network, Op
 
 
 def _dataset(point: Point) -> data.Dataset:
-    return data.load(point.dataset, point.data_dir, point.image_size, point.examples, point.workers)
+    return data.load(
+        point.dataset, point.data_dir, point.image_size, point.examples, point.workers, point.random_labels
+    )
 
 
 def evaluate(
@@ -80,7 +83,7 @@ def compile_ahead(point: Point):
     network, optimizer, dataset = plan(point)
     one, many = (jax.ShapeDtypeStruct((size, *dataset.train.shape), jnp.float32) for size in (1, EVALUATION_BATCH))
     key = jax.eval_shape(lambda: steps.key_of(0, point.together))
-    lowered = steps.compiled_initialize().lower(network, optimizer, key, one)
+    lowered = quickly(steps.initial_carry, (0, 1)).lower(network, optimizer, key, one)
     lowered.compile()
     carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), lowered.out_info)
     source = dataset.train.abstract(point.batch_size, point.augment, point.together)
@@ -97,10 +100,11 @@ def member(tree, place: int):
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """Training ends early once the accuracy on the training set, taken every so often, is reached."""
+    """Training ends early once accuracy and loss on the training set, taken every so often, are as good."""
 
     train_accuracy: float
     every: int  # steps
+    train_loss: float = math.inf
 
 
 def fit(
@@ -109,6 +113,7 @@ def fit(
     stop: Stop = NEVER,
     advance: Callable[[int], None] = lambda steps: None,
     goal: Goal | None = None,
+    keep: Container[int] = (),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains one network, going on from the newest checkpoint in `folder` if there is one.
 
@@ -118,6 +123,7 @@ def fit(
       stop: when it is set, the run is saved and leaves.
       advance: called with the number of steps that have been done since the last call.
       goal: what is enough; not for several networks.
+      keep: steps whose checkpoints stay, beside the newest two.
 
     Returns:
       The result, a function of `point` and `goal` alone: parameters, train_loss, train_accuracy,
@@ -132,7 +138,7 @@ def fit(
     network, optimizer, dataset = plan(point)
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "config.json", json.dumps(dataclasses.asdict(point), indent=1))
-    checkpoints = Checkpoints(folder, config.digest(point))
+    checkpoints = Checkpoints(folder, config.digest(point), keep)
     carry = _start(network, optimizer, dataset, point)
     batches = dataset.train.batches(point.batch_size, point.augment, point.seed, point.together)
     step, diverged, clock, losses = 0, [None] * max(1, point.together), _Clock(started), []
@@ -144,8 +150,8 @@ def fit(
     with Metrics(folder, step, point.tensorboard) as metrics:
         while step < point.steps:
             if goal and step % goal.every == 0:
-                _, reached = evaluate(network, carry.params, carry.state, dataset.train)
-                if reached >= goal.train_accuracy:
+                loss, accuracy = evaluate(network, carry.params, carry.state, dataset.train)
+                if accuracy >= goal.train_accuracy and loss <= goal.train_loss:
                     checkpoints.save(step, carry, {"batches": batches.state(), "diverged": diverged})
                     break
             carry, loss, accuracy = steps.train_step(network, optimizer, carry, batches.at(step))
@@ -154,7 +160,7 @@ def fit(
             clock.tick(loss)
 
             log, last = step % point.log_every == 0, step == point.steps
-            save = step % point.checkpoint_every == 0 or last or stop.signal
+            save = step % point.checkpoint_every == 0 or step in keep or last or stop.signal
             if log or save:
                 advance(len(losses))
                 finite = np.isfinite(jax.device_get(losses)).reshape(len(losses), -1)  # steps, networks

@@ -10,10 +10,17 @@ from resjax.parts import Branch, pointwise
 class Basic(Branch):
     """k convolutions of 3×3, the first with the stride (He et al. 2015).
 
-    `dropout` stands in front of the last of them (Zagoruyko & Komodakis 2016, arXiv 1605.07146).
+    `dropout` stands in front of the last of them (Zagoruyko & Komodakis 2016, arXiv 1605.07146);
+    `sizes` are those of the kernels where they are not 3.
     """
 
     dropout: float = 0.0
+    sizes: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sizes and len(self.sizes) != self.layers:
+            raise ValueError(f"sizes={self.sizes}: give {self.layers}, one for each layer")
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -23,7 +30,8 @@ class Basic(Branch):
             x = x if layer == 0 else pointwise(self, "between", x, train)
             if layer == self.layers - 1 and self.dropout:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            x = self.conv(x, features, stride=self.stride if layer == 0 else 1, layer=layer)  # B H W C
+            size, stride = self.sizes[layer] if self.sizes else 3, self.stride if layer == 0 else 1
+            x = self.conv(x, features, size, stride, layer)  # B H W C
         return pointwise(self, "end", x, train)
 
 

@@ -3,6 +3,32 @@
 However deep the network, a probe costs about a pass over it, and its program does not grow.
 """
 
-from resjax.probes import gradients, lesions, paths, reading, signals, whiteness
+from resjax.probes import (
+    blocks,
+    gradients,
+    hessian,
+    inverse,
+    jacobian,
+    landscape,
+    lesions,
+    lipschitz,
+    paths,
+    reading,
+    signals,
+    whiteness,
+)
 
-__all__ = ("gradients", "lesions", "paths", "reading", "signals", "whiteness")
+__all__ = (
+    "blocks",
+    "gradients",
+    "hessian",
+    "inverse",
+    "jacobian",
+    "landscape",
+    "lesions",
+    "lipschitz",
+    "paths",
+    "reading",
+    "signals",
+    "whiteness",
+)

@@ -19,10 +19,10 @@ from resjax.networks import Network
 
 
 def movable(network: Network) -> list[np.ndarray]:
-    """By stage, the blocks that keep the stream's shape: those that can be deleted, or moved within the stage."""
+    """By stack, the blocks that keep the stream's shape: those that can be deleted, or moved within the stack."""
     changes = np.array(network.changes_shape)
-    stages = np.split(np.arange(network.length), np.cumsum(network.lengths)[:-1])
-    return [stage[~changes[stage]] for stage in stages]
+    stacks = np.split(np.arange(network.length), np.cumsum([stack.length for stack in network.stages])[:-1])
+    return [blocks[~changes[blocks]] for blocks in stacks]
 
 
 def deletion(length: int, blocks: Sequence[int]) -> np.ndarray:

@@ -1,0 +1,180 @@
+"""Which networks can be undone, and how evenly do they stretch what goes through them?
+
+    python -m experiments.invertibility
+    python -m experiments.invertibility --stages=start --depths=10,100,1000 --spectral_norm=0 --norms=none,layer
+
+A block x + g(x) has an inverse if g's Lipschitz constant is below 1 (Behrmann et al. 2019, arXiv 1811.00995). For every
+connection × norm × bound on the layers' norms × width × depth × seed, before and after training: that constant from
+above and below, the share of blocks where it is below 1, and at some training images the singular values σ of the
+Jacobian of all blocks, their ratio κ, its log-determinant between the bounds that the constants give, and the error
+of the inverse, found block by block, last to first. A table row is one network at one stage.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+
+import resjax
+from resjax.config import Point, Training, option
+from resjax.errors import UserError
+
+TABLE = {
+    "connection": "str",
+    "norm": "str",
+    "spectral_norm": "float64",
+    "branch_scale": "float64",  # what F(x) is multiplied by at the start
+    "width": "int64",
+    "depth": "int64",
+    "seed": "int64",
+    "stage": "str",
+    "train_accuracy": "float64",  # of the trained ones
+    "lipschitz_lower": "float64",  # of the block with the largest
+    "lipschitz_upper": "float64",
+    "invertible_share": "float64",  # of the blocks, whose upper bound is below 1
+    "sigma_min": "float64",  # geometric means over the images
+    "sigma_max": "float64",
+    "rank_share": "float64",  # of the singular values, those above the precision of float64
+    "condition": "float64",
+    "condition_theory": "float64",  # as the width grows; of the networks that it holds for
+    "inverse_error": "float64",  # relative, the largest over the images
+    "inverse_bound": "float64",  # on it, by the constants and iterations; where all constants are below 1
+    "iterations": "int64",  # the most that a block took
+    "newton_share": "float64",  # of blocks and images: the fixed point was not reached, Newton's method tried
+    "not_inverted_share": "float64",  # nor did that find it
+    "logdet": "float64",
+    "logdet_lower": "float64",
+    "logdet_upper": "float64",
+}
+MEASURED = list(TABLE)[9:]
+PANELS = {
+    "condition": "condition number $\\kappa$",
+    "invertible_share": "share of blocks with\nconstant < 1",
+    "inverse_error": "error of the inverse",
+}
+LIMITS = (1, 1e16), (0, 1), (1e-16, 1e2)  # of the panels
+STAGES = {"start": "before training", "trained": "trained"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """Where the Jacobians are taken."""
+
+    images: int = option(4, "training images at which Jacobians and inverses are taken", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Sampling, Training):
+    """The options of this experiment."""
+
+    width: tuple[int, ...] = option((16, 64, 256), "units or filters of the stem", minimum=1)
+    depths: tuple[int, ...] = option((10, 100), "weighted layers of each network", minimum=1)
+    connections: tuple[str, ...] = option(
+        ("plain", "residual", "scaled(power=0.5)"), "connections, as in depth_scaling"
+    )
+    norms: tuple[str, ...] = option(("none",), "normalisations, as in depth_scaling")
+    spectral_norm: tuple[float, ...] = option(
+        (0.0, 0.9), "bounds on the spectral norm of every layer of a branch, below 1; 0: none", minimum=0
+    )
+    stages: tuple[str, ...] = option(tuple(STAGES), "when they are measured: start, trained", choices=tuple(STAGES))
+    steps: int = option(100, "training steps", minimum=1)
+    seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
+    workdir: str = option("", "where everything goes (default: runs/invertibility-HASH)", changes_results=False)
+    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Undone(Point, Sampling):
+    """One network, before or after training."""
+
+    stage: str = option("start", "when it is measured", choices=tuple(STAGES))
+
+
+def run(config: Config):
+    """Trains and measures what is not done yet, then writes the table and the figure."""
+    points = [
+        Point.of(config, connection=connection, norm=norm, spectral_norm=bound, width=width, depth=depth, seed=seed)
+        for connection in config.connections
+        for norm in config.norms
+        for bound in config.spectral_norm
+        for width in config.width
+        for depth in config.depths
+        for seed in range(config.seeds)
+    ]
+    check(config, points)
+    work = resjax.record.WorkDirectory.open("invertibility", config, {"results": TABLE})
+    if not config.plot_only:
+        rows = []
+        with resjax.session.session(work, total=len(points) * (1 + len(config.stages))) as session:
+            for point, stage in itertools.product(points, config.stages):
+                undone = Undone.of(point, images=config.images, stage=stage)
+                trained = {"train_accuracy": None, "diverged": None}
+                if stage == "trained":
+                    trained = session.train(point, share=1.0)
+                row = dataclasses.asdict(undone) | {"train_accuracy": trained["train_accuracy"]}
+                if trained["diverged"] is None:
+                    row |= session.measure(undone, lambda undone, point=point: measure(undone, work.folder(point)))
+                    rows.append(row)
+        work.write_table("results", rows)
+    results = work.read_table("results")
+    plot(results, work.path / "figure")
+    shown = ["connection", "norm", "spectral_norm", "width", "depth", "stage", "invertible_share", "condition"]
+    resjax.session.show(results[[*shown, "inverse_error", "not_inverted_share"]], title="can it be undone?")
+    print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
+
+
+def check(config: Config, points: list[Point]):
+    """Raises UserError: a bound that promises no inverse, a network that has none, or what `train.plan` refuses."""
+    from resjax.probes import inverse
+
+    for bound in config.spectral_norm:
+        if bound >= 1:
+            raise UserError(f"--spectral_norm={bound:g}: an inverse is promised only below 1; 0 is for no bound")
+    for point in points:
+        network, _, dataset = resjax.train.plan(point)
+        inverse.check(network)
+        if config.images > len(dataset.train):
+            raise UserError(f"--images={config.images}: {point.dataset} has {len(dataset.train)} training images")
+
+
+def measure(point: Undone, folder: pathlib.Path) -> dict[str, float]:
+    """What the table holds of one network, at its start or as it was trained in `folder`."""
+    from experiments import invertibility_measure
+
+    return invertibility_measure.measure(point, folder)
+
+
+def plot(results, path: pathlib.Path):
+    """κ, share of invertible blocks, error of the inverse against width: a column a stage, a line a kind and depth."""
+    stages, kinds = list(results["stage"].unique()), ["connection", "norm", "spectral_norm"]
+    color = dict(zip(results.groupby(kinds, sort=False).groups, itertools.cycle(resjax.figures.COLORS), strict=False))
+    style = dict(zip(sorted(set(results["depth"])), itertools.cycle((":", "--", "-", "-.")), strict=False))
+    with resjax.figures.figure(path, len(stages), len(PANELS), height=5.4, sharex=True, sharey="row") as axes:
+        for at, axis in enumerate(axes):
+            row, column = divmod(at, len(stages))
+            quantity, limits = list(PANELS)[row], list(LIMITS)[row]
+            shown = results[results["stage"] == stages[column]]
+            for (*kind, depth), rows in shown.groupby([*kinds, "depth"], sort=False):
+                mean = rows.groupby("width")[quantity].mean().clip(*limits)
+                axis.plot(mean, style[depth], marker="o", color=color[*kind], label=_label(*kind, depth))
+                theory = rows.groupby("width")["condition_theory"].mean().dropna()
+                if quantity == "condition" and len(theory):
+                    axis.plot(theory, "kx", markersize=5, label="wide limit")
+            axis.set(xscale="log", yscale="linear" if quantity == "invertible_share" else "log")
+            axis.set_xticks(sorted(set(results["width"])), labels=map(str, sorted(set(results["width"]))))
+            axis.minorticks_off()
+        for axis, stage in zip(axes, stages, strict=False):
+            axis.set_title(STAGES[stage])
+        for axis, label in zip(axes[:: len(stages)], PANELS.values(), strict=True):
+            axis.set_ylabel(label)
+        for axis in axes[-len(stages) :]:
+            axis.set_xlabel("width")
+        resjax.figures.legend(axes, columns=3)
+
+
+def _label(connection: str, norm: str, bound: float, depth: int) -> str:
+    kind = connection if norm == "none" else f"{connection}, {norm}"
+    return f"{kind}{f', c = {bound:g}' if bound else ''}, {depth}"
+
+
+if __name__ == "__main__":
+    resjax.flags.main(Config, run)

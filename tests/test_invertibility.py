@@ -1,0 +1,104 @@
+"""The experiments on inverses: small and to their end, and what they refuse."""
+
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from commands import run
+
+from experiments import invertibility_measure
+from resjax import architectures, networks
+from resjax.config import Point
+from resjax.errors import UserError
+
+HEADER = (
+    "connection,norm,spectral_norm,branch_scale,width,depth,seed,stage,train_accuracy,lipschitz_lower,lipschitz_upper,"
+    "invertible_share,sigma_min,sigma_max,rank_share,condition,condition_theory,inverse_error,inverse_bound,iterations,newton_share,"
+    "not_inverted_share,logdet,logdet_lower,logdet_upper"
+)
+TRAINING = ("--steps=20", "--batch_size=32", "--seeds=2")
+SMALL = {
+    "invertibility": ("--width=8", "--depths=6", "--connections=plain,residual", "--norms=batch", "--images=2"),
+    "invertible_resnet": ("--depth=10", "--width=4", "--spectral_norm=0.9,0", "--images=3", "--pictures=2"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", SMALL)
+def test_an_experiment_leaves_its_tables_and_figure(experiment, tmp_path):
+    code, out, err = run(experiment, *SMALL[experiment], *TRAINING, f"--workdir={tmp_path}/run")
+    assert (code, err) == (0, ""), err
+    assert f"figure: {tmp_path}/run/figure.png" in out
+    table = pd.read_csv(tmp_path / "run/results.csv")
+    bounded = table[(table["spectral_norm"] == 0.9) & (table.get("connection", "residual") == "residual")]
+    if experiment == "invertibility":
+        assert (tmp_path / "run/results.csv").read_text().splitlines()[0] == HEADER
+        assert len(table) == 2 * 2 * 2 * 2  # connections, bounds, stages, seeds
+        sound = table[np.isfinite(table["logdet"]) & np.isfinite(table["logdet_lower"])]
+        assert (sound["logdet_lower"] <= sound["logdet"]).all() and (sound["logdet"] <= sound["logdet_upper"]).all()
+        assert (table["lipschitz_lower"] <= 1.001 * table["lipschitz_upper"]).all()
+    else:
+        assert len(pd.read_csv(tmp_path / "run/pictures.csv")) == 2 * 2 * 64
+        assert (bounded["invertible_share"] == 1).all() and (bounded["inverse_error"] < 1e-6).all()
+        assert bounded["iterations"].max() <= 100
+    code, _, err = run(experiment, *SMALL[experiment], *TRAINING, f"--workdir={tmp_path}/run", "--plot_only")
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize("blocks", (1, 4))
+def test_an_iresnet_has_the_parameters_of_its_convolutions(blocks):
+    network = architectures.build(Point(network="iresnet", depth=9 * blocks + 1, width=5, norm="none"), 10)
+    params, _ = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    widths = [5, 20, 80]
+    branches = sum(blocks * (9 + 1 + 9) * width**2 for width in widths)
+    assert networks.parameter_count(params) == branches + 10 * 80 + 10
+    assert (network.depth, network.stride, network.lengths) == (9 * blocks + 1, 4, (blocks,) * 3)
+
+
+def test_statistics_of_a_batch_at_once():
+    point = Point(depth=6, width=5, norm="batch")
+    network = architectures.build(point, 10)
+    images = 3 + jax.random.normal(jax.random.key(0), (16, 4, 4, 1))
+    params, state = jax.jit(network.init)(jax.random.key(1), images)
+    found = invertibility_measure.settled(point, network, params, state, images)
+    apply = jax.jit(network.apply, static_argnames="train")
+    for _ in range(150):  # the running statistics come to where they are at once
+        _, state, _ = apply(params, state, images, train=True)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5), found, state)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "choices", "says"),
+    (
+        ("invertibility", {"spectral_norm": (1.0,)}, "--spectral_norm=1: an inverse is promised only below 1"),
+        ("invertibility", {"network": "resnet", "depths": (8,)}, "block 1 changes the shape of the stream"),
+        ("invertibility", {"order": "post"}, "--order=post: what stands behind the addition has no inverse"),
+        ("invertibility", {"images": 1501}, "--images=1501: digits has 1500 training images"),
+        ("invertible_resnet", {"spectral_norm": (0.9, 1.2)}, "--spectral_norm=1.2: an inverse is promised only below"),
+        (
+            "invertible_resnet",
+            {"network": "dense", "depth": 8, "branch": ""},
+            "--network=dense: its stem has no inverse",
+        ),
+        ("invertible_resnet", {"images": 298}, "--images=298: digits has 297 held-out images"),
+        ("invertible_resnet", {"pictures": 17}, "--pictures=17: at most --images=16"),
+        ("invertible_resnet", {"dataset": "digits", "depth": 12}, "depth 12: --network=iresnet"),
+    ),
+)
+def test_what_is_refused(experiment, choices, says, tmp_path):
+    module = importlib.import_module(f"experiments.{experiment}")
+    with pytest.raises(UserError) as refusal:
+        module.run(module.Config(**choices, workdir=str(tmp_path / "run")))
+    assert says in str(refusal.value) and not list(tmp_path.iterdir())
+
+
+def test_images_that_cannot_be_squeezed():
+    point = Point(network="iresnet", depth=10, width=4)
+    network = architectures.build(point, 10)
+    with pytest.raises(UserError, match=r"squeezes squares of 4×4, which do not fill the 30×32 pixels of mine"):
+        architectures.check(point, network, (30, 32, 3), "mine")
+    with pytest.raises(UserError, match=r"--width=4: must be at least 5, the channels of mine"):
+        architectures.check(point, network, (32, 32, 5), "mine")
