@@ -88,10 +88,15 @@ def test_the_gradient_is_that_of_the_bounded_kernel():
     "choices",
     (
         {"norm": "none"},
-        {"norm": "layer", "connection": "scaled(alpha=0.9,power=0.5)", "activation": "gelu"},
         {"norm": "batch", "connection": "rezero(alpha=0.3)"},
-        {"norm": "batch", "connection": "plain"},
-        {"network": "iresnet", "depth": 10, "norm": "none", "spectral_norm": 0.9, "activation": "elu"},
+        *[
+            pytest.param(choices, marks=pytest.mark.slow)
+            for choices in (
+                {"norm": "layer", "connection": "scaled(alpha=0.9,power=0.5)", "activation": "gelu"},
+                {"norm": "batch", "connection": "plain"},
+                {"network": "iresnet", "depth": 10, "norm": "none", "spectral_norm": 0.9, "activation": "elu"},
+            )
+        ],
     ),
 )
 def test_what_is_measured_is_below_the_bound(choices):
