@@ -67,7 +67,7 @@ class Config(Sampling, Training):
     """The options of this experiment."""
 
     width: tuple[int, ...] = option((16, 64, 256), "units or filters of the stem", minimum=1)
-    depths: tuple[int, ...] = option((10, 100), "weighted layers of each network", minimum=1)
+    depths: tuple[int, ...] = option((34,), "weighted layers of each network", minimum=1)
     connections: tuple[str, ...] = option(
         ("plain", "residual", "scaled(power=0.5)"), "connections, as in depth_scaling"
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import numpy as np
 from resjax import architectures, normalizers, steps, theory, train
 from resjax.compiling import quickly
 from resjax.config import Point
+from resjax.ends import DenseStem
 from resjax.networks import Network
 from resjax.probes import blocks, inverse, jacobian, lipschitz, signals, whiteness
 
@@ -36,19 +38,24 @@ def measure(point, folder: pathlib.Path) -> dict[str, float]:
         images, state = images.astype(jnp.float64), carry.state
         if point.stage == "start":
             state = settled(point, network, carry.params, state, images)
-        found = jax.device_get(quickly(jacobians, 0)(network, carry.params, state, images[: point.images], key))
+        found = jax.device_get(compiled(jacobians, network)(network, carry.params, state, images[: point.images], key))
         constants, back = undone(network, carry.params, state, images[: point.images], key)
     return summary(point, network, found | constants, back)
 
 
 def undone(network: Network, params, state, images, key) -> tuple[dict, dict]:
     """The constants of the blocks, and what their inverse finds; with a second attempt where the first one fails."""
-    found = jax.device_get(quickly(first_attempt, 0)(network, params, state, images, key))
+    found = jax.device_get(compiled(first_attempt, network)(network, params, state, images, key))
     back = found.pop("inverse")
     if not back["inverted"].all():  # a program of its own, which few networks need
         ends = found["behind"], found["before"]
-        back = jax.device_get(quickly(second_attempt, 0)(network, params, state, *ends))
+        back = jax.device_get(compiled(second_attempt, network)(network, params, state, *ends))
     return found, back
+
+
+def compiled(function: Callable, network: Network) -> Callable:
+    """The function, compiled: for images with XLA's optimisation, without which its float64 convolutions crawl."""
+    return quickly(function, 0) if isinstance(network.stem, DenseStem) else jax.jit(function, static_argnums=0)
 
 
 def settled(point: Point, network: Network, params, state, images):

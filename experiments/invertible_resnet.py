@@ -43,13 +43,15 @@ PICTURES = {
     "inverse": "float64",
 }
 MEASURED = list(RESULTS)[6:]
+ACCURACIES = {"train_accuracy": "training images", "test_accuracy": "held-out images"}
+ERRORS = 1e-16, 1e2  # of the inverse: the figure's limits
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
     """What is computed back."""
 
-    images: int = option(16, "held-out images that are computed back", minimum=1)
+    images: int = option(8, "held-out images that are computed back", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Config(Sampling, Training):
 
     network: str = option("iresnet", "the architecture, whose blocks must keep the shape of the stream")
     depth: int = option(19, "weighted layers of each network", minimum=1)
-    width: int = option(8, "filters of the first stage; the next two have 4 and 16 times as many", minimum=1)
+    width: int = option(4, "filters of the first stage; the next two have 4 and 16 times as many", minimum=1)
     connection: str = option("residual", "how F(x) meets the stream")
     norm: str = option("none", "normalisation")
     activation: str = option("elu", "a name of jax.nn")
@@ -174,16 +176,17 @@ def plot(results, path: pathlib.Path):
     names = ["none" if bound == 0 else f"{bound:g}" for bound in results["spectral_norm"].unique()]
     by_bound = results.groupby("spectral_norm", sort=False)
     with resjax.figures.figure(path, panels=2, height=2.4) as axes:
-        for column, label in (("train_accuracy", "training images"), ("test_accuracy", "held-out images")):
-            axes[0].plot(names, by_bound[column].mean(), marker="o", label=label)
+        for color, column, label in zip(resjax.figures.COLORS, ACCURACIES, ACCURACIES.values(), strict=False):
+            axes[0].plot(names, by_bound[column].mean(), marker="o", color=color, label=label)
         axes[0].set(ylabel="accuracy", xlabel="bound c on every layer")
         axes[0].legend()
-        axes[1].plot(names, by_bound["inverse_error"].max(), marker="o", color=resjax.figures.COLORS[2])
-        axes[1].set(yscale="log", ylabel="largest error of the inverse", xlabel="bound c on every layer")
+        errors = by_bound["inverse_error"].max().clip(*ERRORS)
+        axes[1].plot(names, errors, marker="o", color=resjax.figures.COLORS[2])
+        axes[1].set(yscale="log", ylim=ERRORS, ylabel="largest error of the inverse", xlabel="bound c on every layer")
 
 
 def plot_pictures(pictures, path: pathlib.Path):
-    """Images (top row), their inverses and the difference, from blue to red, for every c."""
+    """Images (top row), their inverses and the difference, from −1 (blue) to 1 (red), for every c."""
     bounds, count = list(pictures["spectral_norm"].unique()), pictures["image"].nunique()
     rows = [("input", bounds[0])] + [(kind, bound) for bound in bounds for kind in ("inverse", "difference")]
     pictures = pictures.assign(difference=pictures["inverse"] - pictures["input"])
@@ -200,7 +203,7 @@ def plot_pictures(pictures, path: pathlib.Path):
             axis.grid(False)
             if image == 0:
                 name = f"c = {bound:g}" if bound else "no bound"
-                label = "input" if kind == "input" else f"{name}\n{kind}"
+                label = "input" if kind == "input" else f"{name}\n{kind}{' ±1' if kind == 'difference' else ''}"
                 axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=6)
 
 

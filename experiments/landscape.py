@@ -1,10 +1,24 @@
 """What does the loss look like around a trained network, with skips and without?
 
     python -m experiments.landscape
-    python -m experiments.landscape --depths=20,56 --width=8,32,128 --seeds=3 --planes=random
-    python -m experiments.landscape --network=resnet --depths=20,56 --width=16 --images=128
+    python -m experiments.landscape --depths=20 --width=8,32,128 --planes=random --seeds=3
+    python -m experiments.landscape --network=resnet --depths=20 --width=8 --images=128 --resolution=21
 
-TODO
+Trains every connection × norm × depth × width × seed. Then, as Li et al. 2018 (arXiv 1712.09913), with the running
+statistics of batch norm as training left them: the loss in a plane through the trained weights along two random
+directions, filter by filter as long as the weights; in the plane in which the weights moved most on their way there
+(pca); and on random lines. In numbers: the share of the plane where the loss is at most 1 (`--level`) above the
+centre's; the share of chords of the lines, between losses up to 10 (`--highest`), that are nowhere under the loss;
+|λ_min / λ_max| of the Hessian over the random plane; its largest eigenvalues at the end. Lanczos' algorithm finds both
+λ from inside the spectrum: they are at least as far out. Biases, and the parameters of norms, never move.
+
+Four minutes on 2 CPU cores; seven or eight for the second command and for the third. Of three seeds: with skips the
+landscapes of 20, 56 and 110 layers are alike. The share near the centre is .20, .19 and .20, at least .995 of chords
+are convex, λ_max is 4, 3 and 2, |λ_min / λ_max| .10, .12 and .16. Without skips the share is .10, .04 and .005, of the
+chords .92, .83 and .0 to .9 are convex, λ_max is 58, 269 and 1121, |λ_min / λ_max| .14, .67 and .91: 20 layers are
+close to convex and 56 are not, as in the paper. But plain networks of 56 and 110 layers did not train here, and theirs
+is the landscape where the first steps threw them: 10⁴ and 10⁹ away from the start (kernels; with skips 9 to 13). Width
+does to 20 plain layers what skips do: from 8 to 128 units λ_max falls from 796 to 22 (with skips from 5.3 to 0.17).
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Does SGD find a global minimum of the training loss, of wide networks, deep ones, with and without skips?
 
     python -m experiments.optimization
-    python -m experiments.optimization --norms=none,batch --widths=16,64 --depths=6,18 --seeds=3
+    python -m experiments.optimization --norms=none,batch --width=16,64 --depths=6,18 --seeds=3
 
 The loss of a network that can tell all training images apart has the lower bound 0 and comes as close to it as one
 likes. So for every connection × norm × width × depth × seed: trains until every image is right and the mean loss is
@@ -9,6 +9,13 @@ at most --global_loss, or the steps run out. With the true labels, and with rand
 1611.03530), where nothing can be learned and each image must be fitted by itself.
 
 Figure: the training loss that is reached, by width and depth; where it is a global minimum, the steps to it.
+
+Five minutes on 2 CPU cores that others used too. 256 images, batch norm, three seeds: residual networks of width 16
+and 64 reach it at 6, 18 and 66 layers alike, in 40 to 180 steps; with random labels in 140 to 280 steps at width 64,
+whatever the depth, and in 640 to 1000 at width 16 (one of nine runs does not). Plain ones do at 6 layers, at 18 only
+with width 64 and the true labels, at 66 never: there they stay at ln 10 or above. Width 4 (430 to 2110 parameters) is
+too narrow for random labels; with the true ones its residual networks come to 0.01 to 0.26, the plain ones to 0.06 to
+4. So width is needed to fit the images, and skips for depth not to be in the way. A single learning rate, 0.05.
 """
 
 import dataclasses
@@ -42,7 +49,7 @@ class Config(Training):
 
     connections: tuple[str, ...] = option(("plain", "residual"), "connections, as in depth_scaling")
     norms: tuple[str, ...] = option(("batch",), "normalisations, as in depth_scaling")
-    widths: tuple[int, ...] = option((4, 16, 64), "units or filters of the stem", minimum=1)
+    width: tuple[int, ...] = option((4, 16, 64), "units or filters of the stem", minimum=1)
     depths: tuple[int, ...] = option((6, 18, 66), "weighted layers of each network", minimum=1)
     random_labels: tuple[float, ...] = option(
         (0.0, 1.0), "shares of the training images whose label is drawn at random", minimum=0, maximum=1
@@ -60,7 +67,7 @@ class Config(Training):
 
 def points(config: Config) -> list[Point]:
     """One point a row of the table; those that differ in labels and seed alone share their programs."""
-    varied = config.connections, config.norms, config.widths, config.depths, config.random_labels, range(config.seeds)
+    varied = config.connections, config.norms, config.width, config.depths, config.random_labels, range(config.seeds)
     return [
         Point.of(config, connection=connection, norm=norm, width=width, depth=depth, random_labels=share, seed=seed)
         for connection, norm, width, depth, share, seed in itertools.product(*varied)
@@ -90,8 +97,9 @@ def run(config: Config):
 def summary(results):
     """A row a kind of network, the seeds together."""
     names = ["connection", "norm", "random_labels", "width", "depth"]
-    columns = {"reached": "mean", "steps": "median", "train_loss": "median", "train_accuracy": "median"}
-    return results.groupby(names, sort=False).agg(columns).reset_index()
+    columns = {"reached": "mean", "steps": "median", "train_loss": "median"}
+    table = results.groupby(names, sort=False).agg(columns).reset_index()
+    return table.rename(columns={"random_labels": "random", "train_loss": "loss"})
 
 
 def plot(results, path: pathlib.Path):

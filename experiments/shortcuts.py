@@ -13,6 +13,20 @@ network. Four studies make one table:
 
 Measured: the training's result; and, before and after training, the Jacobian of all blocks as one map (largest and
 smallest singular value, their ratio) and the norm of the loss's gradient before the blocks over that behind them.
+
+Sixteen minutes on 2 CPU cores that others used too, eleven of CPU time. Three seeds, 200 steps: "a few times" is a
+number, not a share, and ends at about eight. Of 12, 24 or 48 skips 4 may be Gaussian projections and the training
+loss and the error (2 to 5 %) stay; 8, of 24 or 48, double the loss and leave the error; 12 of 12 make the loss 3 times
+as large, 24 of 24 22 times (error 6 to 52 %), 48 of 48 145 times (47 %, and one run diverges). They do not weaken the
+gradient: at the start it is as large with 24 as with none. What grows is the condition number, by 13 a projection
+(theory: 15), from 1e6 to 6e13 with 8. Orthogonal ones leave it as it is, and 24 of them do less harm (3 to 17 %) but
+some: what has been learned multiplies the gradient by 6e3 on its way back, by 3e5 with Gaussian ones, by 9 with none.
+
+Skips over 1 to 3 layers do alike; over 8 the loss is 9 times that over 2. For images projections where the size changes
+(error 4.9 %) are as good as pad (4.3), in 7 more blocks worse (7.4; orthogonal 5.4); max_pool there is too (5.3), in 7
+more the worst (56). Of the paper's skips only the identity and the exclusive gate train at 110 layers (2.6 %, both):
+this agrees for plain, scaled(alpha=0.5) and dropout, which fail there too, not for the others, with 64000 steps there
+and the original order of norm and ReLU.
 """
 
 import dataclasses

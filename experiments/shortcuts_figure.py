@@ -37,7 +37,9 @@ def errors(config, axis, results):
         against_projections(config, axis, results[results["stage"] == "start"], column, style)
     axis.plot([], [], "k--", label="training images, or before training")
     axis.plot([], [], "k-", label="held-out images, or after training")
-    axis.set(ylabel="error (%)", ylim=(0, None))
+    axis.set_yscale("symlog", linthresh=0.1)
+    axis.set_yticks([0, 0.1, 1, 10, 100], labels=["0", "0.1", "1", "10", "100"])
+    axis.set(ylabel="error (%)", ylim=(0, 110))
 
 
 def conditions(config, axis, results):

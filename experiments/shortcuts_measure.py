@@ -4,6 +4,7 @@ The norms keep the statistics of one batch, so that every image goes through a m
 """
 
 import dataclasses
+import functools
 import pathlib
 
 import jax
@@ -79,11 +80,12 @@ def jacobians(network: Network, params, state, images):
     for stack, variables in blocks.by_stack(network, params, state):
         for place in range(stack.length):
             own = jax.tree.map(lambda leaf, place=place: leaf[place], variables)
-            x, factor = quickly(step, (0, 1))(stack.block, stack.squeeze if place == 0 else 1, own, x)
+            x, factor = step(stack.block, stack.squeeze if place == 0 else 1, own, x)
             product = factor @ product
     return x, product
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def step(block: Block, factor: int, variables: blocks.Variables, x):
     """The stream behind one block, and every example's Jacobian there: B … D, B D′ D."""
 

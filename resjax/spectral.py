@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-FIRST, STEPS = 100, 1  # power iterations, at the start and in every training step
+FIRST, STEPS = 100, 5  # power iterations, at the start and in every training step
 
 
 def power_iteration(linear: Callable, u, steps: int):

@@ -253,7 +253,7 @@ def test_bad_input_is_refused_before_anything_is_written(tmp_path, arguments, sa
     assert error.value.exit_code == 2 and "\n" not in str(error.value) and not any(tmp_path.iterdir())
 
 
-SMALL = ("--depths=4,8", "--width=8", "--steps=20", "--batch_size=32", "--trajectory_every=4", "--resolution=11")
+SMALL = ("--depths=8", "--width=8", "--steps=20", "--batch_size=32", "--trajectory_every=4", "--resolution=11")
 FEW = ("--lines=2", "--images=32", "--curvature_points=3", "--lanczos=5", "--eigenvalues=2")
 FIGURES = {"figure", "pca", "surface", "lines", "curvature"}
 HEADERS = {
@@ -281,7 +281,7 @@ def test_the_experiment_leaves_its_tables_and_figures_and_goes_on_where_it_was_k
     tables, figures = finish(tmp_path)
     assert {name: ",".join(table.columns) for name, table in tables.items()} == HEADERS and figures == FIGURES
     results, surface, key = tables["results"], tables["surface"], experiment.KEY
-    assert len(results) == 2 * 2 * 2 and len(surface) == 11 * 11 * len(results)
+    assert len(results) == 2 * 2 and len(surface) == 11 * 11 * len(results)
     centres = surface[(surface["plane"] == "random") & (surface["x"] == 0) & (surface["y"] == 0)]
     random = results[results["plane"] == "random"]
     np.testing.assert_allclose(centres["loss"], random["centre_loss"], rtol=1e-5)
@@ -309,11 +309,11 @@ def test_the_experiment_leaves_its_tables_and_figures_and_goes_on_where_it_was_k
     (
         (["--norms=none", "--learning_rate=1e20"], True, set()),
         (["--initializer=zeros"], False, FIGURES - {"pca"}),  # the kernels never move
-        (["--planes=random", "--network=resnet", "--depths=8", "--width=2"], False, FIGURES - {"pca"}),
+        (["--planes=random", "--network=resnet", "--width=2"], False, FIGURES - {"pca"}),
     ),
 )
 def test_networks_without_a_landscape_or_a_trajectory(tmp_path, arguments, diverged, expected):
-    tables, figures = finish(tmp_path, *arguments)
+    tables, figures = finish(tmp_path, *arguments, "--connections=residual")
     assert figures == expected and len(tables["results"])
     assert (tables["results"]["diverged"].notna() == diverged).all()
     assert tables["results"]["centre_loss"].isna().all() == diverged

@@ -16,7 +16,7 @@ HEADER = (
     "connection,norm,width,depth,seed,random_labels,parameters,steps,train_loss,train_accuracy,test_accuracy,reached,"
     "diverged"
 )
-SMALL = ("--widths=4", "--depths=4", "--connections=residual", "--steps=20", "--examples=64", "--batch_size=32")
+SMALL = ("--width=4", "--depths=4", "--connections=residual", "--steps=20", "--examples=64", "--batch_size=32")
 EASY = {"depth": 4, "width": 32, "examples": 64, "batch_size": 32, "steps": 200}
 
 

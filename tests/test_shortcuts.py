@@ -13,7 +13,7 @@ from helpers import close, double, jitter
 
 from experiments import shortcuts as experiment
 from experiments import shortcuts_measure
-from resjax import architectures, connections, networks, shortcuts, theory
+from resjax import architectures, connections, networks, normalizers, shortcuts, theory
 from resjax.config import Untrained
 from resjax.errors import UserError
 from resjax.probes.whiteness import without_ends
@@ -185,7 +185,7 @@ def made(size=1, **choices):
 @pytest.mark.parametrize(
     "choices",
     (
-        {"projections": 1, "shortcut": "orthogonal", "connection": "dropout"},
+        {"depth": 6, "projections": 1, "shortcut": "orthogonal", "connection": "dropout"},
         pytest.param(
             {"network": "resnet", "depth": 14, "shortcut": "max_pool", "projections": 1, "size": 4, "width": 2},
             marks=pytest.mark.slow,
@@ -228,9 +228,9 @@ def test_blocks_without_branches_are_the_product_of_their_skips():
 
 
 def test_a_norm_that_settles_keeps_its_other_arguments():
-    assert shortcuts_measure.settling("batch") == "batch(momentum=0.0)"
-    assert shortcuts_measure.settling("batch(epsilon=0.1,momentum=0.5)") == "batch(epsilon=0.1,momentum=0.0)"
-    assert shortcuts_measure.settling("layer(epsilon=0.1)") == "layer(epsilon=0.1)"
+    assert normalizers.of_last_batch("batch") == "batch(momentum=0.0)"
+    assert normalizers.of_last_batch("batch(epsilon=0.1,momentum=0.5)") == "batch(epsilon=0.1,momentum=0.0)"
+    assert normalizers.of_last_batch("layer(epsilon=0.1)") == "layer(epsilon=0.1)"
 
 
 def test_the_studies_and_their_networks():
