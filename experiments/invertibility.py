@@ -147,7 +147,7 @@ def plot(results, path: pathlib.Path):
     """κ, share of invertible blocks, error of the inverse against width: a column a stage, a line a kind and depth."""
     stages, kinds = list(results["stage"].unique()), ["connection", "norm", "spectral_norm"]
     color = dict(zip(results.groupby(kinds, sort=False).groups, itertools.cycle(resjax.figures.COLORS), strict=False))
-    style = dict(zip(sorted(set(results["depth"])), itertools.cycle((":", "--", "-", "-.")), strict=False))
+    style = dict(zip(sorted(set(results["depth"])), itertools.cycle(("-", "--", ":", "-.")), strict=False))
     with resjax.figures.figure(path, len(stages), len(PANELS), height=5.4, sharex=True, sharey="row") as axes:
         for at, axis in enumerate(axes):
             row, column = divmod(at, len(stages))

@@ -19,6 +19,7 @@ from resjax.probes import blocks, inverse, jacobian, lipschitz, signals, whitene
 LANCZOS, INVERSION = range(5, 7)  # what a run's key is folded with, beside those of `resjax.steps`
 EXACT = 2048  # entries of the stream up to which the whole Jacobian is computed
 STEPS = 100  # of Lanczos beyond that
+NEAR = 0.25  # the largest share of the variance that a block may add for the formula of κ
 
 
 def measure(point, folder: pathlib.Path) -> dict[str, float]:
@@ -156,10 +157,10 @@ def scale(network: Network) -> float:
 
 
 def condition(point, network: Network, square: float) -> float:
-    """κ of wide blocks near the identity, where there is a formula: at the start, dense, ReLU, He's weights."""
+    """κ of wide blocks near the identity, where there is a formula: at the start, dense, ReLU, He's weights, 1/√L."""
     factors = theory.paths(network.stages[0].block.connection)
     chosen = point.network, point.block, point.activation, point.order, point.initializer, point.spectral_norm
     usual = chosen == ("dense", "", "relu", "pre", "he_normal", 0.0) and point.norm in ("none", "batch", "layer", "rms")
-    if point.stage != "start" or not usual or factors is None or factors[0] != 1:
+    if point.stage != "start" or not usual or factors is None or factors[0] != 1 or factors[1] > NEAR:
         return math.nan
     return theory.condition(factors[1], point.norm, network.length, network.stages[0].block.branch.layers, square)

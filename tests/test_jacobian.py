@@ -68,6 +68,18 @@ def test_a_map_with_one_singular_value_exhausts_its_krylov_space():
     assert (weights[0, ~there] == 0).all()
 
 
+def test_a_map_of_low_rank_exhausts_its_krylov_space():
+    draw = np.random.default_rng(0)
+    matrix = jnp.asarray(draw.normal(size=(16, 5)) @ draw.normal(size=(5, 16)))
+    expected = np.linalg.svd(matrix, compute_uv=False)
+    values, weights = jacobian.spectrum(lambda x: matrix @ x, jnp.zeros(16), KEY, steps=16, samples=4)
+    close(values[:, :5], np.tile(expected[:5], (4, 1)), 1e-8)
+    assert (np.nan_to_num(values[:, 5:]) < 1e-8).all()
+    close(weights.sum(1), np.ones(4))
+    zero, _ = jacobian.spectrum(jnp.zeros_like, jnp.zeros(4), KEY, steps=3)
+    assert (np.nan_to_num(zero) == 0).all() and jacobian.norm(jnp.zeros_like, jnp.zeros(4), KEY) == 0
+
+
 def test_columns_come_in_parts(monkeypatch):
     run, written = linear()
     monkeypatch.setattr(jacobian, "COLUMNS", 5)

@@ -14,6 +14,7 @@ from matfree import decomp, stochtrace
 from resjax.errors import UserError
 
 COLUMNS = 256  # of the matrix, computed at a time
+ROUNDING = 100  # in units of the precision: what is smaller, beside what came before, is zero
 
 
 def matrix(function: Callable, x):
@@ -52,14 +53,17 @@ def spectrum(function: Callable, x, key, steps: int, samples: int = 1):
 
     def one(start):
         (_, _), (diagonal, beside), *_ = decomp.bidiag(steps, materialize=False)(product, start)
-        beside = jnp.concatenate([jnp.zeros(1, x.dtype), beside])
-        # a map with few different singular values exhausts the space: what follows a zero is 0/0
-        sound = jnp.cumprod(jnp.isfinite(diagonal) & jnp.isfinite(beside)) == 1
-        diagonal, beside = jnp.where(sound, diagonal, 0), jnp.where(sound, beside, 0)
-        small = jnp.diag(diagonal) + jnp.diag(beside[1:], 1)
-        _, values, right = jnp.linalg.svd(small)
-        weights = right[:, 0] ** 2
-        there = jnp.arange(steps) < sound.sum()
+        # a map of low rank, or with few different singular values, exhausts the space: what follows is noise, or 0/0
+        largest = lax.cummax(jnp.nan_to_num(jnp.maximum(diagonal, jnp.pad(beside, (1, 0)))))
+        least = ROUNDING * jnp.finfo(x.dtype).eps * largest
+        rows, links = diagonal > least, beside > least[1:]
+        columns = jnp.cumprod(jnp.pad(links & rows[:-1], (1, 0), constant_values=True)) == 1
+        diagonal, beside = jnp.where(rows & columns, diagonal, 0), jnp.where(columns[1:], beside, 0)
+        top = 1 + 2 * (diagonal.max() + beside.max(initial=0))
+        beyond = jnp.where(columns, 0, top)  # instead of the noise: it comes first, and goes
+        _, values, right = jnp.linalg.svd(jnp.diag(diagonal + beyond) + jnp.diag(beside, 1))
+        there, gone = jnp.arange(steps) < columns.sum(), (~columns).sum()
+        values, weights = jnp.roll(values, -gone), jnp.roll(right[:, 0] ** 2, -gone)
         return jnp.where(there, values, jnp.nan), jnp.where(there, weights, 0)
 
     starts = jax.random.normal(key, (samples, x.size), x.dtype)
