@@ -160,7 +160,11 @@ def condition(point, network: Network, square: float) -> float:
     """κ of wide blocks near the identity, where there is a formula: at the start, dense, ReLU, He's weights, 1/√L."""
     factors = theory.paths(network.stages[0].block.connection)
     chosen = point.network, point.block, point.activation, point.order, point.initializer, point.spectral_norm
-    usual = chosen == ("dense", "", "relu", "pre", "he_normal", 0.0) and point.norm in ("none", "batch", "layer", "rms")
+    usual = (
+        chosen == ("dense", "", "relu", "pre", "he_normal", 0.0)
+        and not point.projections
+        and point.norm in ("none", "batch", "layer", "rms")
+    )
     if point.stage != "start" or not usual or factors is None or factors[0] != 1 or factors[1] > NEAR:
         return math.nan
     return theory.condition(factors[1], point.norm, network.length, network.stages[0].block.branch.layers, square)

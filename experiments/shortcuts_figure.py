@@ -24,11 +24,14 @@ def plot(config, results, path: pathlib.Path):
         ("kinds", functools.partial(bars, column="shortcut")),
         ("table1", functools.partial(bars, column="connection")),
     ]
-    with resjax.figures.figure(path, panels=2, rows=3, height=6.6) as axes:
-        for axis, (study, draw) in zip(axes, panels, strict=True):
-            rows = results[results["study"] == study]
-            draw(axis, rows) if len(rows) else axis.set_axis_off()
-        resjax.figures.legend(axes[:3], columns=3)
+    panels = [(draw, rows) for study, draw in panels if len(rows := results[results["study"] == study])]
+    lines = -(-len(panels) // 2)
+    with resjax.figures.figure(path, panels=2, rows=lines, height=0.3 + 2.1 * lines) as axes:
+        for axis, (draw, rows) in zip(axes, panels, strict=False):
+            draw(axis, rows)
+        for axis in axes[len(panels) :]:
+            axis.set_axis_off()
+        resjax.figures.legend(axes, columns=3)
 
 
 def errors(config, axis, results):

@@ -153,7 +153,7 @@ def theory(config: Config, family, quantity: str) -> np.ndarray | None:
     layers = (depth - 2) // length
     factors = resjax.theory.paths(resjax.connections.build(connection, length=length))
     chosen = config.network, config.block, config.activation, config.order, config.bias_initializer
-    usual = chosen == ("dense", "", "relu", "pre", "zeros")
+    usual = chosen == ("dense", "", "relu", "pre", "zeros") and not (config.projections or config.spectral_norm)
     if not usual or initializer != "he_normal" or norm not in ("none", "batch", "layer", "rms") or factors is None:
         return None
     if quantity != "input_cosine":
