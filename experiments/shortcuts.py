@@ -3,7 +3,7 @@
     python -m experiments.shortcuts
     python -m experiments.shortcuts --projections=0,1,2,4,8,-1 --jacobians=8 --seeds=3
     python -m experiments.shortcuts --studies=projections --depth=98 --projections=0,4,8,-1 --shortcut=projection \\
-        --seeds=3
+        --jacobians=8 --seeds=3
 
 A projection in place of the identity, it is said, weakens the gradient a little and may be used a few times in a
 network. Four studies make one table:
