@@ -46,7 +46,7 @@ def fixed_point(function: Callable, y, tolerance: float, steps: int):
 
 def newton(function: Callable, y, tolerance: float, steps: int):
     """x with function(x) = y (one example's streams, … D), by Newton–Krylov from y: x, and whether it converged."""
-    linear = lineax.GMRES(rtol=1e-3, atol=tolerance, restart=50, max_steps=2)  # inexact, of at most 100 products
+    linear = lineax.GMRES(rtol=1e-3, atol=tolerance, restart=40, max_steps=4)  # inexact: at most 160 products
     solver = optimistix.Newton(rtol=tolerance, atol=tolerance, linear_solver=linear)
     found = optimistix.root_find(lambda x, _: function(x) - y, solver, y, max_steps=steps, throw=False)
     return found.value, found.result == optimistix.RESULTS.successful
