@@ -1,13 +1,22 @@
 """Which networks can be undone, and how evenly do they stretch what goes through them?
 
     python -m experiments.invertibility
-    python -m experiments.invertibility --stages=start --depths=10,100,1000 --spectral_norm=0 --norms=none,layer
+    python -m experiments.invertibility --stages=start --depths=10,100,1000 --spectral_norm=0 --images=2 \\
+        --connections='plain,residual,scaled(power=0.5),scaled(power=1)'
 
 A block x + g(x) has an inverse if g's Lipschitz constant is below 1 (Behrmann et al. 2019, arXiv 1811.00995). For every
 connection × norm × bound on the layers' norms × width × depth × seed, before and after training: that constant from
 above and below, the share of blocks where it is below 1, and at some training images the singular values σ of the
 Jacobian of all blocks, their ratio κ, its log-determinant between the bounds that the constants give, and the error
 of the inverse, found block by block, last to first. A table row is one network at one stage.
+
+Some five minutes on 2 CPU cores, eleven for the second command. At the start, widths 16 to 256: with branches over L
+κ is 3.8–5.5, 1.5–1.6 and 1.13–1.15 for 10, 100 and 1000 layers (wide limit: 4.2, 1.50, 1.135), over √L 16 to 36 at all
+depths (limit: 21.1). All these are inverted to 10⁻¹², though the bounds promise it only for 1000 layers (100 for 1/L).
+Residual networks with unscaled branches have blocks of gain 3 to 4, κ of 10³ to 10⁵ at 10 layers and beyond float64
+at 100, and are not inverted; with c = .9 all their blocks are invertible and κ is 3.6 to 4.2 (34 layers), after
+training 3.2 to 3.5. Of the spectrum of a plain network 34–44 % is left after 10 layers, 19–23 % after 100, 3–6 % after
+1000.
 """
 
 import dataclasses
@@ -46,12 +55,11 @@ TABLE = {
     "logdet_upper": "float64",
 }
 MEASURED = list(TABLE)[9:]
-PANELS = {
-    "condition": "condition number $\\kappa$",
-    "invertible_share": "share of blocks with\nconstant < 1",
-    "inverse_error": "error of the inverse",
+PANELS = {  # label, limits
+    "condition": ("condition number $\\kappa$", (1, 1e16)),
+    "invertible_share": ("share of blocks with constant < 1", (0, 1)),
+    "inverse_error": ("error of the inverse", (1e-16, 1e2)),
 }
-LIMITS = (1, 1e16), (0, 1), (1e-16, 1e2)  # of the panels
 STAGES = {"start": "before training", "trained": "trained"}
 
 
@@ -144,31 +152,29 @@ def measure(point: Undone, folder: pathlib.Path) -> dict[str, float]:
 
 
 def plot(results, path: pathlib.Path):
-    """κ, share of invertible blocks, error of the inverse against width: a column a stage, a line a kind and depth."""
+    """κ, share of invertible blocks, error of the inverse against width: a row a stage, a line a kind and depth."""
     stages, kinds = list(results["stage"].unique()), ["connection", "norm", "spectral_norm"]
     color = dict(zip(results.groupby(kinds, sort=False).groups, itertools.cycle(resjax.figures.COLORS), strict=False))
     style = dict(zip(sorted(set(results["depth"])), itertools.cycle(("-", "--", ":", "-.")), strict=False))
-    with resjax.figures.figure(path, len(stages), len(PANELS), height=5.4, sharex=True, sharey="row") as axes:
-        for at, axis in enumerate(axes):
-            row, column = divmod(at, len(stages))
-            quantity, limits = list(PANELS)[row], list(LIMITS)[row]
-            shown = results[results["stage"] == stages[column]]
+    widths = sorted(set(results["width"]))
+    with resjax.figures.figure(path, len(PANELS), len(stages), height=1.0 + 2.0 * len(stages), sharex=True) as axes:
+        for axis, (stage, (quantity, (label, limits))) in zip(
+            axes, itertools.product(stages, PANELS.items()), strict=True
+        ):
+            shown = results[results["stage"] == stage]
             for (*kind, depth), rows in shown.groupby([*kinds, "depth"], sort=False):
                 mean = rows.groupby("width")[quantity].mean().clip(*limits)
                 axis.plot(mean, style[depth], marker="o", color=color[*kind], label=_label(*kind, depth))
                 theory = rows.groupby("width")["condition_theory"].mean().dropna()
                 if quantity == "condition" and len(theory):
                     axis.plot(theory, "kx", markersize=5, label="wide limit")
-            axis.set(xscale="log", yscale="linear" if quantity == "invertible_share" else "log")
-            axis.set_xticks(sorted(set(results["width"])), labels=map(str, sorted(set(results["width"]))))
+            axis.set(xscale="log", yscale="linear" if quantity == "invertible_share" else "log", ylabel=label)
+            axis.set_xticks(widths, labels=map(str, widths))
             axis.minorticks_off()
-        for axis, stage in zip(axes, stages, strict=False):
             axis.set_title(STAGES[stage])
-        for axis, label in zip(axes[:: len(stages)], PANELS.values(), strict=True):
-            axis.set_ylabel(label)
-        for axis in axes[-len(stages) :]:
+        for axis in axes[-len(PANELS) :]:
             axis.set_xlabel("width")
-        resjax.figures.legend(axes, columns=3)
+        resjax.figures.legend(axes, columns=4)
 
 
 def _label(connection: str, norm: str, bound: float, depth: int) -> str:

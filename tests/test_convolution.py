@@ -36,7 +36,9 @@ def derivatives(convolution, x, w):
     return y, *pull(cotangent), jax.jvp(convolution, (x, w), (jnp.sin(x), jnp.cos(w)))[1]
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), ((jnp.float64, 1e-12), (jnp.float32, 1e-5)))
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), ((jnp.float64, 1e-12), pytest.param(jnp.float32, 1e-5, marks=pytest.mark.slow))
+)
 def test_value_gradients_and_forward_mode_are_those_of_jax(dtype, tolerance):
     for stride, size, image in CASES:
         x, w = operands(size, image, dtype)

@@ -40,7 +40,7 @@ def walk(network, params, state, x):
     return streams, blocks, lambda y: LOSS(network.head.apply(head, y, train=True, mutable=["batch_stats"])[0])
 
 
-@pytest.mark.parametrize("connection", ("residual", "shortcut_gate(bias=0)"))
+@pytest.mark.parametrize("connection", ("residual", pytest.param("shortcut_gate(bias=0)", marks=pytest.mark.slow)))
 def test_gradients_by_layer_and_path_are_those_of_a_loop(connection):
     network, params, state, x = made(connection=connection)
     found = jax.jit(lambda params: gradients.read(network, params, state, x, LOSS))(params)

@@ -68,6 +68,7 @@ def test_a_place_of_another_number_of_workers_is_refused(tiny):
         batches.restore(batches.state() | {"workers": 3})
 
 
+@pytest.mark.slow
 def test_a_stopped_run_on_a_stream_goes_on_to_the_same_result(data_dir, tmp_path):
     point = Point(
         dataset="tiny_set",

@@ -87,7 +87,7 @@ def test_a_batch_larger_than_the_data_is_refused():
         train.plan(Point(batch_size=1501))
 
 
-@pytest.mark.parametrize("together", (0, 2))
+@pytest.mark.parametrize("together", (pytest.param(0, marks=pytest.mark.slow), 2))
 def test_a_network_compiled_ahead_is_not_compiled_again(tmp_path, caplog, together):
     programs = {"initial_carry", "train_step", "evaluate_batch"}
 

@@ -107,7 +107,10 @@ def test_what_is_left_of_a_dead_block_that_changes_the_shape_is_its_shortcut(net
     close(unit.apply(params, state, x, Layers(alive=jnp.array([False])))[0], expected, 1e-10)
 
 
-@pytest.mark.parametrize(("train", "remat"), ((True, ""), (True, "nothing_saveable"), (False, "dots_saveable")))
+@pytest.mark.parametrize(
+    ("train", "remat"),
+    ((True, "nothing_saveable"), pytest.param(True, "", marks=pytest.mark.slow), (False, "dots_saveable")),
+)
 def test_stages_of_convolutions_are_loops(train, remat):
     network, params, state, images = made(network="resnet", branch="basic(layers=1)", depth=11, remat=remat)
     assert [stack.length for stack in network.stages] == [3, 1, 2, 1, 2]
