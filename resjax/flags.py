@@ -15,6 +15,8 @@ from absl import flags
 from resjax import names, presets
 from resjax.errors import UserError
 
+COMMAND = "command"  # the field of a configuration that takes another command: `launcher --flags -- command --its_flags`
+
 
 class _ListParser(flags.ArgumentParser):
     """`4,20,1000` or `plain,scaled(beta=0.1)` -> a tuple of numbers or names."""
@@ -45,7 +47,7 @@ class _ListSerializer(flags.ArgumentSerializer):
 def define(config_class: type) -> flags.FlagValues:
     """One flag a field of the dataclass, with its default, type and help."""
     values = flags.FlagValues()
-    for field in dataclasses.fields(config_class):
+    for field in _flagged(config_class):
         arguments = dict(name=_flag(field), default=field.default, help=field.metadata["help"], flag_values=values)
         if isinstance(field.default, tuple):
             parser = _ListParser(type(field.default[0]))
@@ -62,6 +64,11 @@ def define(config_class: type) -> flags.FlagValues:
     return values
 
 
+def _flagged(config_class: type) -> list[dataclasses.Field]:
+    """The fields that have a flag: all but `command`, which is what stands behind `--`."""
+    return [field for field in dataclasses.fields(config_class) if field.name != COMMAND]
+
+
 def _flag(field: dataclasses.Field) -> str:
     """The name of a field's flag: the field `from_`, which Python does not let be called `from`, is `--from`."""
     return field.name.rstrip("_")
@@ -73,16 +80,20 @@ def parse(config_class: type, argv: Sequence[str]):
     Raises:
       UserError: an unknown flag, a value of the wrong type or out of range, a stray argument.
     """
-    values = define(config_class)
+    values, argv = define(config_class), list(argv)
+    takes_command = COMMAND in {field.name for field in dataclasses.fields(config_class)}
+    end = argv.index("--") if takes_command and "--" in argv else len(argv)
     try:
-        rest = values(list(argv))[1:]
+        rest = values(argv[:end])[1:]
     except flags.Error as error:
         raise UserError(" ".join(str(error).split())) from error
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r}: flags are given as --name=value")
     if values.help:
         return None
-    chosen = {field.name: values[_flag(field)].value for field in dataclasses.fields(config_class)}
+    chosen = {field.name: values[_flag(field)].value for field in _flagged(config_class)}
+    if takes_command:
+        chosen[COMMAND] = tuple(argv[end + 1 :])
     if chosen.get("preset"):
         _fill(chosen, presets.recipe(chosen["preset"]), given={name for name in values if values[name].present})
     return config_class(**chosen)
@@ -130,7 +141,7 @@ def _leave(module, message, code: int):
 
 def _help(module, config_class: type) -> str:
     lines = [inspect.getdoc(module), "", "Flags:"]
-    for field in dataclasses.fields(config_class):
+    for field in _flagged(config_class):
         default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
         choices = f"; one of {', '.join(filter(None, field.metadata['choices']))}" if field.metadata["choices"] else ""
         lines += [f"  --{_flag(field)}={default}", f"      {field.metadata['help']}{choices}"]
