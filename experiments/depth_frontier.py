@@ -13,7 +13,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 
 RESULTS = {
     "connection": "str",
@@ -30,7 +30,7 @@ ENDED = 0.01  # a frontier this close to --max_depth is where the search ended
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training):
+class Config(Running, Training):
     """The options of this experiment."""
 
     connections: tuple[str, ...] = option(("plain", "residual", "rezero"), "connections, as in depth_scaling")
@@ -42,8 +42,6 @@ class Config(Training):
     max_depth: int = option(1024, "where the search ends", minimum=1)
     precision: float = option(0.1, "bisection stops at this relative uncertainty of the depth", minimum=0)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/depth_frontier-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
 
 
 def search(trains, depths: range, precision: float) -> int:

@@ -13,7 +13,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 
 RESULTS = {
     "depth": "int64",
@@ -50,7 +50,7 @@ FAILED = 0.5  # a network that diverged or gets less than half of its training i
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training):
+class Config(Running, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((4, 10, 20, 30, 56, 110, 1000), "weighted layers of each network", minimum=1)
@@ -60,8 +60,6 @@ class Config(Training):
     )
     norms: tuple[str, ...] = option(("none", "batch"), "none, batch, layer, rms, package.module:Name")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/depth_scaling-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
 
 
 def points(config: Config) -> list[Point]:

@@ -23,7 +23,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 from resjax.errors import UserError
 
 RESULTS = {
@@ -56,7 +56,7 @@ class SubNetworks:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(SubNetworks, Training):
+class Config(Running, SubNetworks, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((18, 66, 258), "weighted layers of the deep networks", minimum=1)
@@ -64,8 +64,6 @@ class Config(SubNetworks, Training):
     connections: tuple[str, ...] = option(("residual", "plain"), "connections, the first one's sub-networks too")
     norm: str = option("batch", "normalisation")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/ensembles-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from the table", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 from resjax.errors import UserError
 
 RESULTS = {
@@ -51,7 +51,7 @@ class Learning:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Learning, Training):
+class Config(Running, Learning, Training):
     """The options of this experiment."""
 
     shallow: int = option(20, "weighted layers of the network that is deepened", minimum=4)
@@ -63,8 +63,6 @@ class Config(Learning, Training):
     connections: tuple[str, ...] = option(("plain", "residual", "rezero"), "connections of these networks")
     norms: tuple[str, ...] = option(("none", "batch"), "normalisations of these networks")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/identity-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from the tables", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

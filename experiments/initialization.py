@@ -27,7 +27,7 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Point, Probed, Training, option
+from resjax.config import Point, Probed, Running, Training, option
 
 RESULTS = {
     "initializer": "str",
@@ -56,7 +56,7 @@ IMAGES = 128  # whose responses the rank is of
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training):
+class Config(Running, Training):
     """The options of this experiment."""
 
     initializer: tuple[str, ...] = option(
@@ -83,8 +83,6 @@ class Config(Training):
     scale_width: int = option(400, "their width", minimum=1)
     scale_depth: int = option(62, "their depth", minimum=20)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/initialization-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from the tables", changes_results=False)
 
 
 def families(config: Config) -> list[dict]:

@@ -24,7 +24,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 from resjax.errors import UserError
 
 TABLE = {
@@ -71,7 +71,7 @@ class Sampling:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Sampling, Training):
+class Config(Running, Sampling, Training):
     """The options of this experiment."""
 
     width: tuple[int, ...] = option((16, 64, 256), "units or filters of the stem", minimum=1)
@@ -86,8 +86,6 @@ class Config(Sampling, Training):
     stages: tuple[str, ...] = option(tuple(STAGES), "when they are measured: start, trained", choices=tuple(STAGES))
     steps: int = option(100, "training steps", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/invertibility-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

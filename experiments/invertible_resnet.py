@@ -20,7 +20,7 @@ import dataclasses
 import pathlib
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 from resjax.errors import UserError
 
 RESULTS = {
@@ -61,7 +61,7 @@ class Sampling:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Sampling, Training):
+class Config(Running, Sampling, Training):
     """The options of this experiment."""
 
     network: str = option("iresnet", "the architecture, whose blocks must keep the shape of the stream")
@@ -75,8 +75,6 @@ class Config(Sampling, Training):
     )
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
     pictures: int = option(8, "images that are shown", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/invertible_resnet-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figures again from the tables", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

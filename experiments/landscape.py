@@ -31,7 +31,7 @@ import numpy as np
 
 import resjax
 from experiments import landscape_figures
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 from resjax.errors import UserError
 
 KEY = {"connection": "str", "norm": "str", "depth": "int64", "width": "int64", "seed": "int64"}
@@ -79,7 +79,7 @@ class Sampling:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Sampling, Training):
+class Config(Running, Sampling, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((20, 56, 110), "weighted layers of each network", minimum=1)
@@ -92,8 +92,6 @@ class Config(Sampling, Training):
     level: float = option(1.0, "loss above the centre's that still counts for share_within", minimum=0)
     highest: float = option(10.0, "loss at the ends of a chord that still counts for convexity", minimum=0)
     steps: int = option(400, "training steps", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/landscape-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figures again from the tables", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Optimization, Point, option
+from resjax.config import Optimization, Point, Running, option
 from resjax.errors import UserError
 
 KEY = {"connection": "str", "norm": "str", "optimizer": "str", "depth": "int64", "seed": "int64"}
@@ -50,7 +50,7 @@ class Search:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Search, Optimization):
+class Config(Running, Search, Optimization):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((8, 32, 128), "weighted layers of each network", minimum=1)
@@ -61,8 +61,6 @@ class Config(Search, Optimization):
     learning_rate: float = option(1.0, "a factor on all rates tried", minimum=0)
     steps: int = option(40, "steps of each run", minimum=LAST)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/learning_rate-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from the tables", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

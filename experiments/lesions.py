@@ -29,7 +29,7 @@ import pathlib
 from collections.abc import Callable
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 from resjax.errors import UserError
 
 RESULTS = {
@@ -58,7 +58,7 @@ class Lesions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Lesions, Training):
+class Config(Running, Lesions, Training):
     """The options of this experiment."""
 
     depth: int = option(56, "weighted layers of each network", minimum=1)
@@ -69,8 +69,6 @@ class Config(Lesions, Training):
     norm: str = option("batch", "normalisation")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
     from_: str = option("", "a work directory of another run whose networks to take; none is trained then")
-    workdir: str = option("", "where everything goes (default: runs/lesions-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Probed, Probing, option
+from resjax.config import Probed, Probing, Running, option
 
 RESULTS = {
     "connection": "str",
@@ -36,7 +36,7 @@ LIMITS = 1e-15, 1e15  # of the figure
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Probing):
+class Config(Running, Probing):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((10, 30, 100, 1000), "weighted layers of each network", minimum=1)
@@ -47,8 +47,6 @@ class Config(Probing):
     )
     width: int = option(128, "units or filters of the stem", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/normalization-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
 
 
 def run(config: Config):

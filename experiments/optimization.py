@@ -23,7 +23,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 
 RESULTS = {
     "connection": "str",
@@ -44,7 +44,7 @@ SCALE, MIDDLE = (1e-3, 3), 0.05  # of the figure's losses
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training):
+class Config(Running, Training):
     """The options of this experiment."""
 
     connections: tuple[str, ...] = option(("plain", "residual"), "connections, as in depth_scaling")
@@ -61,8 +61,6 @@ class Config(Training):
     )
     evaluate_every: int = option(20, "steps between looks at the training loss", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/optimization-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
 
 
 def points(config: Config) -> list[Point]:

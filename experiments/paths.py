@@ -23,7 +23,7 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 from resjax.errors import UserError
 
 KEY = {"network": "str", "norm": "str", "stage": "str", "seed": "int64"}
@@ -54,15 +54,13 @@ class Sampling:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Sampling, Training):
+class Config(Running, Sampling, Training):
     """The options of this experiment."""
 
     depth: int = option(110, "weighted layers of each network", minimum=1)
     connection: str = option("residual", "how F(x) meets the stream, as in depth_scaling; not plain")
     norms: tuple[str, ...] = option(("batch",), "normalisations, as in depth_scaling")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/paths-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

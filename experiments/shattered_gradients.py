@@ -22,7 +22,7 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Architecture, Untrained, option
+from resjax.config import Architecture, Running, Untrained, option
 from resjax.errors import UserError
 
 KEY = {"network": "str", "norm": "str", "beta": "float64", "depth": "int64", "seed": "int64"}
@@ -48,7 +48,7 @@ class Sampling:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Sampling, Architecture):
+class Config(Running, Sampling, Architecture):
     """The options of this experiment."""
 
     networks: tuple[str, ...] = option(
@@ -61,8 +61,6 @@ class Config(Sampling, Architecture):
     depths: tuple[int, ...] = option((1, 2, 4, 8, 24, 50), "ReLU layers", minimum=1)
     branch: str = option("dense(layers=1)", "what a block computes")
     width: int = option(200, "units or filters of the stem", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/shattered_gradients-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from the tables", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,7 @@ import itertools
 import numpy as np
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 
 RESULTS = {
     "study": "str",  # projections, kinds, table1, skip_length
@@ -86,7 +86,7 @@ class Reading:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Reading, Training):
+class Config(Running, Reading, Training):
     """The options of this experiment."""
 
     studies: tuple[str, ...] = option(STUDIES, "which of the four", choices=STUDIES)
@@ -103,8 +103,6 @@ class Config(Reading, Training):
     image_shortcut: tuple[str, ...] = option(("pad", "projection", "orthogonal", "max_pool"), "its kinds of shortcut")
     norm: str = option("batch", "normalisation")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/shortcuts-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Probed, Probing, option
+from resjax.config import Probed, Probing, Running, option
 
 TABLE = {
     "connection": "str",
@@ -50,7 +50,7 @@ PANELS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Probing):
+class Config(Running, Probing):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((1000,), "weighted layers of each network", minimum=1)
@@ -61,8 +61,6 @@ class Config(Probing):
     initializer: tuple[str, ...] = option(("he_normal",), "initialisers, as in depth_scaling")
     width: int = option(256, "units or filters of the stem", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/signal_propagation-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from results.csv", changes_results=False)
 
 
 def run(config: Config):

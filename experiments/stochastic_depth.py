@@ -19,7 +19,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Training, option
+from resjax.config import Point, Running, Training, option
 
 POINT = {
     "depth": "int64",
@@ -42,7 +42,7 @@ TIMINGS = POINT | {"step_milliseconds": "float64", "total_seconds": "float64"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training):
+class Config(Running, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((20, 110), "weighted layers of each network", minimum=1)
@@ -61,8 +61,6 @@ class Config(Training):
     )
     steps: int = option(300, "training steps", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    workdir: str = option("", "where everything goes (default: runs/stochastic_depth-HASH)", changes_results=False)
-    plot_only: bool = option(False, "draw the figure again from the tables", changes_results=False)
 
 
 def points(config: Config) -> list[Point]:

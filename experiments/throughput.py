@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 
 import resjax
-from resjax.config import option
+from resjax.config import Running, option
 from resjax.errors import UserError
 
 RESULTS = {
@@ -26,14 +26,12 @@ KINDS = ("dense", "images")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(Running):
     """The options of this benchmark."""
 
     networks: tuple[str, ...] = option(KINDS, "whose cost is measured: dense networks, those of images")
     turns: int = option(5, "times each pair is measured", minimum=1)
     steps: int = option(10, "steps a turn", minimum=1)
-    workdir: str = option("", "where the table goes (default: runs/throughput-HASH)", changes_results=False)
-    plot_only: bool = option(False, "print the table of an earlier run again", changes_results=False)
 
     def __post_init__(self):
         for kind in self.networks:

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from resjax import distributed
 from resjax.errors import Failure
 
 KEEP = 2  # steps on disk: the newest, and one to fall back on
@@ -48,6 +49,21 @@ class Checkpoints:
             place=ocp.args.JsonSave(place or {}),
             meta=ocp.args.JsonSave(_describe(carry, self.digest)),
         )
+        if distributed.first():
+            self._make_room(step, carry)
+        distributed.wait("room for a checkpoint")
+        try:
+            with self._manager() as manager:
+                manager.save(step, args=content)
+            if distributed.first():
+                self._write_manifest(step)
+                for old in self.steps()[:-KEEP]:
+                    if old not in self.keep:
+                        self._remove(old)
+        except Exception as error:  # tensorstore reports a full disk as a ValueError, among others
+            raise Failure(f"cannot write checkpoint {self._step(step)}: {error}") from error
+
+    def _make_room(self, step: int, carry):
         self.folder.mkdir(parents=True, exist_ok=True)
         # Asked beforehand: where space runs out half-way, tensorstore's threads print tracebacks of their own.
         needed, free = sum(leaf.nbytes for leaf in jax.tree.leaves(carry)) + MARGIN, shutil.disk_usage(self.folder).free
@@ -55,16 +71,7 @@ class Checkpoints:
             raise Failure(
                 f"cannot write checkpoint {self._step(step)}: it needs {needed >> 20} MiB and {free >> 20} MiB are free"
             )
-        try:
-            self._remove(step)  # left over from a killed or damaged save; Orbax would not write over it
-            with self._manager() as manager:
-                manager.save(step, args=content)
-            self._write_manifest(step)
-            for old in self.steps()[:-KEEP]:
-                if old not in self.keep:
-                    self._remove(old)
-        except Exception as error:  # tensorstore reports a full disk as a ValueError, among others
-            raise Failure(f"cannot write checkpoint {self._step(step)}: {error}") from error
+        self._remove(step)  # left over from a killed or damaged save; Orbax would not write over it
 
     def restore(self, carry):
         """The newest sound step as (step, tree, place), or None where nothing was saved.
@@ -86,7 +93,7 @@ class Checkpoints:
                 damaged.append(step)
                 continue
             restored = self._restore(step, carry)
-            for other in damaged:
+            for other in damaged if distributed.first() else ():
                 self._remove(other)
             return step, *restored
         if damaged:

@@ -49,7 +49,56 @@ def option(
 
 
 @dataclasses.dataclass(frozen=True)
-class Architecture:
+class Options:
+    """A configuration whose values are within the limits of their options."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for element in value if isinstance(value, tuple) else (value,):
+                _check(field, element)
+            if isinstance(value, tuple) and (
+                not value or (field.metadata["distinct"] and len(set(value)) < len(value))
+            ):
+                raise UserError(f"--{field.name}={','.join(map(str, value))}: give one value or several different ones")
+
+
+def _check(field: dataclasses.Field, value):
+    minimum, maximum, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
+    if minimum is not None and not value >= minimum:  # also refuses nan
+        raise UserError(f"--{field.name}={value}: must be at least {minimum}")
+    if maximum is not None and not value <= maximum:
+        raise UserError(f"--{field.name}={value}: must be at most {maximum}")
+    if choices and value not in choices:
+        raise UserError(f"--{field.name}={value}: must be one of {', '.join(filter(None, choices))}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Running(Options):
+    """Where and on how many machines an experiment runs: nothing of this changes what it asks."""
+
+    workdir: str = option("", "where everything goes (default: runs/EXPERIMENT-HASH)", changes_results=False)
+    plot_only: bool = option(False, "draw the figures again from the tables", changes_results=False)
+    compile_cache: str = option(
+        "", "where compiled programs are kept for the next start (default: WORKDIR/compiled)", changes_results=False
+    )
+    distributed: bool = option(
+        False,
+        "run on several machines, this command on each, with one work directory that all see; a TPU, Slurm and GKE "
+        "tell who they are, elsewhere --coordinator, --processes and --process do",
+        changes_results=False,
+    )
+    coordinator: str = option("", "HOST:PORT of process 0, a port that no firewall closes", changes_results=False)
+    processes: int = option(0, "how many there are, with --coordinator", minimum=0, changes_results=False)
+    process: int = option(0, "which one this is, with --coordinator", minimum=0, changes_results=False)
+    startup: int = option(300, "seconds that processes wait for each other", minimum=1, changes_results=False)
+    heartbeat: int = option(
+        100, "seconds after which a silent process counts as dead", minimum=1, changes_results=False
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture(Options):
     """What a network is made of, but for what the experiments vary (`Family`)."""
 
     network: str = option(
@@ -94,14 +143,7 @@ class Architecture:
     )
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            for element in value if isinstance(value, tuple) else (value,):
-                _check(field, element)
-            if isinstance(value, tuple) and (
-                not value or (field.metadata["distinct"] and len(set(value)) < len(value))
-            ):
-                raise UserError(f"--{field.name}={','.join(map(str, value))}: give one value or several different ones")
+        super().__post_init__()
         own = NETWORKS.get(names.parse(self.network, "network")[0], NETWORKS["dense"])
         for name, value in own.items():  # so that the record says what the network was made of
             object.__setattr__(self, name, getattr(self, name) or value)
@@ -153,19 +195,15 @@ class Optimization(Architecture):
 class Training(Optimization):
     """How one network is built and trained: where the configuration of an experiment that trains starts."""
 
+    mesh: str = option(
+        "", "devices that a network trains on, as data:8; default: all, as far as they split a batch", changes_results=False
+    )
+    fsdp: bool = option(
+        False, "split weights and momenta over the devices, too: less memory, more traffic", changes_results=False
+    )
     checkpoint_every: int = option(100, "steps between checkpoints", minimum=1, changes_results=False)
     log_every: int = option(20, "steps between the lines of metrics.jsonl", minimum=1, changes_results=False)
     tensorboard: bool = option(False, "also write the metrics for TensorBoard", changes_results=False)
-
-
-def _check(field: dataclasses.Field, value):
-    minimum, maximum, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
-    if minimum is not None and not value >= minimum:  # also refuses nan
-        raise UserError(f"--{field.name}={value}: must be at least {minimum}")
-    if maximum is not None and not value <= maximum:
-        raise UserError(f"--{field.name}={value}: must be at most {maximum}")
-    if choices and value not in choices:
-        raise UserError(f"--{field.name}={value}: must be one of {', '.join(filter(None, choices))}")
 
 
 @dataclasses.dataclass(frozen=True)

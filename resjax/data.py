@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from resjax.errors import UserError
+from resjax.mesh import Layout
 from resjax.resident import Split
 from resjax.stream import Stream
 
@@ -24,6 +25,10 @@ class Dataset:
     train: Split | Stream
     test: Split | Stream
     classes: int
+
+    def on(self, layout: Layout) -> "Dataset":
+        """The same on the devices of a layout."""
+        return dataclasses.replace(self, train=self.train.on(layout), test=self.test.on(layout))
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from resjax import names, presets
+from resjax import distributed, names, presets
 from resjax.errors import UserError
 
 COMMAND = "command"  # the field of a configuration that takes another command: `launcher --flags -- command --its_flags`
@@ -118,25 +118,34 @@ def main(config_class: type, run: Callable):
 
     Exit codes: 0 done, 2 the user's mistake, 1 any other named failure, 128 + n stopped by signal n.
     """
-    module = inspect.getmodule(run)
+    module, several = inspect.getmodule(run), False
+    command = os.path.splitext(os.path.basename(module.__file__))[0]
+
+    def leave(message, code: int):
+        print(f"{command}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+        if several and code < 128:
+            os._exit(code)  # at once: the usual way out waits for the other processes, which wait for this one
+        sys.exit(code)
+
     try:
         config = parse(config_class, sys.argv)
         if config is None:
             print(_help(module, config_class))
             return
+        several = getattr(config, "distributed", False)
+        if several:
+            distributed.start(config, command)
         run(config)
     except UserError as error:
-        _leave(module, error, error.exit_code)
+        leave(error, error.exit_code)
     except KeyboardInterrupt:
-        _leave(module, "interrupted", 128 + signal.SIGINT)
+        leave("interrupted", 128 + signal.SIGINT)
     except OSError as error:
-        _leave(module, f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 1)
-
-
-def _leave(module, message, code: int):
-    command = os.path.splitext(os.path.basename(module.__file__))[0]
-    print(f"{command}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
-    sys.exit(code)
+        leave(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 1)
+    except RuntimeError as error:
+        if not several:
+            raise
+        leave(f"process {config.process} leaves: {error}", 1)  # how JAX says that another process is gone
 
 
 def _help(module, config_class: type) -> str:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from resjax import pixels
+from resjax.mesh import Layout
 
 ORDER = 1  # what the run's key is folded with for the order of the examples
 
@@ -33,6 +34,10 @@ class Split:
     def first(self, examples: int) -> "Split":
         """The first so many examples; the statistics stay those of all."""
         return dataclasses.replace(self, images=self.images[:examples], labels=self.labels[:examples])
+
+    def on(self, layout: Layout) -> "Split":
+        """The same on every device of a layout."""
+        return layout.put(self)
 
     def take(self, index):
         """Normalised images (B H W C) and labels (B) at the given places (B)."""

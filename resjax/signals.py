@@ -13,9 +13,14 @@ class Stop:
 
     def check(self):
         """Raises Stopped once a signal has arrived."""
-        if self.signal:
-            name = signal.Signals(self.signal).name
-            raise Stopped(f"stopped by {name}; the same command goes on from here", self.signal)
+        check(self.signal)
+
+
+def check(number: int):
+    """Raises Stopped unless the number is 0, no signal."""
+    if number:
+        name = signal.Signals(number).name
+        raise Stopped(f"stopped by {name}; the same command goes on from here", number)
 
 
 NEVER = Stop()  # for a caller that handles signals in its own way

@@ -13,6 +13,7 @@ from absl import flags
 
 from resjax import cuts, pixels
 from resjax.errors import UserError
+from resjax.mesh import Layout
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # the usual ones of ImageNet, in pixel units
 
@@ -24,6 +25,7 @@ class Stream:
     source: Any  # random access to dicts of image (any size, uint8) and label
     shape: tuple[int, int, int]  # H W C, to which the images are cut
     workers: int  # processes that prepare training batches; 0: this one does
+    layout: Layout | None = None
 
     def __len__(self):
         return len(self.source)
@@ -32,12 +34,21 @@ class Stream:
         """The first so many examples."""
         return dataclasses.replace(self, source=grain.MapDataset.source(self.source)[:examples])
 
+    def on(self, layout: Layout) -> "Stream":
+        """The same, split over the devices of a layout: every process reads its own part of each batch."""
+        return dataclasses.replace(self, layout=layout)
+
     def all(self, size: int) -> Iterator[tuple[jax.Array, jax.Array]]:
         """Every example once, cut from the middle, in batches of `size`; the last is filled up from the start."""
         examples = grain.MapDataset.source(self.source).repeat()[: -(-len(self) // size) * size]
         cut = examples.map(functools.partial(cuts.cut_out, shape=self.shape))
-        for batch in cut.batch(size).to_iter_dataset():
+        for batch in self._own(cut, size).to_iter_dataset():
             yield self._given(batch).batch(None, None)
+
+    def _own(self, examples: grain.MapDataset, size: int) -> grain.MapDataset:
+        """Batches of `size`, or this process's part of each."""
+        processes = jax.process_count() if self.layout else 1
+        return examples.batch(size // processes)[jax.process_index() % processes :: processes]
 
     def check(self, changes: tuple[str, ...]):
         """Raises UserError: an unknown change of the training images."""
@@ -51,7 +62,7 @@ class Stream:
         cut = examples.random_map(functools.partial(cuts.cut_out, shape=self.shape, changes=built))
         flags.FLAGS.mark_as_parsed()  # Grain's workers ask for absl's global flags, which resjax does not use
         workers = grain.MultiprocessingOptions(num_workers=self.workers)
-        return Batches(iter(cut.batch(batch_size).to_iter_dataset().mp_prefetch(workers)), self._given, self.workers)
+        return Batches(iter(self._own(cut, batch_size).to_iter_dataset().mp_prefetch(workers)), self._given, self.workers)
 
     def abstract(self, batch_size: int, changes: tuple[str, ...], together: int = 0) -> "Given":
         """The shape of what `batches` give, to compile for."""
@@ -60,7 +71,10 @@ class Stream:
 
     def _given(self, batch) -> "Given":
         mean, std = (jnp.asarray(np.resize(values, self.shape[-1]), jnp.float32) for values in (MEAN, STD))
-        return Given(jnp.asarray(batch["image"]), jnp.asarray(batch["label"], jnp.int32), mean, std)
+        images, labels = batch["image"], batch["label"].astype(np.int32)
+        if self.layout:
+            return Given(*self.layout.share((images, labels)), *self.layout.put((mean, std)))
+        return Given(jnp.asarray(images), jnp.asarray(labels), mean, std)
 
 
 @jax.tree_util.register_dataclass

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resjax import architectures, config, data, networks, steps, stochastic_depth
+from resjax import architectures, config, data, distributed, mesh, networks, signals, steps, stochastic_depth
 from resjax.checkpoint import Checkpoints
 from resjax.compiling import quickly
 from resjax.config import Point
 from resjax.errors import Failure, UserError
+from resjax.mesh import Layout
 from resjax.metrics import Metrics, summary_writer
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
@@ -48,7 +49,12 @@ def plan(point: Point, dataset: data.Dataset | None = None) -> tuple[Network, Op
     if point.tensorboard:
         summary_writer()
     dataset.train.check(point.augment)
+    _layout(point)
     return network, optimizer, dataset
+
+
+def _layout(point: Point) -> Layout | None:
+    return mesh.build(point.mesh, point.fsdp, point.batch_size)
 
 
 def _dataset(point: Point) -> data.Dataset:
@@ -58,7 +64,13 @@ def _dataset(point: Point) -> data.Dataset:
 
 
 def evaluate(
-    network: Network, params, state, split: Split | Stream, stop: Stop = NEVER, layers: Layers = Layers()
+    network: Network,
+    params,
+    state,
+    split: Split | Stream,
+    stop: Stop = NEVER,
+    layers: Layers = Layers(),
+    layout: Layout | None = None,
 ) -> tuple[float, float]:
     """Mean loss and accuracy over a whole split, in evaluation mode.
 
@@ -66,9 +78,11 @@ def evaluate(
       Stopped: `stop` was set; it is looked at before every batch.
     """
     losses, hits = [], []
-    for images, labels in split.all(EVALUATION_BATCH):
+    size = EVALUATION_BATCH + -EVALUATION_BATCH % (layout.mesh.size if layout else 1)
+    for images, labels in split.all(size):
         stop.check()
-        batch_losses, batch_hits = jax.device_get(steps.evaluate_batch(network, params, state, images, labels, layers))
+        found = steps.evaluate_batch(network, params, state, images, labels, layers, layout)
+        batch_losses, batch_hits = jax.device_get(found)
         losses.append(batch_losses)
         hits.append(batch_hits)
     losses, hits = np.concatenate(losses)[: len(split)], np.concatenate(hits)[: len(split)]
@@ -76,21 +90,23 @@ def evaluate(
 
 
 def compile_ahead(point: Point):
-    """Compiles what `fit` runs for a point. JAX keeps the programs, so that `fit` then starts at once.
+    """Compiles what `fit` runs for a point on one device. JAX keeps the programs, so that `fit` then starts at once.
 
     Meant for a second thread, while another network trains: XLA compiles outside Python's lock.
     """
     network, optimizer, dataset = plan(point)
+    if _layout(point):
+        return  # several processes must compile in the same order
     one, many = (jax.ShapeDtypeStruct((size, *dataset.train.shape), jnp.float32) for size in (1, EVALUATION_BATCH))
     key = jax.eval_shape(lambda: steps.key_of(0, point.together))
-    lowered = quickly(steps.initial_carry, (0, 1)).lower(network, optimizer, key, one)
+    lowered = quickly(steps.initial_carry, (0, 1, 4)).lower(network, optimizer, key, one, None)
     lowered.compile()
     carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), lowered.out_info)
     source = dataset.train.abstract(point.batch_size, point.augment, point.together)
-    steps.train_step.lower(network, optimizer, carry, source).compile()
+    steps.train_step.lower(network, optimizer, carry, source, None).compile()
     labels = jax.ShapeDtypeStruct((EVALUATION_BATCH,), jnp.int32)
     params, state = jax.eval_shape(lambda tree: member(tree, 0), carry[:2]) if point.together else carry[:2]
-    steps.evaluate_batch.lower(network, params, state, many, labels, Layers()).compile()
+    steps.evaluate_batch.lower(network, params, state, many, labels, Layers(), None).compile()
 
 
 def member(tree, place: int):
@@ -136,12 +152,17 @@ def fit(
     """
     started = time.perf_counter()
     network, optimizer, dataset = plan(point)
-    folder.mkdir(parents=True, exist_ok=True)
-    write(folder / "config.json", json.dumps(dataclasses.asdict(point), indent=1))
+    layout = _layout(point)
+    if layout:
+        dataset = dataset.on(layout)
+    if distributed.first():
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / "config.json", json.dumps(dataclasses.asdict(point), indent=1))
     checkpoints = Checkpoints(folder, config.digest(point), keep)
-    carry = _start(network, optimizer, dataset, point)
+    carry = _start(network, optimizer, dataset, point, layout)
     batches = dataset.train.batches(point.batch_size, point.augment, point.seed, point.together)
     step, diverged, clock, losses = 0, [None] * max(1, point.together), _Clock(started), []
+    several = jax.process_count() > 1
     if saved := checkpoints.restore(carry):
         step, carry, place = saved
         batches.restore(place["batches"])
@@ -150,17 +171,18 @@ def fit(
     with Metrics(folder, step, point.tensorboard) as metrics:
         while step < point.steps:
             if goal and step % goal.every == 0:
-                loss, accuracy = evaluate(network, carry.params, carry.state, dataset.train)
+                loss, accuracy = evaluate(network, carry.params, carry.state, dataset.train, layout=layout)
                 if accuracy >= goal.train_accuracy and loss <= goal.train_loss:
                     checkpoints.save(step, carry, {"batches": batches.state(), "diverged": diverged})
                     break
-            carry, loss, accuracy = steps.train_step(network, optimizer, carry, batches.at(step))
+            carry, loss, accuracy = steps.train_step(network, optimizer, carry, batches.at(step), layout)
             losses.append(loss)  # on the device: reading it every step would make the device wait
             step += 1
             clock.tick(loss)
 
             log, last = step % point.log_every == 0, step == point.steps
-            save = step % point.checkpoint_every == 0 or step in keep or last or stop.signal
+            leave = stop.signal if not several else distributed.agree(stop.signal) if log else 0  # all at one step
+            save = step % point.checkpoint_every == 0 or step in keep or last or leave
             if log or save:
                 advance(len(losses))
                 finite = np.isfinite(jax.device_get(losses)).reshape(len(losses), -1)  # steps, networks
@@ -174,11 +196,13 @@ def fit(
                 metrics.write(step, **values, learning_rate=optimizer.rate()(step - 1))
             if save:
                 checkpoints.save(step, carry, {"batches": batches.state(), "diverged": diverged})
-                stop.check()
+                signals.check(leave)
     timing = clock.read()
 
     measured = [
-        _measures(network, member(carry[:2], at) if point.together else carry[:2], dataset, stop, step_of_divergence)
+        _measures(
+            network, member(carry[:2], at) if point.together else carry[:2], dataset, stop, step_of_divergence, layout
+        )
         for at, step_of_divergence in enumerate(diverged)
     ]
     values = {name: [found[name] for found in measured] for name in measured[0]} if point.together else measured[0]
@@ -187,11 +211,13 @@ def fit(
     return result, timing | {"total_seconds": time.perf_counter() - started}
 
 
-def _measures(network: Network, weights, dataset: data.Dataset, stop: Stop, diverged: int | None) -> dict[str, Any]:
+def _measures(
+    network: Network, weights, dataset: data.Dataset, stop: Stop, diverged: int | None, layout: Layout | None
+) -> dict[str, Any]:
     if diverged is not None:
         return {"diverged": diverged} | dict.fromkeys(("train_loss", "train_accuracy", "test_accuracy"), math.nan)
-    train_loss, train_accuracy = evaluate(network, *weights, dataset.train, stop)
-    _, test_accuracy = evaluate(network, *weights, dataset.test, stop)
+    train_loss, train_accuracy = evaluate(network, *weights, dataset.train, stop, layout=layout)
+    _, test_accuracy = evaluate(network, *weights, dataset.test, stop, layout=layout)
     return {
         "diverged": None,
         "train_loss": train_loss,
@@ -200,9 +226,11 @@ def _measures(network: Network, weights, dataset: data.Dataset, stop: Stop, dive
     }
 
 
-def _start(network: Network, optimizer: Optimizer, dataset: data.Dataset, point: Point) -> Carry:
+def _start(
+    network: Network, optimizer: Optimizer, dataset: data.Dataset, point: Point, layout: Layout | None = None
+) -> Carry:
     images = jnp.zeros((1, *dataset.train.shape), jnp.float32)
-    return steps.initialize(network, optimizer, steps.key_of(point.seed, point.together), images)
+    return steps.initialize(network, optimizer, steps.key_of(point.seed, point.together), images, layout)
 
 
 def trained(point: Point, folder: pathlib.Path) -> tuple[Network, Carry, data.Dataset]:

@@ -2,7 +2,7 @@
 
 import os
 
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
 

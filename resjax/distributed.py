@@ -1,0 +1,168 @@
+"""One command on several machines: their processes find each other, and none waits for one that is gone.
+
+JAX's runtime does the work, but ends a process from C++, with a stack trace, when another one died. Therefore each
+process has a parent that reads what it writes to stderr, and says the same in one line.
+"""
+
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+
+from resjax.errors import Failure, UserError
+
+FATAL = re.compile(r"F\d{4} \d\d:\d\d:\d\d")  # how a line begins with which C++ ends a process
+MISSING, GO = "missing", "go"
+
+
+def start(config, command: str):
+    """Becomes one process of several; for the options see `config.Running`. To be called before anything else.
+
+    Raises:
+      UserError: coordinator and processes that cannot be. Failure: processes are missing, which it names.
+    """
+    host, port = _address(config)
+    _supervise(command)
+    if host:
+        _gather(host, port, config)
+    import jax  # not before the process has a parent: it starts threads, which a fork does not take along
+
+    explicit = (config.coordinator, config.processes, config.process) if host else ()
+    try:
+        jax.distributed.initialize(
+            *explicit, initialization_timeout=config.startup, heartbeat_timeout_seconds=config.heartbeat
+        )
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"--distributed: {error}: give --coordinator, --processes and --process") from error
+    if not first():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (process 0 alone reports, till the end)
+
+
+def first() -> bool:
+    """Whether this is process 0, or the only one: the one that writes records."""
+    import jax
+
+    return jax.process_index() == 0
+
+
+def wait(what: str):
+    """Waits until all processes have come here."""
+    import jax
+    from jax.experimental import multihost_utils
+
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
+
+
+def agree(number: int) -> int:
+    """The largest of all processes' numbers. All must call it."""
+    import jax
+    import numpy as np
+    from jax.experimental import multihost_utils
+
+    if jax.process_count() == 1:
+        return number
+    return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+def _address(config) -> tuple[str, int]:
+    """Host and port of process 0; none where JAX finds them by itself."""
+    if not config.coordinator:
+        return "", 0
+    host, _, port = config.coordinator.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise UserError(f"--coordinator={config.coordinator}: must be HOST:PORT")
+    if not config.process < config.processes:
+        raise UserError(f"--process={config.process}: must be less than --processes={config.processes}")
+    return host, int(port)
+
+
+def _gather(host: str, port: int, config):
+    """Waits until every process has said its number to process 0, at the coordinator's own port.
+
+    JAX would wait, too, but would not say for whom.
+    """
+    until = time.monotonic() + config.startup
+    answer = (_receive if config.process == 0 else _report)(host, port, config, until)
+    if answer != GO:
+        raise Failure(f"after {config.startup} s there is no {answer} of {config.processes} (--startup, --coordinator)")
+
+
+def _receive(host: str, port: int, config, until: float) -> str:
+    came: dict[int, socket.socket] = {}
+    missing = set(range(1, config.processes))
+    try:
+        server = socket.create_server(("", port))
+    except OSError as error:
+        raise UserError(f"--coordinator={config.coordinator}: {error.strerror}") from error
+    with server:
+        while missing and time.monotonic() < until:
+            server.settimeout(max(0.01, until - time.monotonic()))
+            try:
+                connection, _ = server.accept()
+                connection.settimeout(1)
+                number = int(connection.recv(16))
+            except (OSError, ValueError):  # nobody in time, or somebody else
+                continue
+            came[number] = connection
+            missing -= {number}
+        answer = f"process {', '.join(map(str, sorted(missing)))}" if missing else GO
+        for connection in came.values():
+            with connection:
+                connection.sendall(answer.encode())
+    return answer
+
+
+def _report(host: str, port: int, config, until: float) -> str:
+    while time.monotonic() < until:
+        try:
+            with socket.create_connection((host, port), timeout=1) as connection:
+                connection.sendall(str(config.process).encode())
+                connection.settimeout(until + 5 - time.monotonic())  # process 0 gives up first, and says why
+                if answer := connection.recv(4096).decode():
+                    return answer
+        except OSError:  # it is not there yet
+            time.sleep(0.2)
+    return "process 0"
+
+
+def _supervise(command: str):
+    """Forks: the child returns, the parent passes on signals and stderr, and leaves with the child's code."""
+    (lines, write), (life, alive) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(write, 2)
+        for end in (lines, write, alive):
+            os.close(end)
+        threading.Thread(target=_end_with_parent, args=(life,), daemon=True).start()
+        return
+    for end in (write, life):
+        os.close(end)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: os.kill(child, number))
+    fatal = []
+    for line in os.fdopen(lines, errors="replace"):
+        if fatal or FATAL.match(line):
+            fatal.append(line)
+        else:
+            print(line, end="", file=sys.stderr, flush=True)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if fatal:
+        print(f"{command}: {_lost(' '.join(fatal))}", file=sys.stderr, flush=True)
+        code = 1
+    os._exit(128 - code if code < 0 else code)
+
+
+def _end_with_parent(life: int):
+    os.read(life, 1)  # returns when the parent is gone, however it went
+    os._exit(1)
+
+
+def _lost(text: str) -> str:
+    """One line for what C++ said of a process that is lost."""
+    numbers = sorted(set(map(int, re.findall(r"task:(\d+)", text))))
+    who = f"process {', '.join(map(str, numbers))}" if numbers else "another process"
+    return f"{who} died or does not answer; the same command on all goes on from the last checkpoint"

@@ -1,0 +1,44 @@
+"""Trains 50 steps in float64 and writes the weights: in a process of its own, for its devices and its neighbours.
+
+    python on_devices.py OUT.npz MESH FSDP [COORDINATOR PROCESSES PROCESS]
+"""
+
+import sys
+
+import jax
+import numpy as np
+
+jax.config.update("jax_enable_x64", True)
+OUT, MESH, FSDP, *COORDINATOR = sys.argv[1:]
+if COORDINATOR:
+    address, processes, process = COORDINATOR
+    jax.distributed.initialize(address, int(processes), int(process))
+
+from helpers import double
+
+from resjax import distributed, mesh, steps, train
+from resjax.config import Point
+
+for name, options in {
+    "dense": {"depth": 6, "width": 8},
+    "images": {"network": "resnet", "depth": 8, "width": 4, "augment": ("crop(pad=1)", "flip")},
+    "together": {"depth": 4, "width": 8, "together": 2},
+    "dropped": {"depth": 8, "width": 8, "survival": "linear(last=0.5)"},
+}.items():
+    point = Point(batch_size=16, learning_rate=0.01, mesh=MESH, fsdp=FSDP == "fsdp", **options)
+    network, optimizer, dataset = train.plan(point)
+    layout = mesh.build(point.mesh, point.fsdp, point.batch_size)
+    carry = double(train._start(network, optimizer, dataset, point, layout))
+    split = double(dataset.train)
+    split = split.on(layout) if layout else split
+    batches = split.batches(point.batch_size, point.augment, point.seed, point.together)
+    for step in range(50):
+        carry, loss, _ = steps.train_step(network, optimizer, carry, batches.at(step), layout)
+    weights = carry.params, carry.state, carry.optimizer, loss
+    if layout:
+        sharded = sum(not leaf.is_fully_replicated for leaf in jax.tree.leaves(carry.params))
+        assert bool(sharded) == point.fsdp, sharded
+        weights = jax.jit(layout.gather)(weights)
+    if distributed.first():
+        named = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(weights)}
+        np.savez(f"{OUT}-{name}.npz", **{path: np.asarray(leaf) for path, leaf in named.items()})
