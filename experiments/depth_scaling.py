@@ -60,16 +60,18 @@ class Config(Running, Training):
     )
     norms: tuple[str, ...] = option(("none", "batch"), "none, batch, layer, rms, package.module:Name")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
+    seeds_together: bool = option(False, "train the seeds of a network together: sooner done, equal but for rounding")
 
 
 def points(config: Config) -> list[Point]:
-    """One point a row of the table, family by family."""
+    """One point a row of the table, or a row a seed, family by family."""
+    seeds = [(0, config.seeds)] if config.seeds_together else [(seed, 0) for seed in range(config.seeds)]
     return [
-        Point.of(config, depth=depth, connection=connection, norm=norm, seed=seed)
+        Point.of(config, depth=depth, connection=connection, norm=norm, seed=seed, together=together)
         for connection in config.connections
         for norm in config.norms
         for depth in config.depths
-        for seed in range(config.seeds)
+        for seed, together in seeds
     ]
 
 

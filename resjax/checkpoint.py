@@ -127,7 +127,7 @@ class Checkpoints:
                         f"checkpoint {self._step(step)} is of another run: {name} is {found.get(name)}, "
                         f"expected {expected.get(name)}"
                     )
-            target = jax.tree.map(ocp.utils.to_shape_dtype_struct, carry)
+            target = jax.tree.map(_target, carry)
             wanted = ocp.args.Composite(carry=ocp.args.StandardRestore(target), place=ocp.args.JsonRestore())
             restored = manager.restore(step, args=wanted)
             return restored["carry"], restored["place"]
@@ -163,6 +163,12 @@ class Checkpoints:
         except (OSError, ValueError, AttributeError) as error:
             return f"its manifest cannot be read: {error}"
         return f"{wrong[0]} differs from its checksum" if wrong else ""
+
+
+def _target(leaf):
+    """Where a leaf goes: to where it is, or to this process's first device. It may have been saved on others."""
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _meta():

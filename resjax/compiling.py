@@ -1,6 +1,9 @@
-"""Compiling programs that run once or a few times, so that compile time is all that counts."""
+"""Compile time: programs that run only once or a few times, and programs that the next process need not compile."""
 
 import functools
+import pathlib
+import sys
+import warnings
 from collections.abc import Callable
 
 import jax
@@ -11,3 +14,24 @@ def quickly(function: Callable, static_argnums: int | tuple[int, ...] = ()):
     """`jax.jit` of a function, on a CPU without XLA's optimisation, which takes a third of the time."""
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     return jax.jit(function, static_argnums=static_argnums, compiler_options=options)
+
+
+def keep(folder: pathlib.Path):
+    """Keeps compiled programs in a folder, from which a restarted run loads them.
+
+    The user's own choice (`JAX_COMPILATION_CACHE_DIR`) stands. Damaged programs are compiled again, with one line.
+    """
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    usual, named = warnings.showwarning, []
+
+    def show(message, *arguments, **options):
+        if "persistent compilation cache" not in str(message):
+            usual(message, *arguments, **options)
+        elif not named:
+            named.append(str(message))
+            print(f"{folder} is damaged: compiling again what cannot be read", file=sys.stderr)
+
+    warnings.showwarning = show

@@ -54,6 +54,8 @@ class Options:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
+            if not field.metadata:
+                continue  # no option: what stands behind `--`
             value = getattr(self, field.name)
             for element in value if isinstance(value, tuple) else (value,):
                 _check(field, element)
@@ -258,8 +260,9 @@ class Point(Untrained, Training):
     @property
     def label(self) -> str:
         """What the progress bar and the messages call it."""
+        others = f" to {self.seed + self.together - 1}" if self.together else ""
         dropping = "" if self.survival == "none" else f" {self.survival} {self.drop}"
-        return super().label + dropping
+        return super().label + others + dropping
 
 
 def relevant(config) -> dict[str, Any]:

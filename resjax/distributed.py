@@ -38,7 +38,7 @@ def start(config, command: str):
     except (ValueError, RuntimeError) as error:
         raise UserError(f"--distributed: {error}: give --coordinator, --processes and --process") from error
     if not first():
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (process 0 alone reports, till the end)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # process 0 alone reports
 
 
 def first() -> bool:

@@ -8,6 +8,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from resjax import distributed
+
 STYLE = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -50,6 +52,7 @@ def figure(path: pathlib.Path, panels: int = 1, rows: int = 1, height: float = 2
         size = (COLUMN * min(panels, 2), height)
         drawing, axes = plt.subplots(rows, panels, figsize=size, layout="constrained", squeeze=False, **options)
         yield axes.ravel()
-        drawing.savefig(path.with_suffix(".png"))
-        drawing.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+        if distributed.first():
+            drawing.savefig(path.with_suffix(".png"))
+            drawing.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
         plt.close(drawing)

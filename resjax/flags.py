@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from resjax import distributed, names, presets
+from resjax import distributed, names, presets, signals
 from resjax.errors import UserError
 
 COMMAND = "command"  # the field of a configuration that takes another command: `launcher --flags -- command --its_flags`
@@ -127,6 +127,7 @@ def main(config_class: type, run: Callable):
             os._exit(code)  # at once: the usual way out waits for the other processes, which wait for this one
         sys.exit(code)
 
+    signal.signal(signal.SIGTERM, lambda number, frame: signals.check(number))
     try:
         config = parse(config_class, sys.argv)
         if config is None:

@@ -1,39 +1,64 @@
 """The course of a training run: `metrics.jsonl`, and TensorBoard if asked."""
 
+import hashlib
 import json
+import os
 import pathlib
 
-from resjax import record
-from resjax.errors import UserError
+import numpy as np
+
+from resjax import distributed, record
+from resjax.errors import Failure, UserError
 
 
 class Metrics:
-    """`metrics.jsonl`, a line every so many steps, and TensorBoard if asked."""
+    """`metrics.jsonl`, a line every so many steps, and TensorBoard if asked; written by the first process alone."""
 
-    def __init__(self, folder: pathlib.Path, start: int, tensorboard: bool):
-        """Opens the file to go on after step `start`; later lines, of steps done again, are dropped."""
+    def __init__(self, folder: pathlib.Path, start: int, tensorboard: bool, sha256: str | None = None):
+        """Opens the file to go on after step `start`; later lines, of steps done again, are dropped.
+
+        Raises:
+          Failure: the lines until there do not have the checksum `sha256`, if one is given.
+        """
+        self._sum, self._file, self._board = hashlib.sha256(), None, None
+        if not distributed.first():
+            return
         path = folder / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        record.write(path, "".join(f"{line}\n" for line in lines if _step_of(line) <= start))
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        kept = "".join(f"{line}\n" for line in lines if _step_of(line) <= start)
+        self._sum.update(kept.encode())
+        if sha256 not in (None, self._sum.hexdigest()):
+            raise Failure(f"{path} is damaged: remove its folder to train that network again")
+        record.write(path, kept)
         self._file = open(path, "a")  # noqa: SIM115 (closed by __exit__)
-        self._board = None
         if tensorboard:
             self._board = summary_writer()(str(folder / "tensorboard"), purge_step=start + 1)
 
+    def seal(self) -> str:
+        """The checksum of all lines so far, which are safely on disk."""
+        if self._file:
+            os.fsync(self._file.fileno())
+        return self._sum.hexdigest()
+
     def write(self, step: int, **values):
-        """One line: the step and these numbers."""
-        values = {name: float(value) for name, value in values.items()}
-        self._file.write(json.dumps({"step": step} | values) + "\n")
+        """One line: the step and these numbers, or lists of numbers, one a network."""
+        values = {name: np.asarray(value, np.float64) for name, value in values.items()}
+        if not self._file:
+            return
+        line = json.dumps({"step": step} | {name: value.tolist() for name, value in values.items()}) + "\n"
+        self._sum.update(line.encode())
+        self._file.write(line)
         self._file.flush()
         if self._board:
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+                self._board.add_scalar(name, value.mean(), step)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        self._file.close()
+        if self._file:
+            self._file.close()
         if self._board:
             self._board.close()
 

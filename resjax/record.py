@@ -2,12 +2,15 @@
 
     workdir/
       config.json   env.json             what was asked for, and on what it ran
+      lock          compiled/            who is at work here; compiled programs, for the next start
       points/NAME/  config.json metrics.jsonl checkpoints/ manifests/ done.json
       results.csv   timings.csv …        what the points say, and how long they took
+      tables.json                        the tables' checksums
       figure.png    figure.pdf …         drawn from the tables alone
 
 Records are written whole and then renamed, so a killed run leaves no half-written one; `metrics.jsonl`
-grows line by line, and a torn last line is dropped when the run is taken up again.
+grows line by line, and a torn last line is dropped when the run is taken up again. What a result is made of
+carries a checksum, so a flipped bit is named and never used. Of several processes the first one alone writes.
 """
 
 import dataclasses
@@ -24,44 +27,37 @@ from typing import Any
 import pandas as pd
 
 from resjax import config as config_lib
+from resjax import distributed, lock
 from resjax.errors import Failure, UserError
+from resjax.files import read_json, write
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy", "scikit-learn")
 
 Tables = dict[str, dict[str, str]]  # file name -> column -> pandas dtype
 
 
-def write(path: pathlib.Path, text: str):
-    """Writes a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise Failure(f"cannot write {path}: {error.strerror}") from error
+def seal(path: pathlib.Path, content: dict[str, Any]):
+    """Writes a dictionary as JSON, with a checksum."""
+    write(path, json.dumps(content | {"sha256": _checksum(content)}, indent=1))
 
 
-def read_json(path: pathlib.Path) -> Any:
-    """Reads a file that `write` wrote.
+def unseal(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a dictionary that `seal` wrote.
 
     Raises:
-      Failure: it is not JSON.
+      Failure: it does not match its checksum.
     """
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise Failure(f"{path} is damaged ({error}): remove it, or its folder, to make it again") from None
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("sha256", None) != _checksum(content):
+        raise Failure(f"{path} is damaged: remove its folder to make it again")
+    return content
 
 
 class WorkDirectory:
     """The folder of one run of one experiment."""
 
-    def __init__(self, path: pathlib.Path, tables: Tables):
-        self.path, self._tables = path, tables
+    def __init__(self, path: pathlib.Path, tables: Tables, compiled: pathlib.Path | None = None):
+        self.path, self.compiled, self._tables = path, compiled or path / "compiled", tables
 
     @classmethod
     def open(cls, experiment: str, config, tables: Tables) -> "WorkDirectory":
@@ -69,34 +65,46 @@ class WorkDirectory:
 
         Args:
           experiment: its name, part of the default path.
-          config: its configuration, with `workdir` and `plot_only`.
+          config: its configuration, a `config.Running`.
           tables: the columns and pandas dtypes of each csv file.
 
         Raises:
           UserError: the path is a file or cannot be written, or belongs to something else.
-          Failure: its records are damaged.
+          Failure: its records are damaged, or another process is at work there.
         """
         path = pathlib.Path(config.workdir or f"runs/{experiment}-{config_lib.digest(config)}")
-        work, wanted = cls(path, tables), {"experiment": experiment} | config_lib.relevant(config)
+        compiled = pathlib.Path(config.compile_cache) if config.compile_cache else None
+        work, wanted = cls(path, tables, compiled), {"experiment": experiment} | config_lib.relevant(config)
+        if not distributed.first():
+            distributed.wait("work directory")  # the first process makes it
         if path.is_dir() and (path / "config.json").exists():
             # a run from before an option was there had what is now its default; but its points have other names
             _refuse_other(path, wanted, config_lib.relevant(type(config)()) if config.plot_only else {})
         elif config.plot_only:
             raise UserError(f"--plot_only: there is no run in {path}")
-        elif path.exists() and (not path.is_dir() or any(entry.suffix != ".tmp" for entry in path.iterdir())):
+        elif path.exists() and (not path.is_dir() or any(map(_foreign, path.iterdir()))):
             kind = "holds other files" if path.is_dir() else "is a file"
             raise UserError(f"--workdir={path} {kind}: give a new or empty directory")
         for name in tables:
             if (path / f"{name}.csv").exists():
-                work.read_table(name)  # a damaged one is named before anything is done
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            if not (path / "config.json").exists():
-                write(path / "config.json", json.dumps(wanted, indent=1))
-        except (OSError, Failure) as error:
-            raise UserError(f"--workdir={path} cannot be written: {error}") from error
-        work._write_environment()
+                work._parse(name)  # a damaged one is named before anything is done
+        if distributed.first():
+            work._take(wanted, config.plot_only)
+            distributed.wait("work directory")
         return work
+
+    def _take(self, wanted: dict[str, Any], plot_only: bool):
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not plot_only:
+                self._lock = lock.take(self.path / "lock", f"--workdir={self.path}")  # held as long as this object
+            if not (self.path / "config.json").exists():
+                write(self.path / "config.json", json.dumps(wanted, indent=1))
+            self._write_environment()
+        except lock.Held:
+            raise
+        except (OSError, Failure) as error:
+            raise UserError(f"--workdir={self.path} cannot be written: {error}") from error
 
     def folder(self, point: config_lib.Point) -> pathlib.Path:
         """The folder of one point."""
@@ -113,43 +121,62 @@ class WorkDirectory:
         path = self.folder(point) / "done.json"
         if not path.exists():
             return None
-        done = read_json(path)
-        if not isinstance(done, dict) or done.pop("sha256", None) != _checksum(done):
-            raise Failure(f"{path} is damaged: remove it to finish that point again")
+        done = unseal(path)
         return done["result"], done["timing"]
 
     def finish(self, point: config_lib.Point, result: dict, timing: dict):
         """Records that a point is done."""
-        self.folder(point).mkdir(parents=True, exist_ok=True)
-        done = {"result": result, "timing": timing}
-        write(self.folder(point) / "done.json", json.dumps(done | {"sha256": _checksum(done)}, indent=1))
+        if distributed.first():
+            folder = self.folder(point)
+            folder.mkdir(parents=True, exist_ok=True)
+            metrics = _sha256(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else None
+            seal(folder / "done.json", {"result": result, "timing": timing, "metrics": metrics})
+        distributed.wait("done")
 
     def rows(self, points: list[config_lib.Point]) -> list[dict[str, Any]]:
-        """Options, result and timing of those points that are finished, in the order given."""
+        """Options, result and timing of those points that are finished, in the order given; one row a network."""
         done = ((point, self.finished(point)) for point in points)
-        return [dataclasses.asdict(point) | record[0] | record[1] for point, record in done if record]
+        return [row for point, record in done if record for row in _by_seed(point, record[0] | record[1])]
 
     def courses(self, points: list[config_lib.Point]) -> list[dict[str, Any]]:
-        """Options and values of every line of the points' `metrics.jsonl`, of those that are finished."""
-        return [
-            dataclasses.asdict(point) | json.loads(line)
-            for point in points
-            if (self.folder(point) / "done.json").exists()
-            for line in (self.folder(point) / "metrics.jsonl").read_text().splitlines()
-        ]
+        """Options and values of every line of the points' `metrics.jsonl`, of those that are finished.
+
+        Raises:
+          Failure: a file does not match its checksum.
+        """
+        rows = []
+        for point in points:
+            folder = self.folder(point)
+            if (folder / "done.json").exists():
+                if _sha256(folder / "metrics.jsonl") != unseal(folder / "done.json")["metrics"]:
+                    raise Failure(f"{folder / 'metrics.jsonl'} is damaged: remove its folder to train that point again")
+                lines = (folder / "metrics.jsonl").read_text().splitlines()
+                by_step = [_by_seed(point, json.loads(line)) for line in lines]
+                rows += [row for network in zip(*by_step, strict=True) for row in network]
+        return rows
 
     def write_table(self, name: str, rows: list[dict[str, Any]]):
         """Writes `name.csv`; a row may hold more than the table's columns."""
         columns = self._tables[name]
-        table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
-        write(self.path / f"{name}.csv", table.to_csv(index=False))
+        if distributed.first():
+            table, path = pd.DataFrame(rows, columns=list(columns)).astype(columns), self.path / f"{name}.csv"
+            write(path, table.to_csv(index=False))
+            sums = self.path / "tables.json"
+            write(sums, json.dumps((read_json(sums) if sums.exists() else {}) | {path.name: _sha256(path)}, indent=1))
+        distributed.wait("table")
 
     def read_table(self, name: str) -> pd.DataFrame:
         """Reads `name.csv`.
 
         Raises:
-          Failure: the file is missing, or is not a table of these columns.
+          Failure: the file is missing, does not match its checksum, or is not a table of these columns.
         """
+        path, sums = self.path / f"{name}.csv", self.path / "tables.json"
+        if path.exists() and sums.exists() and read_json(sums).get(path.name) != _sha256(path):
+            raise Failure(f"{path} differs from its checksum: the same command without --plot_only writes it again")
+        return self._parse(name)
+
+    def _parse(self, name: str) -> pd.DataFrame:
         path, columns = self.path / f"{name}.csv", self._tables[name]
         try:
             table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=[""])
@@ -169,6 +196,21 @@ class WorkDirectory:
         sessions = read_json(path) if path.exists() else []
         if now not in sessions:
             write(path, json.dumps([*sessions, now], indent=1))
+
+
+def _by_seed(point: config_lib.Point, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a network: of those that trained together, lists have an entry for each."""
+    return [
+        dataclasses.asdict(point)
+        | {name: value[at] if isinstance(value, list) else value for name, value in values.items()}
+        | {"seed": point.seed + at}
+        for at in range(max(1, point.together))
+    ]
+
+
+def _foreign(entry: pathlib.Path) -> bool:
+    """Whether an entry of a directory without a configuration is not of a run that was killed as it began."""
+    return entry.suffix != ".tmp" and entry.name != "lock"
 
 
 def _refuse_other(path: pathlib.Path, wanted: dict[str, Any], defaults: dict[str, Any]):
@@ -202,3 +244,7 @@ def environment() -> dict[str, Any]:
 
 def _checksum(content) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -12,7 +12,7 @@ from resjax.checkpoint import Checkpoints
 from resjax.config import Point
 from resjax.errors import Failure, UserError
 from resjax.networks import Network
-from resjax.record import read_json
+from resjax.record import unseal
 from resjax.steps import Carry
 
 Saved = tuple[Point, pathlib.Path]  # a network, and the folder with its checkpoints
@@ -66,7 +66,7 @@ def diverged(point: Point, folder: pathlib.Path) -> int | None:
     """The step at which the network diverged, as far as its record says; None if it did not."""
     if not (folder / "done.json").exists():
         return None
-    step = read_json(folder / "done.json")["result"].get("diverged")
+    step = unseal(folder / "done.json")["result"].get("diverged")
     return step[_place(point, folder)] if isinstance(step, list) else step
 
 
@@ -78,7 +78,7 @@ def _place(point: Point, folder: pathlib.Path) -> int:
 def _recorded(folder: pathlib.Path) -> Point:
     """What was trained in `folder`, as far as a `Point` says it; what an older version did not know has its default."""
     path, known = folder / "config.json", {field.name for field in dataclasses.fields(Point)}
-    values = read_json(path)
+    values = unseal(path)
     try:
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return Point(**{name: value for name, value in values.items() if name in known} | {"tensorboard": False})

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from resjax import signals, train
+from resjax import compiling, signals, train
 from resjax.config import Point, Untrained
 from resjax.record import WorkDirectory
 
@@ -91,6 +91,7 @@ def session(work: WorkDirectory, total: float) -> Iterator[Session]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
+    compiling.keep(work.compiled)
     with (
         ThreadPoolExecutor(1) as background,
         signals.caught() as stop,

@@ -1,15 +1,23 @@
 """SIGTERM and SIGINT as a request that the loops poll, so that a run saves before it leaves."""
 
 import contextlib
+import os
 import signal
+import threading
+import time
 
 from resjax.errors import Stopped
+
+
+STOPPING = signal.SIGTERM, signal.SIGINT
+GRACE = 4  # seconds
 
 
 class Stop:
     """`signal` is 0 until SIGTERM or SIGINT arrives, then its number."""
 
     signal: int = 0
+    patient: bool = False  # somebody looks soon, and has something to save
 
     def check(self):
         """Raises Stopped once a signal has arrived."""
@@ -28,15 +36,35 @@ NEVER = Stop()  # for a caller that handles signals in its own way
 
 @contextlib.contextmanager
 def caught():
-    """Within this context the two signals set the yielded `Stop` and interrupt nothing."""
-    stop = Stop()
+    """Within this context the two signals set the yielded `Stop` and interrupt nothing.
+
+    Where nothing looks at it, in a long compilation or measurement, the process ends after `GRACE` seconds all the
+    same: what is finished is on disk, and there is nothing to save.
+    """
+    stop, (watched, told) = Stop(), os.pipe()
+    os.set_blocking(told, False)
 
     def handle(number, frame):
         stop.signal = number
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    threading.Thread(target=_end_after_grace, args=(watched, stop), daemon=True).start()
+    before = {number: signal.signal(number, handle) for number in STOPPING}
+    signal.set_wakeup_fd(told)  # written to at once, also while Python waits for compiled code
     try:
         yield stop
     finally:
+        signal.set_wakeup_fd(-1)
+        os.close(told)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end_after_grace(watched: int, stop: Stop):
+    while number := os.read(watched, 1):
+        if number[0] in STOPPING:
+            time.sleep(GRACE)
+            if not stop.patient:
+                text = f"stopped by {signal.Signals(number[0]).name}; the same command goes on from the last checkpoint"
+                os.write(2, f"\r\x1b[K\x1b[?25h{text}\n".encode())  # over a progress bar, which hides the cursor
+                os._exit(128 + number[0])
+    os.close(watched)

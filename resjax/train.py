@@ -1,7 +1,6 @@
 """Training one network, or several of one kind together: one loop, from a `Point` to its result."""
 
 import dataclasses
-import json
 import math
 import pathlib
 import time
@@ -21,7 +20,7 @@ from resjax.mesh import Layout
 from resjax.metrics import Metrics, summary_writer
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
-from resjax.record import write
+from resjax.record import seal
 from resjax.resident import Split
 from resjax.signals import NEVER, Stop
 from resjax.stack import Layers
@@ -157,33 +156,38 @@ def fit(
         dataset = dataset.on(layout)
     if distributed.first():
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder / "config.json", json.dumps(dataclasses.asdict(point), indent=1))
+        seal(folder / "config.json", dataclasses.asdict(point))
     checkpoints = Checkpoints(folder, config.digest(point), keep)
     carry = _start(network, optimizer, dataset, point, layout)
     batches = dataset.train.batches(point.batch_size, point.augment, point.seed, point.together)
     step, diverged, clock, losses = 0, [None] * max(1, point.together), _Clock(started), []
-    several = jax.process_count() > 1
+    several, lines = jax.process_count() > 1, None
     if saved := checkpoints.restore(carry):
         step, carry, place = saved
         batches.restore(place["batches"])
-        diverged = place["diverged"]
+        diverged, lines = place["diverged"], place["metrics"]
 
-    with Metrics(folder, step, point.tensorboard) as metrics:
+    def save():
+        place = {"batches": batches.state(), "diverged": diverged, "metrics": metrics.seal()}
+        checkpoints.save(step, carry, place)
+
+    with Metrics(folder, step, point.tensorboard, lines) as metrics:
         while step < point.steps:
             if goal and step % goal.every == 0:
                 loss, accuracy = evaluate(network, carry.params, carry.state, dataset.train, layout=layout)
                 if accuracy >= goal.train_accuracy and loss <= goal.train_loss:
-                    checkpoints.save(step, carry, {"batches": batches.state(), "diverged": diverged})
+                    save()
                     break
             carry, loss, accuracy = steps.train_step(network, optimizer, carry, batches.at(step), layout)
+            stop.patient = True  # from here on a signal waits for the step's end, and for the save
             losses.append(loss)  # on the device: reading it every step would make the device wait
             step += 1
             clock.tick(loss)
 
             log, last = step % point.log_every == 0, step == point.steps
             leave = stop.signal if not several else distributed.agree(stop.signal) if log else 0  # all at one step
-            save = step % point.checkpoint_every == 0 or step in keep or last or leave
-            if log or save:
+            due = step % point.checkpoint_every == 0 or step in keep or last or leave
+            if log or due:
                 advance(len(losses))
                 finite = np.isfinite(jax.device_get(losses)).reshape(len(losses), -1)  # steps, networks
                 for at in np.flatnonzero(~finite.all(0)):
@@ -192,12 +196,11 @@ def fit(
                     break
                 losses = []
             if log:
-                values = {"loss": jnp.mean(loss), "accuracy": jnp.mean(accuracy)}
-                metrics.write(step, **values, learning_rate=optimizer.rate()(step - 1))
-            if save:
-                checkpoints.save(step, carry, {"batches": batches.state(), "diverged": diverged})
+                metrics.write(step, loss=loss, accuracy=accuracy, learning_rate=optimizer.rate()(step - 1))
+            if due:
+                save()
                 signals.check(leave)
-    timing = clock.read()
+    stop.patient, timing = False, clock.read()
 
     measured = [
         _measures(

@@ -1,0 +1,112 @@
+"""Several processes on one network, for real: started, killed, started again."""
+
+import signal
+import socket
+import time
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from commands import run, start
+
+from resjax import runs, train
+
+PAIR = ("depth_scaling", "--depths=6", "--width=8", "--connections=residual", "--norms=batch", "--checkpoint_every=20")
+STEPS = "--steps=120"
+HEARTBEAT = 10
+
+
+def free_port():
+    with socket.create_server(("", 0)) as server:
+        return server.getsockname()[1]
+
+
+def begin(workdir, *arguments, processes=2, members=(1, 0)):
+    """Starts members of a group of processes; process 0 last, and first in the list."""
+    address = f"--coordinator=127.0.0.1:{free_port()}"
+    shared = ("--distributed", address, f"--processes={processes}", f"--heartbeat={HEARTBEAT}", f"--workdir={workdir}")
+    started = [start(*PAIR, STEPS, *shared, f"--process={member}", *arguments) for member in members]
+    return started[::-1]
+
+
+def finish(processes):
+    """Exit codes and what was written to stderr, of each."""
+    ended = [process.communicate(timeout=300) for process in processes]
+    return [process.returncode for process in processes], [err for _, err in ended]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("pair") / "run"
+    assert finish(begin(workdir)) == ([0, 0], ["", ""])
+    return workdir
+
+
+def loss(workdir):
+    """The training loss in the run's table."""
+    return pd.read_csv(workdir / "results.csv")["train_loss"].item()
+
+
+def checkpointed(workdir):
+    while not list(workdir.glob("points/*/manifests/*.json")):
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("killed", (0, 1))
+def test_a_killed_process_ends_the_other_with_one_line_and_the_pair_goes_on(undisturbed, tmp_path, killed):
+    pair = begin(tmp_path / "run")
+    checkpointed(tmp_path / "run")
+    pair[killed].kill()
+    dead = time.monotonic()
+    _, err = pair[1 - killed].communicate(timeout=60)
+    assert time.monotonic() - dead < HEARTBEAT + 10
+    assert pair[1 - killed].returncode == 1 and err.count("\n") == 1 and "Traceback" not in err, err
+    pair[killed].communicate()
+    assert finish(begin(tmp_path / "run")) == ([0, 0], ["", ""])
+    for name in ("results.csv", "curves.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
+    pair = begin(tmp_path / "run")
+    checkpointed(tmp_path / "run")
+    pair[1].send_signal(signal.SIGTERM)
+    codes, errors = finish(pair)
+    assert codes == [143, 143] and all(err.count("\n") == 1 and "SIGTERM" in err for err in errors), errors
+
+
+@pytest.mark.parametrize(("member", "missing"), ((0, "process 1, 2"), (2, "process 0")))
+def test_missing_processes_are_named(tmp_path, member, missing):
+    codes, (err,) = finish(begin(tmp_path / "run", "--startup=2", processes=3, members=(member,)))
+    assert codes == [1] and err == f"depth_scaling: after 2 s there is no {missing} of 3 (--startup, --coordinator)\n"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    (
+        (["--coordinator=here"], "--coordinator=here: must be HOST:PORT"),
+        (["--coordinator=here:1", "--processes=2", "--process=2"], "--process=2: must be less than --processes=2"),
+    ),
+)
+def test_bad_addresses_are_refused(tmp_path, arguments, says):
+    code, _, err = run(*PAIR, "--distributed", f"--workdir={tmp_path}/run", *arguments)
+    assert code == 2 and err == f"depth_scaling: {says}\n" and not (tmp_path / "run").exists()
+
+
+def test_what_two_processes_saved_one_restores(undisturbed):
+    ((point, folder),) = runs.networks_of(undisturbed)
+    with jax.enable_x64(False):
+        network, carry, dataset = runs.restore(point, folder)
+        found, _ = train.evaluate(network, carry.params, carry.state, dataset.train)
+    np.testing.assert_allclose(found, loss(undisturbed), rtol=1e-5)
+
+
+def test_what_one_process_began_two_go_on_with(undisturbed, tmp_path):
+    alone = start(*PAIR, STEPS, f"--workdir={tmp_path}/run")
+    checkpointed(tmp_path / "run")
+    alone.send_signal(signal.SIGTERM)
+    assert finish([alone])[0] == [143]
+    assert finish(begin(tmp_path / "run")) == ([0, 0], ["", ""])
+    np.testing.assert_allclose(loss(tmp_path / "run"), loss(undisturbed), rtol=1e-3)
