@@ -198,7 +198,7 @@ class Training(Optimization):
     """How one network is built and trained: where the configuration of an experiment that trains starts."""
 
     mesh: str = option(
-        "", "devices that a network trains on, as data:8; default: all, as far as they split a batch", changes_results=False
+        "", "devices that train a network, as data:8; default: all, as far as they split a batch", changes_results=False
     )
     fsdp: bool = option(
         False, "split weights and momenta over the devices, too: less memory, more traffic", changes_results=False

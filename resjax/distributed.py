@@ -28,6 +28,7 @@ def start(config, command: str):
     _supervise(command)
     if host:
         _gather(host, port, config)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # of C++ only what ends the process
     import jax  # not before the process has a parent: it starts threads, which a fork does not take along
 
     explicit = (config.coordinator, config.processes, config.process) if host else ()

@@ -1,5 +1,6 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and say so if they are no longer what was written."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -32,3 +33,29 @@ def read_json(path: pathlib.Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise Failure(f"{path} is damaged ({error}): remove it, or its folder, to make it again") from None
+
+
+def seal(path: pathlib.Path, content: dict[str, Any]):
+    """Writes a dictionary as JSON, with a checksum."""
+    write(path, json.dumps(content | {"sha256": _checksum(content)}, indent=1))
+
+
+def unseal(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a dictionary that `seal` wrote.
+
+    Raises:
+      Failure: it does not match its checksum.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("sha256", None) != _checksum(content):
+        raise Failure(f"{path} is damaged: remove its folder to make it again")
+    return content
+
+
+def sha256(path: pathlib.Path) -> str:
+    """The checksum of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _checksum(content) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

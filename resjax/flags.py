@@ -15,7 +15,7 @@ from absl import flags
 from resjax import distributed, names, presets, signals
 from resjax.errors import UserError
 
-COMMAND = "command"  # the field of a configuration that takes another command: `launcher --flags -- command --its_flags`
+COMMAND = "command"  # the field of a configuration that holds another command: `launcher --flags -- command --flags`
 
 
 class _ListParser(flags.ArgumentParser):

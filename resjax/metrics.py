@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from resjax import distributed, record
+from resjax import distributed, files
 from resjax.errors import Failure, UserError
 
 
@@ -29,7 +29,7 @@ class Metrics:
         self._sum.update(kept.encode())
         if sha256 not in (None, self._sum.hexdigest()):
             raise Failure(f"{path} is damaged: remove its folder to train that network again")
-        record.write(path, kept)
+        files.write(path, kept)
         self._file = open(path, "a")  # noqa: SIM115 (closed by __exit__)
         if tensorboard:
             self._board = summary_writer()(str(folder / "tensorboard"), purge_step=start + 1)

@@ -14,7 +14,6 @@ carries a checksum, so a flipped bit is named and never used. Of several process
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -29,28 +28,11 @@ import pandas as pd
 from resjax import config as config_lib
 from resjax import distributed, lock
 from resjax.errors import Failure, UserError
-from resjax.files import read_json, write
+from resjax.files import read_json, seal, sha256, unseal, write
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy", "scikit-learn")
 
 Tables = dict[str, dict[str, str]]  # file name -> column -> pandas dtype
-
-
-def seal(path: pathlib.Path, content: dict[str, Any]):
-    """Writes a dictionary as JSON, with a checksum."""
-    write(path, json.dumps(content | {"sha256": _checksum(content)}, indent=1))
-
-
-def unseal(path: pathlib.Path) -> dict[str, Any]:
-    """Reads a dictionary that `seal` wrote.
-
-    Raises:
-      Failure: it does not match its checksum.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict) or content.pop("sha256", None) != _checksum(content):
-        raise Failure(f"{path} is damaged: remove its folder to make it again")
-    return content
 
 
 class WorkDirectory:
@@ -129,7 +111,7 @@ class WorkDirectory:
         if distributed.first():
             folder = self.folder(point)
             folder.mkdir(parents=True, exist_ok=True)
-            metrics = _sha256(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else None
+            metrics = sha256(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else None
             seal(folder / "done.json", {"result": result, "timing": timing, "metrics": metrics})
         distributed.wait("done")
 
@@ -148,7 +130,7 @@ class WorkDirectory:
         for point in points:
             folder = self.folder(point)
             if (folder / "done.json").exists():
-                if _sha256(folder / "metrics.jsonl") != unseal(folder / "done.json")["metrics"]:
+                if sha256(folder / "metrics.jsonl") != unseal(folder / "done.json")["metrics"]:
                     raise Failure(f"{folder / 'metrics.jsonl'} is damaged: remove its folder to train that point again")
                 lines = (folder / "metrics.jsonl").read_text().splitlines()
                 by_step = [_by_seed(point, json.loads(line)) for line in lines]
@@ -162,7 +144,7 @@ class WorkDirectory:
             table, path = pd.DataFrame(rows, columns=list(columns)).astype(columns), self.path / f"{name}.csv"
             write(path, table.to_csv(index=False))
             sums = self.path / "tables.json"
-            write(sums, json.dumps((read_json(sums) if sums.exists() else {}) | {path.name: _sha256(path)}, indent=1))
+            write(sums, json.dumps((read_json(sums) if sums.exists() else {}) | {path.name: sha256(path)}, indent=1))
         distributed.wait("table")
 
     def read_table(self, name: str) -> pd.DataFrame:
@@ -172,7 +154,7 @@ class WorkDirectory:
           Failure: the file is missing, does not match its checksum, or is not a table of these columns.
         """
         path, sums = self.path / f"{name}.csv", self.path / "tables.json"
-        if path.exists() and sums.exists() and read_json(sums).get(path.name) != _sha256(path):
+        if path.exists() and sums.exists() and read_json(sums).get(path.name) != sha256(path):
             raise Failure(f"{path} differs from its checksum: the same command without --plot_only writes it again")
         return self._parse(name)
 
@@ -240,11 +222,3 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "git_commit": git.stdout.strip() or None,
     }
-
-
-def _checksum(content) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -11,8 +11,8 @@ from resjax import data, steps, train
 from resjax.checkpoint import Checkpoints
 from resjax.config import Point
 from resjax.errors import Failure, UserError
+from resjax.files import unseal
 from resjax.networks import Network
-from resjax.record import unseal
 from resjax.steps import Carry
 
 Saved = tuple[Point, pathlib.Path]  # a network, and the folder with its checkpoints

@@ -8,7 +8,6 @@ import time
 
 from resjax.errors import Stopped
 
-
 STOPPING = signal.SIGTERM, signal.SIGINT
 GRACE = 4  # seconds
 

@@ -62,7 +62,8 @@ class Stream:
         cut = examples.random_map(functools.partial(cuts.cut_out, shape=self.shape, changes=built))
         flags.FLAGS.mark_as_parsed()  # Grain's workers ask for absl's global flags, which resjax does not use
         workers = grain.MultiprocessingOptions(num_workers=self.workers)
-        return Batches(iter(self._own(cut, batch_size).to_iter_dataset().mp_prefetch(workers)), self._given, self.workers)
+        batches = self._own(cut, batch_size).to_iter_dataset().mp_prefetch(workers)
+        return Batches(iter(batches), self._given, self.workers)
 
     def abstract(self, batch_size: int, changes: tuple[str, ...], together: int = 0) -> "Given":
         """The shape of what `batches` give, to compile for."""

@@ -16,11 +16,11 @@ from resjax.checkpoint import Checkpoints
 from resjax.compiling import quickly
 from resjax.config import Point
 from resjax.errors import Failure, UserError
+from resjax.files import seal
 from resjax.mesh import Layout
 from resjax.metrics import Metrics, summary_writer
 from resjax.networks import Network
 from resjax.optimizers import Optimizer
-from resjax.record import seal
 from resjax.resident import Split
 from resjax.signals import NEVER, Stop
 from resjax.stack import Layers

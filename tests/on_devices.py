@@ -1,6 +1,6 @@
 """Trains 50 steps in float64 and writes the weights: in a process of its own, for its devices and its neighbours.
 
-    python on_devices.py OUT.npz MESH FSDP [COORDINATOR PROCESSES PROCESS]
+python on_devices.py OUT.npz MESH FSDP [COORDINATOR PROCESSES PROCESS]
 """
 
 import sys
@@ -14,10 +14,10 @@ if COORDINATOR:
     address, processes, process = COORDINATOR
     jax.distributed.initialize(address, int(processes), int(process))
 
-from helpers import double
+from helpers import double  # noqa: E402 (JAX must know its neighbours first)
 
-from resjax import distributed, mesh, steps, train
-from resjax.config import Point
+from resjax import distributed, mesh, steps, train  # noqa: E402
+from resjax.config import Point  # noqa: E402
 
 for name, options in {
     "dense": {"depth": 6, "width": 8},
