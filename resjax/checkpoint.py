@@ -5,21 +5,21 @@ So a step counts only if its manifest (written last, after the step is complete)
 and is restored only if configuration, shapes and dtypes are the expected ones.
 """
 
-import hashlib
 import json
 import logging
-import os
-import pathlib
+import math
 import shutil
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
 from resjax import distributed
 from resjax.errors import Failure
+from resjax.files import absolute, in_bucket, sha256, write
 
 KEEP = 2  # steps on disk: the newest, and one to fall back on
 MARGIN = 4 << 20  # bytes: what Orbax writes beside the arrays, and the records that follow
@@ -32,8 +32,8 @@ class Checkpoints:
     `keep` stay, beside the newest two.
     """
 
-    def __init__(self, folder: pathlib.Path, digest: str, keep: Container[int] = ()):
-        self.folder, self.digest, self.keep = folder, digest, keep
+    def __init__(self, folder: epath.Path, digest: str, keep: Container[int] = ()):
+        self.folder, self.digest, self.keep = epath.Path(folder), digest, keep
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save
 
     def save(self, step: int, carry, place: dict[str, Any] | None = None):
@@ -66,7 +66,8 @@ class Checkpoints:
     def _make_room(self, step: int, carry):
         self.folder.mkdir(parents=True, exist_ok=True)
         # Asked beforehand: where space runs out half-way, tensorstore's threads print tracebacks of their own.
-        needed, free = sum(leaf.nbytes for leaf in jax.tree.leaves(carry)) + MARGIN, shutil.disk_usage(self.folder).free
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(carry)) + MARGIN
+        free = math.inf if in_bucket(self.folder) else shutil.disk_usage(self.folder).free
         if free < needed:
             raise Failure(
                 f"cannot write checkpoint {self._step(step)}: it needs {needed >> 20} MiB and {free >> 20} MiB are free"
@@ -135,24 +136,22 @@ class Checkpoints:
     def _manager(self):
         # Saving is synchronous: it takes tens of milliseconds, and a manifest needs finished files.
         options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
-        return ocp.CheckpointManager((self.folder / "checkpoints").absolute(), options=options)
+        return ocp.CheckpointManager(absolute(self.folder / "checkpoints"), options=options)
 
-    def _step(self, step: int) -> pathlib.Path:
+    def _step(self, step: int) -> epath.Path:
         return self.folder / "checkpoints" / str(step)
 
-    def _manifest(self, step: int) -> pathlib.Path:
+    def _manifest(self, step: int) -> epath.Path:
         return self.folder / "manifests" / f"{step}.json"
 
     def _remove(self, step: int):
         self._manifest(step).unlink(missing_ok=True)
-        shutil.rmtree(self._step(step), ignore_errors=True)
+        self._step(step).rmtree(missing_ok=True)
 
     def _write_manifest(self, step: int):
         path = self._manifest(step)
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(_checksums(self._step(step)), indent=1))
-        os.replace(temporary, path)
+        write(path, json.dumps(_checksums(self._step(step)), indent=1))
 
     def _fault(self, step: int) -> str:
         """What is wrong with the files of a step; empty if nothing is."""
@@ -182,6 +181,13 @@ def _describe(carry, digest: str) -> dict[str, str]:
     return described | {"configuration": digest}
 
 
-def _checksums(folder: pathlib.Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def _checksums(folder: epath.Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(_files(folder))}
+
+
+def _files(folder: epath.Path) -> Iterator[epath.Path]:
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path

@@ -1,12 +1,14 @@
 """Compile time: programs that run only once or a few times, and programs that the next process need not compile."""
 
 import functools
-import pathlib
 import sys
 import warnings
 from collections.abc import Callable
 
 import jax
+from etils import epath
+
+from resjax.files import absolute
 
 
 @functools.cache
@@ -16,13 +18,13 @@ def quickly(function: Callable, static_argnums: int | tuple[int, ...] = ()):
     return jax.jit(function, static_argnums=static_argnums, compiler_options=options)
 
 
-def keep(folder: pathlib.Path):
+def keep(folder: epath.Path):
     """Keeps compiled programs in a folder, from which a restarted run loads them.
 
     The user's own choice (`JAX_COMPILATION_CACHE_DIR`) stands. Damaged programs are compiled again, with one line.
     """
     if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+        jax.config.update("jax_compilation_cache_dir", str(absolute(folder)))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     usual, named = warnings.showwarning, []

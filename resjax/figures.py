@@ -1,9 +1,10 @@
 """The look of every figure: one or two columns of a paper, drawn without a display."""
 
 import contextlib
-import pathlib
+import io
 
 import matplotlib
+from etils import epath
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -43,7 +44,7 @@ def legend(axes, columns: int):
 
 
 @contextlib.contextmanager
-def figure(path: pathlib.Path, panels: int = 1, rows: int = 1, height: float = 2.4, **options):
+def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4, **options):
     """Yields the axes, `panels` side by side in each row, and writes `path`.png and `path`.pdf at the end.
 
     One panel is a column wide, several fill both columns of a page; `height` is the whole figure's.
@@ -53,6 +54,8 @@ def figure(path: pathlib.Path, panels: int = 1, rows: int = 1, height: float = 2
         drawing, axes = plt.subplots(rows, panels, figsize=size, layout="constrained", squeeze=False, **options)
         yield axes.ravel()
         if distributed.first():
-            drawing.savefig(path.with_suffix(".png"))
-            drawing.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+            for kind, options in (("png", {}), ("pdf", {"metadata": {"CreationDate": None}})):
+                drawn = io.BytesIO()
+                drawing.savefig(drawn, format=kind, **options)
+                path.with_suffix(f".{kind}").write_bytes(drawn.getvalue())
         plt.close(drawing)

@@ -1,16 +1,30 @@
-"""Files that are there whole or not at all, and say so if they are no longer what was written."""
+"""Files that are there whole or not at all, on a disk or in a bucket, and say so if they are not what was written."""
 
 import hashlib
 import json
 import os
-import pathlib
 from typing import Any
+
+from etils import epath
 
 from resjax.errors import Failure
 
 
-def write(path: pathlib.Path, text: str):
+def in_bucket(path: epath.Path) -> bool:
+    """Whether a path is one like gs://bucket/folder: no locks there, no free space to run out of, no appending."""
+    return "://" in str(path)
+
+
+def absolute(path: epath.Path) -> epath.Path:
+    """The path from the root of the disk, or of the bucket."""
+    return path if in_bucket(path) else path.resolve()
+
+
+def write(path: epath.Path, text: str):
     """Writes a file whole or not at all."""
+    if in_bucket(path):
+        path.write_text(text)  # an object is whole by nature
+        return
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "w") as file:
@@ -23,7 +37,7 @@ def write(path: pathlib.Path, text: str):
         raise Failure(f"cannot write {path}: {error.strerror}") from error
 
 
-def read_json(path: pathlib.Path) -> Any:
+def read_json(path: epath.Path) -> Any:
     """Reads a file that `write` wrote.
 
     Raises:
@@ -35,12 +49,12 @@ def read_json(path: pathlib.Path) -> Any:
         raise Failure(f"{path} is damaged ({error}): remove it, or its folder, to make it again") from None
 
 
-def seal(path: pathlib.Path, content: dict[str, Any]):
+def seal(path: epath.Path, content: dict[str, Any]):
     """Writes a dictionary as JSON, with a checksum."""
     write(path, json.dumps(content | {"sha256": _checksum(content)}, indent=1))
 
 
-def unseal(path: pathlib.Path) -> dict[str, Any]:
+def unseal(path: epath.Path) -> dict[str, Any]:
     """Reads a dictionary that `seal` wrote.
 
     Raises:
@@ -52,7 +66,7 @@ def unseal(path: pathlib.Path) -> dict[str, Any]:
     return content
 
 
-def sha256(path: pathlib.Path) -> str:
+def sha256(path: epath.Path) -> str:
     """The checksum of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
-import pathlib
 
 import numpy as np
+from etils import epath
 
 from resjax import distributed, files
 from resjax.errors import Failure, UserError
@@ -14,23 +14,22 @@ from resjax.errors import Failure, UserError
 class Metrics:
     """`metrics.jsonl`, a line every so many steps, and TensorBoard if asked; written by the first process alone."""
 
-    def __init__(self, folder: pathlib.Path, start: int, tensorboard: bool, sha256: str | None = None):
+    def __init__(self, folder: epath.Path, start: int, tensorboard: bool, sha256: str | None = None):
         """Opens the file to go on after step `start`; later lines, of steps done again, are dropped.
 
         Raises:
           Failure: the lines until there do not have the checksum `sha256`, if one is given.
         """
-        self._sum, self._file, self._board = hashlib.sha256(), None, None
+        self._path, self._text, self._file, self._board = folder / "metrics.jsonl", "", None, None
         if not distributed.first():
             return
-        path = folder / "metrics.jsonl"
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        kept = "".join(f"{line}\n" for line in lines if _step_of(line) <= start)
-        self._sum.update(kept.encode())
-        if sha256 not in (None, self._sum.hexdigest()):
-            raise Failure(f"{path} is damaged: remove its folder to train that network again")
-        files.write(path, kept)
-        self._file = open(path, "a")  # noqa: SIM115 (closed by __exit__)
+        lines = self._path.read_bytes().decode(errors="replace").splitlines() if self._path.exists() else []
+        self._text = "".join(f"{line}\n" for line in lines if _step_of(line) <= start)
+        if sha256 not in (None, self._sha256()):
+            raise Failure(f"{self._path} is damaged: remove its folder to train that network again")
+        files.write(self._path, self._text)
+        if not files.in_bucket(self._path):
+            self._file = open(self._path, "a")  # noqa: SIM115 (closed by __exit__)
         if tensorboard:
             self._board = summary_writer()(str(folder / "tensorboard"), purge_step=start + 1)
 
@@ -38,17 +37,21 @@ class Metrics:
         """The checksum of all lines so far, which are safely on disk."""
         if self._file:
             os.fsync(self._file.fileno())
-        return self._sum.hexdigest()
+        elif distributed.first():
+            files.write(self._path, self._text)
+        return self._sha256()
+
+    def _sha256(self) -> str:
+        return hashlib.sha256(self._text.encode()).hexdigest()
 
     def write(self, step: int, **values):
         """One line: the step and these numbers, or lists of numbers, one a network."""
         values = {name: np.asarray(value, np.float64) for name, value in values.items()}
-        if not self._file:
-            return
         line = json.dumps({"step": step} | {name: value.tolist() for name, value in values.items()}) + "\n"
-        self._sum.update(line.encode())
-        self._file.write(line)
-        self._file.flush()
+        self._text += line
+        if self._file:
+            self._file.write(line)
+            self._file.flush()
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(name, value.mean(), step)
@@ -57,6 +60,8 @@ class Metrics:
         return self
 
     def __exit__(self, *exception):
+        if distributed.first():
+            self.seal()
         if self._file:
             self._file.close()
         if self._board:

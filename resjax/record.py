@@ -14,6 +14,7 @@ carries a checksum, so a flipped bit is named and never used. Of several process
 """
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -24,11 +25,12 @@ from importlib import metadata
 from typing import Any
 
 import pandas as pd
+from etils import epath
 
 from resjax import config as config_lib
 from resjax import distributed, lock
 from resjax.errors import Failure, UserError
-from resjax.files import read_json, seal, sha256, unseal, write
+from resjax.files import in_bucket, read_json, seal, sha256, unseal, write
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy", "scikit-learn")
 
@@ -38,7 +40,7 @@ Tables = dict[str, dict[str, str]]  # file name -> column -> pandas dtype
 class WorkDirectory:
     """The folder of one run of one experiment."""
 
-    def __init__(self, path: pathlib.Path, tables: Tables, compiled: pathlib.Path | None = None):
+    def __init__(self, path: epath.Path, tables: Tables, compiled: epath.Path | None = None):
         self.path, self.compiled, self._tables = path, compiled or path / "compiled", tables
 
     @classmethod
@@ -54,8 +56,8 @@ class WorkDirectory:
           UserError: the path is a file or cannot be written, or belongs to something else.
           Failure: its records are damaged, or another process is at work there.
         """
-        path = pathlib.Path(config.workdir or f"runs/{experiment}-{config_lib.digest(config)}")
-        compiled = pathlib.Path(config.compile_cache) if config.compile_cache else None
+        path = epath.Path(config.workdir or f"runs/{experiment}-{config_lib.digest(config)}")
+        compiled = epath.Path(config.compile_cache) if config.compile_cache else None
         work, wanted = cls(path, tables, compiled), {"experiment": experiment} | config_lib.relevant(config)
         if not distributed.first():
             distributed.wait("work directory")  # the first process makes it
@@ -78,7 +80,7 @@ class WorkDirectory:
     def _take(self, wanted: dict[str, Any], plot_only: bool):
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not plot_only:
+            if not plot_only and not in_bucket(self.path):
                 self._lock = lock.take(self.path / "lock", f"--workdir={self.path}")  # held as long as this object
             if not (self.path / "config.json").exists():
                 write(self.path / "config.json", json.dumps(wanted, indent=1))
@@ -88,7 +90,7 @@ class WorkDirectory:
         except (OSError, Failure) as error:
             raise UserError(f"--workdir={self.path} cannot be written: {error}") from error
 
-    def folder(self, point: config_lib.Point) -> pathlib.Path:
+    def folder(self, point: config_lib.Point) -> epath.Path:
         """The folder of one point."""
         name = f"{point.connection}-{point.norm}-{point.depth}-{point.seed}"
         readable = re.sub(r"[^\w.=-]+", "_", name)
@@ -161,7 +163,7 @@ class WorkDirectory:
     def _parse(self, name: str) -> pd.DataFrame:
         path, columns = self.path / f"{name}.csv", self._tables[name]
         try:
-            table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=[""])
+            table = pd.read_csv(io.StringIO(path.read_text()), dtype=columns, keep_default_na=False, na_values=[""])
             if list(table.columns) != list(columns):
                 raise ValueError(f"its columns are {','.join(map(str, table.columns))}, not {','.join(columns)}")
         except FileNotFoundError:
@@ -190,12 +192,12 @@ def _by_seed(point: config_lib.Point, values: dict[str, Any]) -> list[dict[str, 
     ]
 
 
-def _foreign(entry: pathlib.Path) -> bool:
+def _foreign(entry: epath.Path) -> bool:
     """Whether an entry of a directory without a configuration is not of a run that was killed as it began."""
     return entry.suffix != ".tmp" and entry.name != "lock"
 
 
-def _refuse_other(path: pathlib.Path, wanted: dict[str, Any], defaults: dict[str, Any]):
+def _refuse_other(path: epath.Path, wanted: dict[str, Any], defaults: dict[str, Any]):
     found = defaults | read_json(path / "config.json")
     differ = [
         f"{name} is {found.get(name)!r} there and {wanted.get(name)!r} here"

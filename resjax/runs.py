@@ -2,10 +2,10 @@
 
 import dataclasses
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
+from etils import epath
 
 from resjax import data, steps, train
 from resjax.checkpoint import Checkpoints
@@ -15,16 +15,16 @@ from resjax.files import unseal
 from resjax.networks import Network
 from resjax.steps import Carry
 
-Saved = tuple[Point, pathlib.Path]  # a network, and the folder with its checkpoints
+Saved = tuple[Point, epath.Path]  # a network, and the folder with its checkpoints
 
 
-def networks_of(workdir: str | pathlib.Path) -> list[Saved]:
+def networks_of(workdir: str | epath.Path) -> list[Saved]:
     """The networks of a run that have a checkpoint; those that trained together are a point each, by seed.
 
     Raises:
       UserError: it is no run's directory, or has no checkpoint. Failure: a record is damaged.
     """
-    points = pathlib.Path(workdir) / "points"
+    points = epath.Path(workdir) / "points"
     if not points.is_dir():
         raise UserError(f"--from={workdir}: is not the work directory of a run, which has a folder points")
     found = []
@@ -38,7 +38,7 @@ def networks_of(workdir: str | pathlib.Path) -> list[Saved]:
     return found
 
 
-def restore(point: Point, folder: pathlib.Path) -> tuple[Network, Carry, data.Dataset]:
+def restore(point: Point, folder: epath.Path) -> tuple[Network, Carry, data.Dataset]:
     """A network as `networks_of` gave it: the network, its newest checkpoint, and its data (see `train.trained`).
 
     Raises:
@@ -62,7 +62,7 @@ def restore(point: Point, folder: pathlib.Path) -> tuple[Network, Carry, data.Da
     return network, carry, dataset
 
 
-def diverged(point: Point, folder: pathlib.Path) -> int | None:
+def diverged(point: Point, folder: epath.Path) -> int | None:
     """The step at which the network diverged, as far as its record says; None if it did not."""
     if not (folder / "done.json").exists():
         return None
@@ -70,12 +70,12 @@ def diverged(point: Point, folder: pathlib.Path) -> int | None:
     return step[_place(point, folder)] if isinstance(step, list) else step
 
 
-def _place(point: Point, folder: pathlib.Path) -> int:
+def _place(point: Point, folder: epath.Path) -> int:
     """Which one it is of the networks that trained together in `folder`."""
     return point.seed - _recorded(folder).seed
 
 
-def _recorded(folder: pathlib.Path) -> Point:
+def _recorded(folder: epath.Path) -> Point:
     """What was trained in `folder`, as far as a `Point` says it; what an older version did not know has its default."""
     path, known = folder / "config.json", {field.name for field in dataclasses.fields(Point)}
     values = unseal(path)

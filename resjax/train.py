@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import pathlib
 import time
 from collections.abc import Callable, Container
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
 from resjax import architectures, config, data, distributed, mesh, networks, signals, steps, stochastic_depth
 from resjax.checkpoint import Checkpoints
@@ -124,7 +124,7 @@ class Goal:
 
 def fit(
     point: Point,
-    folder: pathlib.Path,
+    folder: epath.Path,
     stop: Stop = NEVER,
     advance: Callable[[int], None] = lambda steps: None,
     goal: Goal | None = None,
@@ -236,7 +236,7 @@ def _start(
     return steps.initialize(network, optimizer, steps.key_of(point.seed, point.together), images, layout)
 
 
-def trained(point: Point, folder: pathlib.Path) -> tuple[Network, Carry, data.Dataset]:
+def trained(point: Point, folder: epath.Path) -> tuple[Network, Carry, data.Dataset]:
     """What `fit` left in `folder`: the network, its newest checkpoint, and its data.
 
     Raises:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 jax.config.update("jax_enable_x64", True)
-OUT, MESH, FSDP, *COORDINATOR = sys.argv[1:]
+OUT, NAMES, MESH, FSDP, *COORDINATOR = sys.argv[1:]
 if COORDINATOR:
     address, processes, process = COORDINATOR
     jax.distributed.initialize(address, int(processes), int(process))
@@ -19,13 +19,14 @@ from helpers import double  # noqa: E402 (JAX must know its neighbours first)
 from resjax import distributed, mesh, steps, train  # noqa: E402
 from resjax.config import Point  # noqa: E402
 
-for name, options in {
+KINDS = {
     "dense": {"depth": 6, "width": 8},
     "images": {"network": "resnet", "depth": 8, "width": 4, "augment": ("crop(pad=1)", "flip")},
     "together": {"depth": 4, "width": 8, "together": 2},
     "dropped": {"depth": 8, "width": 8, "survival": "linear(last=0.5)"},
-}.items():
-    point = Point(batch_size=16, learning_rate=0.01, mesh=MESH, fsdp=FSDP == "fsdp", **options)
+}
+for name in NAMES.split(","):
+    point = Point(batch_size=16, learning_rate=0.01, mesh=MESH, fsdp=FSDP == "fsdp", **KINDS[name])
     network, optimizer, dataset = train.plan(point)
     layout = mesh.build(point.mesh, point.fsdp, point.batch_size)
     carry = double(train._start(network, optimizer, dataset, point, layout))

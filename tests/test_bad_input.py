@@ -11,7 +11,7 @@ FILES = {"results": ["csv"], "timings": ["csv"], "curves": ["csv", "png", "pdf"]
 
 
 def contents(folder):
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*") if path.name != "lock"}
 
 
 def refused(tmp_path, *arguments, code=2, experiment="depth_scaling"):
@@ -103,7 +103,7 @@ def copy(finished, tmp_path):
 
 def test_a_run_leaves_its_records(finished):
     names = {path.name for path in finished.iterdir()}
-    assert names == {"config.json", "env.json", "points"} | {
+    assert names == {"config.json", "env.json", "lock", "points", "tables.json"} | {
         f"{name}.{kind}" for name, kinds in FILES.items() for kind in kinds
     }
     header = "depth,connection,norm,seed,parameters,train_loss,train_accuracy,test_accuracy,diverged"

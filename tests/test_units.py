@@ -159,16 +159,3 @@ def test_bfloat16_computes_in_it_and_keeps_weights_statistics_and_logits_in_floa
     kernel, exact_kernel = (tree["stem"]["Conv_0"]["kernel"] for tree in (slopes, exact_slopes))
     for one, other, most in ((logits, expected, 0.1), (kernel, exact_kernel, 0.2)):
         assert 0 < jnp.linalg.norm(one - other) < most * jnp.linalg.norm(other)
-
-
-def test_batch_statistics_are_those_of_the_whole_batch_on_several_devices():
-    network, params, state, images = made(network="resnet", depth=8, batch=8)
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
-    spread = jax.device_put(images, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data")))
-
-    @jax.jit
-    def step(params, images):
-        run = lambda params: network.apply(params, state, images, train=True)  # noqa: E731
-        return run(params), jax.grad(lambda params: (run(params)[0] ** 2).sum())(params)
-
-    close(step(params, spread), step(params, images), 1e-10)

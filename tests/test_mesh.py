@@ -1,0 +1,94 @@
+"""Many devices compute what one does, after 50 steps in float64: in one process, and in two."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from commands import QUICK, ROOT
+
+from resjax import mesh
+from resjax.errors import UserError
+
+NAMES = "dense,images"
+MORE = "together,dropped"
+
+
+def start(out, names, layout="", fsdp="", devices=1, coordinator=()):
+    flags = f"{QUICK['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    environment = os.environ | QUICK | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
+    script = pathlib.Path(__file__).parent / "on_devices.py"
+    command = [sys.executable, script, out, names, layout, fsdp, *map(str, coordinator)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes):
+    for process in processes:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+
+
+def trained_alone(tmp_path_factory, names):
+    out = tmp_path_factory.mktemp("alone") / "one"
+    finish(start(out, names))
+    return out
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return trained_alone(tmp_path_factory, NAMES)
+
+
+@pytest.fixture(scope="module")
+def more_alone(tmp_path_factory):
+    return trained_alone(tmp_path_factory, MORE)
+
+
+def same(one, other, names):
+    for name in names.split(","):
+        left, right = np.load(f"{one}-{name}.npz"), np.load(f"{other}-{name}.npz")
+        assert set(left.files) == set(right.files)
+        for path in left.files:
+            np.testing.assert_allclose(left[path], right[path], rtol=1e-12, atol=1e-12, err_msg=path)
+
+
+def test_weights_split_over_four_devices(alone, tmp_path):
+    finish(start(tmp_path / "four", NAMES, "data:4", "fsdp", devices=4))
+    same(alone, tmp_path / "four", NAMES)
+
+
+@pytest.mark.parametrize("names", ("dense", pytest.param("images", marks=pytest.mark.slow)))
+def test_two_processes_of_two_devices(alone, tmp_path, names):
+    with socket.create_server(("", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    finish(*(start(tmp_path / "pair", names, devices=2, coordinator=(address, 2, process)) for process in range(2)))
+    same(alone, tmp_path / "pair", names)
+
+
+@pytest.mark.slow
+def test_weights_on_each_of_eight_devices(alone, tmp_path):
+    finish(start(tmp_path / "eight", NAMES, devices=8))
+    same(alone, tmp_path / "eight", NAMES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fsdp", ("", "fsdp"))
+def test_networks_together_and_dropped_blocks_on_four_devices(more_alone, tmp_path, fsdp):
+    finish(start(tmp_path / "four", MORE, "data:4", fsdp, devices=4))
+    same(more_alone, tmp_path / "four", MORE)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    (("eight", "--mesh=eight: must be data:N"), ("data:0", "must be data:N"), ("data:3", "--mesh=data:3: there are 1")),
+)
+def test_meshes_that_cannot_be(text, says):
+    with pytest.raises(UserError, match=says):
+        mesh.build(text, False, 64)
+
+
+def test_one_device_needs_no_layout():
+    assert mesh.build("", False, 64) is None
