@@ -1,0 +1,167 @@
+"""What a sweep leaves on disk, which is all that its workers know of each other.
+
+    workdir/
+      sweep.json          what was asked for
+      units/NUMBER-FLAGS/
+        claim             locked by the worker that has it (see claims)
+        end.json          how the experiment ended
+        stdout  stderr    of its last run
+        run/              its work directory
+      merged/             the whole, as one run would have left it (see collect)
+      compiled/           programs that the units share
+      worker-N.log        what local workers had to say
+      slurm/              what submitit keeps
+
+Records are written whole and then renamed.
+"""
+
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+from launch import claims
+from launch.units import Sweep, Unit
+from resjax.errors import Failure, UserError
+from resjax.files import read_json, write
+
+SHOWN = 5  # failed or missing units that a message names
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """How a unit ended."""
+
+    code: int  # of the experiment: 0 if it is done
+    line: str  # the last one of its stderr
+    seconds: float
+
+
+class SweepDirectory:
+    """The folder of one sweep."""
+
+    def __init__(self, path: pathlib.Path, sweep: Sweep, cpus: int):
+        self.path, self.sweep, self.cpus, self.units = path, sweep, cpus, sweep.units()
+
+    @classmethod
+    def load(cls, path: pathlib.Path) -> "SweepDirectory":
+        """The sweep of a folder.
+
+        Raises:
+          UserError: there is none. Failure: its record is damaged.
+        """
+        if not (path / "sweep.json").exists():
+            raise UserError(f"--workdir={path}: there is no sweep")
+        found = read_json(path / "sweep.json")
+        return cls(path, Sweep(tuple(found["command"]), found["over"], found["grid"]), found["asked"]["cpus"])
+
+    @classmethod
+    def open(cls, path: pathlib.Path, sweep: Sweep, cpus: int) -> "SweepDirectory":
+        """Makes the folder of a sweep, or takes up one that has the same sweep in it.
+
+        Args:
+          path: the folder.
+          sweep: what is asked for.
+          cpus: the threads that a unit computes with; 0: those that the sweep began with, here the machine's.
+
+        Raises:
+          UserError: the folder is another sweep's, or not a sweep's, or cannot be written.
+        """
+        sweep.check()
+        record = path / "sweep.json"
+        if not record.exists() and path.exists() and (not path.is_dir() or any(map(_foreign, path.iterdir()))):
+            raise UserError(f"--workdir={path} is no sweep: give a new or empty directory")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with open(path / "lock", "a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # shards may begin at the same moment
+                found = read_json(record)["asked"] if record.exists() else {}
+                asked = sweep.asked() | {"cpus": cpus or found.get("cpus") or available_cpus()}
+                if any(path.glob("units/*/run")):
+                    _refuse_other(path, asked, found)
+                elif found not in ({}, asked):  # nothing of that sweep has begun, so nothing is lost
+                    shutil.rmtree(path / "units", ignore_errors=True)
+                write(record, json.dumps(dataclasses.asdict(sweep) | {"asked": asked}, indent=1))
+        except OSError as error:
+            raise UserError(f"--workdir={path} cannot be written: {error}") from error
+        return cls(path, sweep, asked["cpus"])
+
+    def folder(self, unit: Unit) -> pathlib.Path:
+        """The folder of a unit."""
+        return self.path / "units" / unit.name
+
+    def workdir(self, unit: Unit) -> pathlib.Path:
+        """The work directory of a unit's experiment."""
+        return self.folder(unit) / "run"
+
+    def command(self, flags: tuple[str, ...], workdir: pathlib.Path) -> list[str]:
+        """The experiment's module and all its flags."""
+        module, *arguments = self.sweep.command
+        return [module, f"--compile_cache={self.path / 'compiled'}", *arguments, *flags, f"--workdir={workdir}"]
+
+    def take(self, unit: Unit) -> claims.Claim | None:
+        """Claims a unit; None if another worker has it, or it has ended."""
+        claim = claims.take(self.folder(unit) / "claim")
+        if claim and self.end(unit):  # since the caller looked
+            with claim:
+                return None
+        return claim
+
+    def end(self, unit: Unit) -> End | None:
+        """How a unit ended; None if it has not."""
+        path = self.folder(unit) / "end.json"
+        return End(**read_json(path)) if path.exists() else None
+
+    def finish(self, unit: Unit, end: End):
+        """Records how a unit ended."""
+        write(self.folder(unit) / "end.json", json.dumps(dataclasses.asdict(end), indent=1))
+
+    def left(self, units: list[Unit]) -> list[Unit]:
+        """Those that have not ended."""
+        return [unit for unit in units if not self.end(unit)]
+
+    def forget_failures(self, units: list[Unit]):
+        """Has the units that failed tried again."""
+        for unit in units:
+            if (end := self.end(unit)) and end.code:
+                (self.folder(unit) / "end.json").unlink(missing_ok=True)
+
+    def check(self, units: list[Unit]):
+        """Raises a UserError if the flags are wrong, and a Failure that names the units that failed."""
+        failed = {unit.name: end for unit in units if (end := self.end(unit)) and end.code}
+        for end in failed.values():
+            if end.code == UserError.exit_code:
+                raise UserError(end.line)
+        if failed:
+            lines = [f"{name}: {end.line}" for name, end in failed.items()]
+            raise Failure(f"{named(lines, '; ')} ({len(failed)} of {len(units)} units failed: see {self.path}/units)")
+
+
+def named(items: list[str], separator: str = ", ") -> str:
+    """The first few of them."""
+    return separator.join(items[:SHOWN]) + (" …" if len(items) > SHOWN else "")
+
+
+def available_cpus() -> int:
+    """The threads that JAX computes with in this process: `NPROC`, or the cores that it may run on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    given = os.environ.get("NPROC", "")
+    return int(given) if given.isdigit() else cores
+
+
+def _foreign(entry: pathlib.Path) -> bool:
+    """Whether an entry of a directory is not of a sweep that was killed as it began."""
+    return entry.suffix != ".tmp" and entry.name != "lock"
+
+
+def _refuse_other(path: pathlib.Path, asked: dict[str, Any], found: dict[str, Any]):
+    differ = [
+        f"{name} is {found.get(name)!r} there and {asked.get(name)!r} here"
+        for name in {**asked, **found}
+        if found.get(name) != asked.get(name)
+    ]
+    if differ:
+        raise UserError(f"--workdir={path} holds another sweep: {'; '.join(differ)}")

@@ -1,0 +1,120 @@
+"""Many runs: the product of an experiment's flags, dealt out to processes, a cluster or slices.
+
+    python -m launch.sweep --workers=4 -- experiments.depth_scaling --depths=20,56,110 --seeds=3
+    python -m launch.sweep --workers=4 --grid='learning_rate=0.1,0.05 width=64,128' -- experiments.depth_scaling
+    python -m launch.sweep --on=slurm --workers=16 --gpus=1 --cpus=8 --slurm=partition=gpu -- experiments.depth_scaling
+    python -m launch.sweep --shard=1/4 --workdir=DIR -- experiments.depth_scaling
+    python -m launch.sweep --status --workdir=DIR
+    python -m launch.sweep --collect --workdir=DIR
+
+What stands behind -- is an experiment and its flags. A unit is that command with one value of each list that --over
+names; --grid multiplies the units with values of other flags. Units run once, whoever takes them; the same command
+goes on from where an earlier one ended. At the end the units are put together: WORKDIR/merged is what the experiment
+itself, run with all its lists, would have left. launch/sweeps.md says more.
+"""
+
+import dataclasses
+import pathlib
+
+from rich.console import Console
+
+from launch import collect, fleet, local, progress, slurm, worker
+from launch.directory import SweepDirectory
+from launch.units import Sweep, shard
+from resjax import flags, names, signals
+from resjax.config import Options, option
+from resjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Options):
+    """The options of a sweep."""
+
+    on: str = option(
+        "local",
+        "who works: processes of this machine, a Slurm cluster, or TPU slices",
+        choices=("local", "slurm", "tpu"),
+    )
+    workers: int = option(2, "processes, tasks of a Slurm array, or slices", minimum=1)
+    over: str = option("", "lists of the experiment to deal out (default: those of depths, connections, norms it has)")
+    grid: str = option("", "values of other flags to multiply these with: 'learning_rate=0.1,0.05 width=64,128'")
+    workdir: str = option("", "where everything goes (default: runs/sweep-HASH)")
+    shard: str = option("", "i/n: be the worker of the i-th of n shares of the units, whatever starts the others")
+    collect: bool = option(False, "write the tables and figures of the whole, and run nothing")
+    from_: str = option("", "with --collect: directories of shards that have no file system in common")
+    status: bool = option(False, "show how far all workers are, and run nothing")
+    tries: int = option(3, "times that a unit may die before it counts as failed", minimum=1)
+    cpus: int = option(0, "threads that a unit computes with, on Slurm cores of a task; 0: this machine's", minimum=0)
+    gpus: int = option(0, "GPUs to share out to the processes, or of a Slurm task; 0: leave it to JAX", minimum=0)
+    minutes: int = option(240, "time limit of a Slurm task, after which it is queued again", minimum=1)
+    slurm: str = option("", "more options of sbatch: 'partition=gpu account=lab'")
+    tpu: str = option("", "flags of launch.tpu: '--name=deep --zone=us-east5-b --accelerator_type=v6e-8'")
+    command: tuple[str, ...] = ()
+
+
+def run(config: Config):
+    """Does the part of the sweep that the flags ask for.
+
+    Raises:
+      UserError: flags that are wrong, here or by the experiment's word. Failure: units have failed or are missing.
+      Stopped: by a signal; the units in hand are saved.
+    """
+    if config.shard and config.on != "local":
+        raise UserError(f"--shard={config.shard} and --on={config.on}: give one")
+    if config.from_ and not config.collect:
+        raise UserError("--from: goes with --collect")
+    sweep = _asked(config)
+    path = _path(config, sweep)
+    if config.status:
+        Console().print(progress.view(SweepDirectory.load(path)))
+    elif config.on == "tpu":
+        fleet.run(sweep, config.workers, config.tries, config.tpu)
+    elif config.collect:
+        _collect(config, sweep, path)
+    elif config.shard:
+        units = shard(config.shard, sweep.units())
+        directory = SweepDirectory.open(path, sweep, config.cpus)
+        directory.forget_failures(units)
+        with signals.caught() as stop:
+            worker.work(directory, units, config.tries, stop)
+    elif config.on == "slurm":
+        if not config.cpus:
+            raise UserError("--on=slurm: give --cpus, the cores of a task")
+        directory = SweepDirectory.open(path, sweep, config.cpus)
+        slurm.submit(directory, config.workers, config.gpus, config.minutes, config.tries, config.slurm)
+    else:
+        directory = SweepDirectory.open(path, sweep, config.cpus)
+        local.run(directory, config.workers, config.gpus, config.tries)
+        collect.run(directory)
+
+
+def _asked(config: Config) -> Sweep:
+    """The sweep of the command line or, without a command there, that of a directory."""
+    if config.command:
+        return Sweep(config.command, config.over, config.grid)
+    if config.over or config.grid:
+        raise UserError("--over and --grid: give the experiment, too, behind --")
+    for place in filter(None, (config.workdir, *names.split(config.from_))):
+        if (pathlib.Path(place) / "sweep.json").exists():
+            return SweepDirectory.load(pathlib.Path(place)).sweep
+    raise UserError("give an experiment and its flags behind --, or the --workdir of a sweep that is there")
+
+
+def _path(config: Config, sweep: Sweep) -> pathlib.Path:
+    """Where the sweep goes."""
+    if "://" in config.workdir:
+        raise UserError(f"--workdir={config.workdir}: give a directory of a file system, which has locks")
+    return pathlib.Path(config.workdir or f"runs/sweep-{sweep.digest()}")
+
+
+def _collect(config: Config, sweep: Sweep, path: pathlib.Path):
+    others = [SweepDirectory.load(pathlib.Path(place)) for place in names.split(config.from_)]
+    if not others:
+        SweepDirectory.load(path)  # or there is nothing to collect
+    directory = SweepDirectory.open(path, sweep, config.cpus or (others[0].cpus if others else 0))
+    collect.gather(directory, others)
+    collect.run(directory)
+
+
+if __name__ == "__main__":
+    flags.main(Config, run)
