@@ -32,7 +32,9 @@ def taken(config) -> list[runs.Saved]:
       UserError: it is no run, or no network, or no single kind of them, agrees; from `runs.networks_of`.
     """
     usual = type(config)(network=config.network)  # whose width and order depend on it
-    saved = found = runs.networks_of(config.from_)
+    flags = dataclasses.asdict(config).values()
+    trusted = {name for flag in flags for name in (flag if isinstance(flag, tuple) else (flag,))}
+    saved = found = runs.networks_of(config.from_, trusted)
     options = {field.name for field in dataclasses.fields(config) if field.metadata["changes_results"]} | set(APART)
     names = [field.name for field in dataclasses.fields(Point) if field.name in options]
     given = {name for name in names if _wanted(config, name) != _wanted(usual, name)}
@@ -50,7 +52,7 @@ def taken(config) -> list[runs.Saved]:
     print(f"{config.from_}: {len(found)} of {len(saved)} networks")
     place = {name: at for at, name in enumerate((*config.connections, *config.survival))}  # as if trained here
     found.sort(key=lambda saved: [place.get(name, len(place)) for name in (saved[0].connection, saved[0].survival)])
-    return [(dataclasses.replace(point, data_dir=config.data_dir or point.data_dir), folder) for point, folder in found]
+    return [(dataclasses.replace(point, data_dir=config.data_dir), folder) for point, folder in found]
 
 
 def _wanted(config, name: str) -> tuple:

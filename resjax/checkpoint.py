@@ -34,7 +34,7 @@ class Checkpoints:
 
     def __init__(self, folder: epath.Path, digest: str, keep: Container[int] = ()):
         self.folder, self.digest, self.keep = epath.Path(folder), digest, keep
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports every save, and what it cannot read
 
     def save(self, step: int, carry, place: dict[str, Any] | None = None):
         """Writes the tree `carry` as step `step` and returns when it is safely on disk.
@@ -117,7 +117,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps with a manifest, oldest first; a save that was killed half-way has none."""
-        return sorted(int(path.stem) for path in (self.folder / "manifests").glob("*.json") if path.stem.isdigit())
+        return sorted(int(path.stem) for path in (self.folder / "manifests").glob("*.json") if path.stem.isdecimal())
 
     def _restore(self, step: int, carry):
         with self._manager() as manager:

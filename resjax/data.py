@@ -110,7 +110,7 @@ def _sources(name: str, data_dir: str):
 
     try:
         builder = tfds.builder(name, data_dir=data_dir or None)
-    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+    except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError) as error:
         raise UserError(f"unknown dataset {name!r}: known are digits and the sets of TensorFlow Datasets") from error
     splits = [split for split in ("train", "test", "validation") if split in builder.info.splits]
     try:

@@ -45,7 +45,7 @@ def read_json(path: epath.Path) -> Any:
     """
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Failure(f"{path} is damaged ({error}): remove it, or its folder, to make it again") from None
 
 

@@ -21,7 +21,7 @@ def take(path: pathlib.Path, what: str):
     Raises:
       Held: another process has it; the message says of `what`, who, and since when.
     """
-    file = open(path, "a+")  # noqa: SIM115 (open as long as it is locked)
+    file = open(path, "a+", errors="replace")  # noqa: SIM115 (open as long as it is locked)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):

@@ -157,7 +157,7 @@ class WorkDirectory:
         """
         path, sums = self.path / f"{name}.csv", self.path / "tables.json"
         if path.exists() and sums.exists() and read_json(sums).get(path.name) != sha256(path):
-            raise Failure(f"{path} differs from its checksum: the same command without --plot_only writes it again")
+            raise Failure(f"{path} differs from its checksum in {sums}: the same command without --plot_only writes it again")
         return self._parse(name)
 
     def _parse(self, name: str) -> pd.DataFrame:
@@ -205,7 +205,7 @@ def _refuse_other(path: epath.Path, wanted: dict[str, Any], defaults: dict[str, 
         if found.get(name) != wanted.get(name)
     ]
     if differ:
-        raise UserError(f"--workdir={path} holds another configuration: {'; '.join(differ)}")
+        raise UserError(f"{path / 'config.json'} of --workdir={path} is another configuration: {'; '.join(differ)}")
 
 
 def environment() -> dict[str, Any]:

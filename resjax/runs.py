@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Container
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +19,16 @@ from resjax.steps import Carry
 Saved = tuple[Point, epath.Path]  # a network, and the folder with its checkpoints
 
 
-def networks_of(workdir: str | epath.Path) -> list[Saved]:
+def networks_of(workdir: str | epath.Path, trusted: Container[str] = ()) -> list[Saved]:
     """The networks of a run that have a checkpoint; those that trained together are a point each, by seed.
 
+    Args:
+      workdir: of the run, perhaps a stranger's.
+      trusted: the names of the form package.module:Name that may be imported if they are part of a network.
+
     Raises:
-      UserError: it is no run's directory, or has no checkpoint. Failure: a record is damaged.
+      UserError: it is no run's directory, has no checkpoint, or names code that is not trusted. Failure: a record is
+        damaged.
     """
     points = epath.Path(workdir) / "points"
     if not points.is_dir():
@@ -31,6 +37,7 @@ def networks_of(workdir: str | epath.Path) -> list[Saved]:
     for path in sorted(points.glob("*/config.json")):
         if Checkpoints(path.parent, "").steps():
             first = _recorded(path.parent)
+            _refuse_code(first, path, trusted)
             seeds = range(first.seed, first.seed + max(1, first.together))
             found += [(dataclasses.replace(first, seed=seed), path.parent) for seed in seeds]
     if not found:
@@ -50,12 +57,9 @@ def restore(point: Point, folder: epath.Path) -> tuple[Network, Carry, data.Data
     expected = jax.eval_shape(lambda images: start(steps.key_of(point.seed, point.together), images), images)
     digest = folder.name.rpartition("-")[2]  # of what was trained there: a subclass of `Point`, or an older version's
     try:
-        saved = Checkpoints(folder, digest).restore(expected)
+        carry = train.newest(folder, digest, expected)
     except Failure as error:
         raise UserError(f"--from: {error}") from error
-    if not saved:
-        raise UserError(f"--from: {folder} has no checkpoint")
-    carry = saved[1]
     if point.together:
         weights = train.member((carry.params, carry.state), _place(point, folder))
         carry = carry._replace(params=weights[0], state=weights[1])
@@ -76,11 +80,33 @@ def _place(point: Point, folder: epath.Path) -> int:
 
 
 def _recorded(folder: epath.Path) -> Point:
-    """What was trained in `folder`, as far as a `Point` says it; what an older version did not know has its default."""
-    path, known = folder / "config.json", {field.name for field in dataclasses.fields(Point)}
+    """What was trained in `folder`, as far as a `Point` says it; what an older version did not know has its default.
+
+    So has what does not decide the result: where data lie and what computes is this command's to say.
+    """
+    path, chosen = folder / "config.json", {}
     values = unseal(path)
-    try:
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return Point(**{name: value for name, value in values.items() if name in known} | {"tensorboard": False})
-    except (AttributeError, TypeError) as error:
-        raise Failure(f"{path} is damaged ({error}): it holds no configuration of a network") from error
+    for field in dataclasses.fields(Point):
+        if field.name in values and field.metadata["changes_results"]:
+            value = values[field.name]
+            chosen[field.name] = tuple(value) if isinstance(value, list) else value
+            if not _like(chosen[field.name], field.default):
+                raise Failure(f"{path} is damaged: it holds no configuration of a network, {field.name} is {value!r}")
+    return Point(**chosen)
+
+
+def _like(value, default) -> bool:
+    """Whether a value has the type of its option's default."""
+    if isinstance(value, tuple) and isinstance(default, tuple):
+        return all(_like(element, default[0]) for element in value)
+    return type(value) in ((float, int) if type(default) is float else (type(default),))
+
+
+def _refuse_code(point: Point, path: epath.Path, trusted: Container[str]):
+    for name, value in dataclasses.asdict(point).items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if ":" in str(text) and text not in trusted:
+                raise UserError(
+                    f"--from: the {name} in {path} is code from elsewhere, {text}: if you trust it, "
+                    f"give that name as a flag, too, as in --{name}={text}"
+                )

@@ -16,7 +16,7 @@ from resjax.checkpoint import Checkpoints
 from resjax.compiling import quickly
 from resjax.config import Point
 from resjax.errors import Failure, UserError
-from resjax.files import seal
+from resjax.files import seal, unseal
 from resjax.mesh import Layout
 from resjax.metrics import Metrics, summary_writer
 from resjax.networks import Network
@@ -243,10 +243,23 @@ def trained(point: Point, folder: epath.Path) -> tuple[Network, Carry, data.Data
       Failure: there is no checkpoint, or it is damaged or another configuration's.
     """
     network, optimizer, dataset = plan(point)
-    saved = Checkpoints(folder, config.digest(point)).restore(_start(network, optimizer, dataset, point))
+    return network, newest(folder, config.digest(point), _start(network, optimizer, dataset, point)), dataset
+
+
+def newest(folder: epath.Path, digest: str, carry) -> Carry:
+    """The newest checkpoint; of a network that is finished no older one than that of its last step.
+
+    Raises:
+      Failure: there is none, or it is damaged or another configuration's.
+    """
+    checkpoints, done = Checkpoints(folder, digest), folder / "done.json"
+    result = unseal(done)["result"] if done.exists() else {}
+    if None in np.ravel(np.array(result.get("diverged", 0), object)):
+        return checkpoints.read(result["steps"], carry)
+    saved = checkpoints.restore(carry)
     if not saved:
         raise Failure(f"{folder} has no checkpoint: remove it, and the same command trains it again")
-    return network, saved[1], dataset
+    return saved[1]
 
 
 class _Clock:

@@ -12,7 +12,7 @@ from helpers import close, double, jitter
 
 from experiments import lesions as experiment
 from experiments import lesions_measure
-from resjax import architectures, runs, steps, train
+from resjax import architectures, files, runs, steps, train
 from resjax.config import Point, Untrained, option
 from resjax.errors import UserError
 from resjax.networks import Network
@@ -161,8 +161,7 @@ def finished(tmp_path_factory):
     point = Own(depth=4, width=8, steps=5, connection="plain", together=2)
     work.finish(point, *train.fit(point, work.folder(point)))
     path = work.folder(point) / "config.json"
-    values = json.loads(path.read_text())
-    path.write_text(json.dumps({name: value for name, value in values.items() if name != "clip_norm"}))
+    files.seal(path, {name: value for name, value in files.unseal(path).items() if name != "clip_norm"})
     return work.path
 
 
@@ -201,7 +200,7 @@ def test_flags_that_contradict_the_other_run(finished, flags, says):
 
 def test_what_the_table_does_not_tell_apart_is_chosen_by_flags(monkeypatch):
     points = [Point(depth=depth, norm=norm) for depth in (8, 4) for norm in ("batch", "none")]
-    monkeypatch.setattr(runs, "networks_of", lambda workdir: [(point, workdir) for point in points])
+    monkeypatch.setattr(runs, "networks_of", lambda workdir, trusted: [(point, workdir) for point in points])
 
     def taken(**flags):
         return [point for point, _ in lesions_measure.taken(experiment.Config(from_="other", **flags))]
