@@ -148,7 +148,7 @@ def install(config: Config) -> list[str]:
         "mkdir -p resjax && tar -xzf resjax.tar.gz -C resjax && cd resjax"
         " && PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv"
         f" && python3 -m uv venv --quiet --allow-existing --python={PYTHON} .venv"
-        " && python3 -m uv pip install --quiet -c constraints.txt -e '.[tpu]' gcsfs"  # etils reads gs:// with gcsfs
+        " && python3 -m uv pip install --quiet -c constraints.txt -e '.[tpu,gcs]'"  # etils reads gs:// with gcsfs
         + datasets,
     )
 

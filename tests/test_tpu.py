@@ -143,7 +143,7 @@ def test_what_installs():
         "mkdir -p resjax && tar -xzf resjax.tar.gz -C resjax && cd resjax"
         " && PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --user uv"
         " && python3 -m uv venv --quiet --allow-existing --python=3.12 .venv"
-        " && python3 -m uv pip install --quiet -c constraints.txt -e '.[tpu]' gcsfs"
+        " && python3 -m uv pip install --quiet -c constraints.txt -e '.[tpu,gcs]'"
     )
     config = Config(name="deep", zone="us-east5-b")
     assert gcloud.install(config) == tpus("tpu-vm", "ssh", "deep", "--worker=all", *SSH, f"--command={line}")
