@@ -122,6 +122,44 @@ def test_metrics_after_the_checkpoint_are_dropped_on_resume(tmp_path):
     assert lines == [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 2.0}, {"step": 30, "loss": 7.0}]
 
 
+def test_networks_that_trained_together_have_a_row_and_a_course_each(tmp_path):
+    work, point = work_directory(tmp_path / "run"), Point(seed=3, together=2)
+    work.folder(point).mkdir(parents=True)
+    with Metrics(work.folder(point), 0, False) as metrics:
+        for step in (10, 20):
+            metrics.write(step, loss=[step, step + 1], learning_rate=0.1)
+    work.finish(point, RESULT | {"train_loss": [0.1, 0.2], "diverged": [None, 7]}, TIMING)
+    rows = [(row["seed"], row["train_loss"], row["diverged"], row["parameters"]) for row in work.rows([point])]
+    assert rows == [(3, 0.1, None, 3), (4, 0.2, 7, 3)]
+    courses = [(row["seed"], row["step"], row["loss"], row["learning_rate"]) for row in work.courses([point])]
+    assert courses == [(3, 10, 10.0, 0.1), (3, 20, 20.0, 0.1), (4, 10, 11.0, 0.1), (4, 20, 21.0, 0.1)]
+
+
+@pytest.mark.parametrize("name", ("results", "timings"))
+def test_a_table_that_was_changed_is_not_drawn(tmp_path, name):
+    work = finished(tmp_path)
+    work.write_table("timings", work.rows(POINTS))
+    path = work.path / f"{name}.csv"
+    path.write_text(path.read_text().replace("3", "2", 1))
+    with pytest.raises(Failure, match=f"{name}.csv differs from its checksum"):
+        work.read_table(name)
+
+
+def test_a_course_that_was_changed_is_not_used(tmp_path):
+    work, point = work_directory(tmp_path / "run"), POINTS[0]
+    work.folder(point).mkdir(parents=True)
+    with Metrics(work.folder(point), 0, False) as metrics:
+        metrics.write(10, loss=1)
+    sealed = metrics.seal()
+    work.finish(point, RESULT, TIMING)
+    path = work.folder(point) / "metrics.jsonl"
+    path.write_text(path.read_text().replace("1.0", "1.5"))
+    with pytest.raises(Failure, match=r"metrics.jsonl is damaged"):
+        work.courses([point])
+    with pytest.raises(Failure, match=r"metrics.jsonl is damaged"):
+        Metrics(work.folder(point), 10, False, sealed)
+
+
 def test_points_of_all_kinds_have_folders_of_their_own(tmp_path):
     work = work_directory(tmp_path / "run")
     points = [

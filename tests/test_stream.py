@@ -56,6 +56,28 @@ def same(found, expected):
     return all(np.array_equal(x.labels, y.labels) and np.array_equal(x.images, y.images) for x, y in pairs)
 
 
+def test_every_process_reads_its_own_part_of_each_batch_as_it_is_in_the_whole(tiny, monkeypatch):
+    class Parts:
+        """A layout that leaves a process's part of the batch as it is."""
+
+        share = staticmethod(lambda part: part)
+        put = staticmethod(lambda tree: tree)
+
+    def all_of(split):
+        batches = split.batches(8, ("resized_crop", "flip"), seed=3)
+        given = [batches.at(step) for step in range(4)]
+        return [(batch.images, batch.labels) for batch in given] + list(split.all(10))
+
+    whole, parts = all_of(tiny.train), []
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    for process in range(2):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        parts.append(all_of(dataclasses.replace(tiny.train, layout=Parts)))
+    for expected, first, second in zip(whole, *parts, strict=True):
+        for leaf, *halves in zip(expected, first, second, strict=True):
+            assert np.array_equal(leaf, np.concatenate(halves))
+
+
 def test_worker_processes_give_the_same_batches(tiny):
     split, changes = dataclasses.replace(tiny.train, workers=2), ("resized_crop", "flip")
     with_and_without = (one.batches(8, changes, seed=3) for one in (split, tiny.train))
