@@ -150,7 +150,7 @@ def test_a_course_that_was_changed_is_not_used(tmp_path):
     work.folder(point).mkdir(parents=True)
     with Metrics(work.folder(point), 0, False) as metrics:
         metrics.write(10, loss=1)
-    sealed = metrics.seal()
+        sealed = metrics.seal()
     work.finish(point, RESULT, TIMING)
     path = work.folder(point) / "metrics.jsonl"
     path.write_text(path.read_text().replace("1.0", "1.5"))
