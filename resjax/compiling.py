@@ -23,7 +23,7 @@ def keep(folder: epath.Path):
 
     The user's own choice (`JAX_COMPILATION_CACHE_DIR`) stands. Damaged programs are compiled again, with one line.
     """
-    if not jax.config.jax_compilation_cache_dir:
+    if own := not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(absolute(folder)))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -32,8 +32,10 @@ def keep(folder: epath.Path):
     def show(message, *arguments, **options):
         if "persistent compilation cache" not in str(message):
             usual(message, *arguments, **options)
-        elif not named:
+        elif "Error reading" in str(message) and not named:  # not writing: others say that a disk is full
             named.append(str(message))
             print(f"{folder} is damaged: compiling again what cannot be read", file=sys.stderr)
+            for path in folder.glob("*-cache") if own else ():
+                path.unlink(missing_ok=True)  # JAX would leave it as it is, and say so again at every start
 
     warnings.showwarning = show

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from resjax.resident import Split
 from resjax.stream import Stream
 
 RESIDENT_BYTES = 4 * 2**30  # larger sets, and those whose images differ in size, are streamed
+NAME = re.compile(r"\w+(/\w[\w.-]*)?(:[\d.*]+)?", re.ASCII)  # of a set, its configuration and its version
 CHOSEN, DRAWN = range(2)  # what the key of random labels is folded with: which images, and which labels
 
 
@@ -109,6 +111,8 @@ def _sources(name: str, data_dir: str):
     import tensorflow_datasets as tfds  # two seconds that digits do not need
 
     try:
+        if not NAME.fullmatch(name):
+            raise ValueError("a path, or a set that TensorFlow Datasets would load code for")
         builder = tfds.builder(name, data_dir=data_dir or None)
     except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError) as error:
         raise UserError(f"unknown dataset {name!r}: known are digits and the sets of TensorFlow Datasets") from error

@@ -15,7 +15,7 @@ import time
 from resjax.errors import Failure, UserError
 
 FATAL = re.compile(r"F\d{4} \d\d:\d\d:\d\d")  # how a line begins with which C++ ends a process
-MISSING, GO = "missing", "go"
+GO = "go"  # what process 0 answers once all are there
 
 
 def start(config, command: str):

@@ -9,7 +9,7 @@ from etils import epath
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from resjax import distributed
+from resjax import distributed, files
 
 STYLE = {
     "font.size": 8,
@@ -57,5 +57,5 @@ def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4
             for kind, options in (("png", {}), ("pdf", {"metadata": {"CreationDate": None}})):
                 drawn = io.BytesIO()
                 drawing.savefig(drawn, format=kind, **options)
-                path.with_suffix(f".{kind}").write_bytes(drawn.getvalue())
+                files.write(path.with_suffix(f".{kind}"), drawn.getvalue())
         plt.close(drawing)

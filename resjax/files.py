@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, on a disk or in a bucket, and say so if they are not what was written."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,20 +21,31 @@ def absolute(path: epath.Path) -> epath.Path:
     return path if in_bucket(path) else path.resolve()
 
 
-def write(path: epath.Path, text: str):
+def write(path: epath.Path, content: str | bytes):
     """Writes a file whole or not at all."""
+    content = content.encode() if isinstance(content, str) else content
     if in_bucket(path):
-        path.write_text(text)  # an object is whole by nature
+        path.write_bytes(content)  # an object is whole by nature
         return
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with open(temporary, "w") as file:
-            file.write(text)
+        with writing(path), open(temporary, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(temporary, path)
+    except Failure:
+        with contextlib.suppress(OSError):  # it has been said what is wrong
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def writing(path: epath.Path):
+    """Within this context an OSError, as of a full disk, which names no file, becomes a Failure that does."""
+    try:
+        yield
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise Failure(f"cannot write {path}: {error.strerror}") from error
 
 

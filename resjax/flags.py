@@ -127,7 +127,8 @@ def main(config_class: type, run: Callable):
             os._exit(code)  # at once: the usual way out waits for the other processes, which wait for this one
         sys.exit(code)
 
-    signal.signal(signal.SIGTERM, lambda number, frame: signals.check(number))
+    for number in signals.STOPPING:
+        signal.signal(number, signals.end)
     try:
         config = parse(config_class, sys.argv)
         if config is None:
@@ -139,14 +140,12 @@ def main(config_class: type, run: Callable):
         run(config)
     except UserError as error:
         leave(error, error.exit_code)
-    except KeyboardInterrupt:
-        leave("interrupted", 128 + signal.SIGINT)
     except OSError as error:
         leave(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 1)
     except RuntimeError as error:
         if not several:
             raise
-        leave(f"process {config.process} leaves: {error}", 1)  # how JAX says that another process is gone
+        leave(f"{error}; if another process is gone, the same command on all goes on from the last checkpoint", 1)
 
 
 def _help(module, config_class: type) -> str:

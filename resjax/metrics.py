@@ -36,7 +36,8 @@ class Metrics:
     def seal(self) -> str:
         """The checksum of all lines so far, which are safely on disk."""
         if self._file:
-            os.fsync(self._file.fileno())
+            with files.writing(self._path):
+                os.fsync(self._file.fileno())
         elif distributed.first():
             files.write(self._path, self._text)
         return self._sha256()
@@ -50,8 +51,9 @@ class Metrics:
         line = json.dumps({"step": step} | {name: value.tolist() for name, value in values.items()}) + "\n"
         self._text += line
         if self._file:
-            self._file.write(line)
-            self._file.flush()
+            with files.writing(self._path):
+                self._file.write(line)
+                self._file.flush()
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(name, value.mean(), step)
@@ -63,7 +65,8 @@ class Metrics:
         if distributed.first():
             self.seal()
         if self._file:
-            self._file.close()
+            with files.writing(self._path):
+                self._file.close()
         if self._board:
             self._board.close()
 

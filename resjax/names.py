@@ -9,11 +9,13 @@ Arguments are Python literals and are never evaluated.
 
 import ast
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Mapping
 
 from resjax.errors import UserError
 
+TYPES = {bool: (bool,), int: (int,), float: (float, int), str: (str,)}  # of an argument: what it takes
 _CALL = re.compile(r"(?P<name>[\w.:]+)\s*(?:\((?P<arguments>.*)\))?", re.DOTALL)
 
 
@@ -36,6 +38,7 @@ def build(text: str, kind: str, table: Mapping[str, Callable], **context):
         known = ", ".join([*table, "package.module:Name"])
         raise UserError(f"unknown {kind} {name!r}: known are {known}")
     try:
+        _check_types(factory, arguments)
         return factory(**context, **arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"{kind} {text!r}: {error}") from error
@@ -55,6 +58,14 @@ def parse(text: str, kind: str) -> tuple[str, dict]:
         raise UserError(f"{kind} {text!r}: arguments must be key=literal, as in name(beta=0.1)") from None
 
 
+def _check_types(factory: Callable, arguments: dict):
+    known = inspect.signature(factory).parameters if arguments else {}
+    for name, value in arguments.items():
+        wanted = known[name].annotation if name in known else None
+        if wanted in TYPES and type(value) not in TYPES[wanted]:
+            raise ValueError(f"{name} must be of type {wanted.__name__}, not {value!r}")
+
+
 def split(text: str) -> tuple[str, ...]:
     """Splits a comma-separated list of names; commas inside parentheses do not count."""
     return tuple(part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip())
@@ -64,7 +75,7 @@ def _import(path: str, kind: str):
     module_name, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:  # "", "..x": what cannot be the name of a module
         raise UserError(f"{kind} {path!r}: cannot import {module_name}: {error}") from error
     except AttributeError:
         raise UserError(f"{kind} {path!r}: {module_name} has no {attribute!r}") from None

@@ -33,6 +33,7 @@ from resjax.errors import Failure, UserError
 from resjax.files import in_bucket, read_json, seal, sha256, unseal, write
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy", "scikit-learn")
+READABLE = 150  # characters of a folder's name, which may have 255
 
 Tables = dict[str, dict[str, str]]  # file name -> column -> pandas dtype
 
@@ -93,7 +94,7 @@ class WorkDirectory:
     def folder(self, point: config_lib.Point) -> epath.Path:
         """The folder of one point."""
         name = f"{point.connection}-{point.norm}-{point.depth}-{point.seed}"
-        readable = re.sub(r"[^\w.=-]+", "_", name)
+        readable = re.sub(r"[^\w.=-]+", "_", name, flags=re.ASCII)[:READABLE]
         return self.path / "points" / f"{readable}-{config_lib.digest(point)}"
 
     def finished(self, point: config_lib.Point) -> tuple[dict, dict] | None:
@@ -157,7 +158,9 @@ class WorkDirectory:
         """
         path, sums = self.path / f"{name}.csv", self.path / "tables.json"
         if path.exists() and sums.exists() and read_json(sums).get(path.name) != sha256(path):
-            raise Failure(f"{path} differs from its checksum in {sums}: the same command without --plot_only writes it again")
+            raise Failure(
+                f"{path} differs from its checksum in {sums}: the same command without --plot_only writes it again"
+            )
         return self._parse(name)
 
     def _parse(self, name: str) -> pd.DataFrame:
@@ -205,7 +208,8 @@ def _refuse_other(path: epath.Path, wanted: dict[str, Any], defaults: dict[str, 
         if found.get(name) != wanted.get(name)
     ]
     if differ:
-        raise UserError(f"{path / 'config.json'} of --workdir={path} is another configuration: {'; '.join(differ)}")
+        there = path / "config.json"
+        raise UserError(f"--workdir={path} holds another configuration ({there}): {'; '.join(differ)}")
 
 
 def environment() -> dict[str, Any]:

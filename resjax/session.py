@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from resjax import compiling, signals, train
+from resjax import compiling, distributed, signals, train
 from resjax.config import Point, Untrained
 from resjax.record import WorkDirectory
 
@@ -39,7 +39,7 @@ class Session:
         `share` is how far the progress bar moves for it, in the units of the session's total;
         `following` is compiled in the background meanwhile; the checkpoints of the steps in `keep` stay.
         """
-        self._stop.check()
+        self._check()
         done = self._work.finished(point)
         if done is None:
             before = self._progress.tasks[self._task].completed
@@ -65,7 +65,7 @@ class Session:
 
     def measure(self, point: Untrained, measurement: Callable[[Any], dict], share: float = 1.0) -> dict:
         """`measurement(point)`, a dictionary for JSON: from its record, or measured now."""
-        self._stop.check()
+        self._check()
         done = self._work.finished(point)
         if done is None:
             self._progress.update(self._task, description=point.label)
@@ -74,6 +74,9 @@ class Session:
             self._work.finish(point, *done)
         self.advance(share)
         return done[0]
+
+    def _check(self):
+        signals.check(distributed.agree(self._stop.signal))  # several processes leave together
 
     def advance(self, share: float):
         """Moves the progress bar by part of the session's total."""
@@ -93,11 +96,15 @@ def session(work: WorkDirectory, total: float) -> Iterator[Session]:
     )
     compiling.keep(work.compiled)
     with (
-        ThreadPoolExecutor(1) as background,
         signals.caught() as stop,
+        ThreadPoolExecutor(1) as background,
         Progress(*columns, console=console, transient=True, speed_estimate_period=300) as progress,
     ):
-        yield Session(work, stop, progress, progress.add_task("", total=total), background)
+        try:
+            yield Session(work, stop, progress, progress.add_task("", total=total), background)
+            stop.check()
+        finally:
+            stop.patient = False  # what is left to wait for, a compilation in the background, is not worth it
 
 
 def show(table: pd.DataFrame, title: str):

@@ -52,6 +52,7 @@ def caught():
     try:
         yield stop
     finally:
+        stop.patient = True  # for ever: it has been looked at
         signal.set_wakeup_fd(-1)
         os.close(told)
         for number, handler in before.items():
@@ -62,8 +63,18 @@ def _end_after_grace(watched: int, stop: Stop):
     while number := os.read(watched, 1):
         if number[0] in STOPPING:
             time.sleep(GRACE)
-            if not stop.patient:
-                text = f"stopped by {signal.Signals(number[0]).name}; the same command goes on from the last checkpoint"
-                os.write(2, f"\r\x1b[K\x1b[?25h{text}\n".encode())  # over a progress bar, which hides the cursor
-                os._exit(128 + number[0])
+            while stop.patient:
+                time.sleep(0.1)
+            end(number[0], None)
     os.close(watched)
+
+
+def end(number: int, frame):
+    """A handler of a signal: ends the process at once, in one line, for what need not be saved.
+
+    No exception: one that is raised in somebody's callback, of the garbage collector above all, is swallowed there.
+    """
+    clear = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # a progress bar, which hides the cursor
+    text = f"stopped by {signal.Signals(number).name}; the same command goes on from what is saved"
+    os.write(2, f"{clear}{text}\n".encode())
+    os._exit(128 + number)

@@ -53,7 +53,7 @@ def checkpointed(workdir):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("killed", (0, 1))
+@pytest.mark.parametrize("killed", (pytest.param(0, marks=pytest.mark.slow), 1))
 def test_a_killed_process_ends_the_other_with_one_line_and_the_pair_goes_on(undisturbed, tmp_path, killed):
     pair = begin(tmp_path / "run")
     checkpointed(tmp_path / "run")
@@ -68,6 +68,7 @@ def test_a_killed_process_ends_the_other_with_one_line_and_the_pair_goes_on(undi
         assert (tmp_path / "run" / name).read_bytes() == (undisturbed / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
     pair = begin(tmp_path / "run")
     checkpointed(tmp_path / "run")
@@ -103,6 +104,7 @@ def test_what_two_processes_saved_one_restores(undisturbed):
     np.testing.assert_allclose(found, loss(undisturbed), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_one_process_began_two_go_on_with(undisturbed, tmp_path):
     alone = start(*PAIR, STEPS, f"--workdir={tmp_path}/run")
     checkpointed(tmp_path / "run")
