@@ -3,6 +3,8 @@
     python -m experiments.invertibility
     python -m experiments.invertibility --stages=start --depths=10,100,1000 --spectral_norm=0 --images=2 \\
         --connections='plain,residual,scaled(power=0.5),scaled(power=1)'
+    python -m experiments.invertibility --stages=start --depths=10,100 --spectral_norm=0 --images=2 \\
+        --connections='scaled(power=0.5),scaled(power=1)' --width=16,64,256,1024
 
 A block x + g(x) has an inverse if g's Lipschitz constant is below 1 (Behrmann et al. 2019, arXiv 1811.00995). For every
 connection × norm × bound on the layers' norms × width × depth × seed, before and after training: that constant from
@@ -10,13 +12,14 @@ above and below, the share of blocks where it is below 1, and at some training i
 Jacobian of all blocks, their ratio κ, its log-determinant between the bounds that the constants give, and the error
 of the inverse, found block by block, last to first. A table row is one network at one stage.
 
-Some five minutes on 2 CPU cores, eleven for the second command. At the start, widths 16 to 256: with branches over L
-κ is 3.8–5.5, 1.5–1.6 and 1.13–1.15 for 10, 100 and 1000 layers (wide limit: 4.2, 1.50, 1.135), over √L 16 to 36 at all
-depths (limit: 21.1). All these are inverted to 10⁻¹², though the bounds promise it only for 1000 layers (100 for 1/L).
-Residual networks with unscaled branches have blocks of gain 3 to 4, κ of 10³ to 10⁵ at 10 layers and beyond float64
-at 100, and are not inverted; with c = .9 all their blocks are invertible and κ is 3.6 to 4.2 (34 layers), after
-training 3.2 to 3.5. Of the spectrum of a plain network 34–44 % is left after 10 layers, 19–23 % after 100, 3–6 % after
-1000.
+Four minutes on 2 CPU cores, eleven and five for the other commands (`results/invertibility` and `_1024`). At the
+start, widths 16 to 256: with branches over L κ is 3.8–5.5, 1.5–1.6 and 1.13–1.15 for 10, 100 and 1000 layers (wide
+limit: 4.2, 1.50, 1.135), over √L 16 to 36 at all depths (limit: 21.1). Width 1024 adds little to 256: 38 and 27 for 10
+and 100 layers over √L, 5.7 and 1.58 over L, above the limit, which is that of many weak layers. All these are inverted
+to 10⁻¹², though the bounds promise it only for 1000 layers (100 for 1/L). Residual networks with unscaled branches
+have blocks of gain 3 to 4, κ of 10³ to 10⁵ at 10 layers and beyond float64 at 100, and are not inverted; with c = .9
+all their blocks are invertible and κ is 3.6 to 4.2 (34 layers), after training 3.2 to 3.5. Of the spectrum of a plain
+network 34–44 % is left after 10 layers, 19–23 % after 100, 3–6 % after 1000.
 """
 
 import dataclasses

@@ -75,7 +75,7 @@ def damage(path: pathlib.Path, draw: random.Random) -> str:
 
 
 def names(said: str, path: pathlib.Path, workdir: pathlib.Path) -> bool:
-    """Whether a line or two, and no traceback, name a file, or the folder that it is in."""
+    """Whether a line or two, and no traceback, name a file, or something of its network."""
     folders = [folder for folder in path.parents if workdir in folder.parents and folder != workdir / "points"]
     short = 0 < said.count("\n") <= 2 and "Traceback" not in said
     return short and any(str(place) in said for place in (path, *folders))

@@ -46,14 +46,15 @@ def test_damage_is_one_bit_or_the_end_of_a_file(tmp_path):
     ("said", "named"),
     (
         ("/run/points/a/done.json is damaged: remove its folder\n", True),
-        ("checkpoint /run/points/a/checkpoints/5 is damaged\n", False),
+        ("checkpoint /run/points/a/checkpoints/5 is damaged\n", True),
+        ("/run/points/b/done.json is damaged\n", False),
         ("remove /run/points/a\n", True),
         ("something is wrong in /run/points\n", False),
         ("Traceback (most recent call last):\n/run/points/a/done.json\n", False),
         ("", False),
     ),
 )
-def test_a_line_names_a_file_or_its_folder(tmp_path, said, named):
+def test_a_line_names_a_file_or_its_network(tmp_path, said, named):
     path = tmp_path / "run/points/a/done.json"
     assert names(said.replace("/run", f"{tmp_path}/run"), path, tmp_path / "run") == named
 
