@@ -89,12 +89,13 @@ def test_every_norm_and_order_builds_and_learns(norm, order):
 
 
 @pytest.mark.parametrize("connection", connections.CONNECTIONS)
-@pytest.mark.parametrize("network", ("dense", "resnet"))
+@pytest.mark.parametrize("network", ("dense", pytest.param("resnet", marks=pytest.mark.slow)))
 def test_every_connection_builds_and_learns(network, connection):
     branch = {"dense": "dense(layers=1)", "resnet": "basic(layers=1)"}[network]  # one layer a block: quick to compile
     learns(Point(network=network, branch=branch, depth=5, connection=connection))
 
 
+@pytest.mark.slow
 def test_bottlenecks_build_and_learn():
     learns(Point(network="bottleneck", depth=11))
 

@@ -39,7 +39,10 @@ def invert(network, params, state, y, **choices):
     (
         {"spectral_norm": 0.9},
         {"spectral_norm": 0.9, "connection": "scaled(alpha=1.2,beta=0.3)"},
-        {"norm": "layer", "connection": "scaled(power=1)", "depth": 34, "survival": "uniform(p=0.5)"},
+        pytest.param(
+            {"norm": "layer", "connection": "scaled(power=1)", "depth": 34, "survival": "uniform(p=0.5)"},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"network": "iresnet", "depth": 10, "spectral_norm": 0.7, "activation": "elu"}, marks=pytest.mark.slow
         ),

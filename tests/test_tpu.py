@@ -179,6 +179,7 @@ def test_the_archive():
     ]
 
 
+@pytest.mark.slow
 def test_the_installed_gcloud_knows_every_command(tmp_path, monkeypatch):
     if not shutil.which("gcloud"):
         pytest.skip("needs gcloud, which no Python package brings")

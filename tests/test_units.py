@@ -109,7 +109,11 @@ def test_what_is_left_of_a_dead_block_that_changes_the_shape_is_its_shortcut(net
 
 @pytest.mark.parametrize(
     ("train", "remat"),
-    ((True, "nothing_saveable"), pytest.param(True, "", marks=pytest.mark.slow), (False, "dots_saveable")),
+    (
+        (True, "nothing_saveable"),
+        pytest.param(True, "", marks=pytest.mark.slow),
+        pytest.param(False, "dots_saveable", marks=pytest.mark.slow),
+    ),
 )
 def test_stages_of_convolutions_are_loops(train, remat):
     network, params, state, images = made(network="resnet", branch="basic(layers=1)", depth=11, remat=remat)
