@@ -19,7 +19,7 @@ from etils import epath
 
 from resjax import distributed
 from resjax.errors import Failure
-from resjax.files import absolute, in_bucket, sha256, write
+from resjax.files import absolute, in_bucket, sha256, writable, write
 
 KEEP = 2  # steps on disk: the newest, and one to fall back on
 MARGIN = 4 << 20  # bytes: what Orbax writes beside the arrays, and the records that follow
@@ -65,7 +65,10 @@ class Checkpoints:
 
     def _make_room(self, step: int, carry):
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Asked beforehand: where space runs out half-way, tensorstore's threads print tracebacks of their own.
+        # Asked beforehand: where a save fails half-way, tensorstore's threads print tracebacks of their own.
+        for folder in (self.folder, self.folder / "checkpoints"):
+            if folder.exists() and not writable(folder):
+                raise Failure(f"cannot write checkpoint {self._step(step)}: {folder} may not be written")
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(carry)) + MARGIN
         free = math.inf if in_bucket(self.folder) else shutil.disk_usage(self.folder).free
         if free < needed:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import jax
 from etils import epath
+from jax._src import compilation_cache  # JAX has no option for it
 
-from resjax.files import absolute
+from resjax.files import absolute, writable
 
 
 @functools.cache
@@ -27,12 +28,14 @@ def keep(folder: epath.Path):
         jax.config.update("jax_compilation_cache_dir", str(absolute(folder)))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        # zstd, which JAX takes where it is there, has no checksum, and a flipped bit would be run; zlib has one
+        compilation_cache.zstd = compilation_cache.zstandard = None
     usual, named = warnings.showwarning, []
 
     def show(message, *arguments, **options):
         if "persistent compilation cache" not in str(message):
             usual(message, *arguments, **options)
-        elif "Error reading" in str(message) and not named:  # not writing: others say that a disk is full
+        elif "Error reading" in str(message) and not named and writable(folder):  # else others say what is wrong
             named.append(str(message))
             print(f"{folder} is damaged: compiling again what cannot be read", file=sys.stderr)
             for path in folder.glob("*-cache") if own else ():

@@ -16,6 +16,11 @@ def in_bucket(path: epath.Path) -> bool:
     return "://" in str(path)
 
 
+def writable(path: epath.Path) -> bool:
+    """Whether this process may write there; of a bucket it is found out by trying."""
+    return in_bucket(path) or os.access(path, os.W_OK)
+
+
 def absolute(path: epath.Path) -> epath.Path:
     """The path from the root of the disk, or of the bucket."""
     return path if in_bucket(path) else path.resolve()

@@ -23,29 +23,32 @@ def refused(tmp_path, *arguments, code=2, experiment="depth_scaling"):
     return err
 
 
+BAD = (
+    (["--dephts=4"], "Did you mean: depths"),
+    (["--depths=0"], "--depths=0: must be at least 1"),
+    (["--depths=4,abc"], "abc"),
+    (["--depths=5"], "depth 5: --network=dense with 2 layers a branch has depth 2 + 2·n; nearest: 4 and 6"),
+    (
+        ["--connections=residul"],
+        "unknown connection 'residul': known are plain, residual, projection, scaled, rezero",
+    ),
+    (["--norms=batch,grop"], "unknown norm 'grop': known are none, batch, center, layer, rms"),
+    (["--dataset=nosuchset"], "unknown dataset 'nosuchset': known are digits"),
+    (["--dataset=mnist", "--data_dir=/nowhere"], "python -m resjax.prepare --dataset=mnist --data_dir=/nowhere"),
+    (["--network=resnet", "--depths=21"], "depth 21: --network=resnet with 2 layers a branch has depth 2 + 6·n"),
+    (["--network=imagenet", "--depths=18"], "--network=imagenet: needs images of 32×32 or more, digits has 8×8"),
+    (["--preset=resnet56_cifar10", "--dataset=digits"], "is for cifar10 (colour 32×32 images), not for"),
+    (["--examples=1501"], "--examples=1501: digits has 1500 training images"),
+    (["--augment=rotate"], "unknown change of images 'rotate': known are none, crop, flip"),
+    (["--seeds=0"], "--seeds=0: must be at least 1"),
+    (["--batch_size=1501"], "--batch_size=1501: digits has 1500 training images"),
+    (["--plot_only"], "there is no run in"),
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    (
-        (["--dephts=4"], "Did you mean: depths"),
-        (["--depths=0"], "--depths=0: must be at least 1"),
-        (["--depths=4,abc"], "abc"),
-        (["--depths=5"], "depth 5: --network=dense with 2 layers a branch has depth 2 + 2·n; nearest: 4 and 6"),
-        (
-            ["--connections=residul"],
-            "unknown connection 'residul': known are plain, residual, projection, scaled, rezero",
-        ),
-        (["--norms=batch,grop"], "unknown norm 'grop': known are none, batch, center, layer, rms"),
-        (["--dataset=nosuchset"], "unknown dataset 'nosuchset': known are digits"),
-        (["--dataset=mnist", "--data_dir=/nowhere"], "python -m resjax.prepare --dataset=mnist --data_dir=/nowhere"),
-        (["--network=resnet", "--depths=21"], "depth 21: --network=resnet with 2 layers a branch has depth 2 + 6·n"),
-        (["--network=imagenet", "--depths=18"], "--network=imagenet: needs images of 32×32 or more, digits has 8×8"),
-        (["--preset=resnet56_cifar10", "--dataset=digits"], "is for cifar10 (colour 32×32 images), not for"),
-        (["--examples=1501"], "--examples=1501: digits has 1500 training images"),
-        (["--augment=rotate"], "unknown change of images 'rotate': known are none, crop, flip"),
-        (["--seeds=0"], "--seeds=0: must be at least 1"),
-        (["--batch_size=1501"], "--batch_size=1501: digits has 1500 training images"),
-        (["--plot_only"], "there is no run in"),
-    ),
+    [pytest.param(*case, marks=pytest.mark.slow if at % 3 else ()) for at, case in enumerate(BAD)],
 )
 def test_bad_flags(tmp_path, arguments, says):
     assert says in refused(tmp_path, *arguments, f"--workdir={tmp_path}/run")

@@ -1,5 +1,6 @@
 """Many devices compute what one does, after 50 steps in float64: in one process, and in two."""
 
+import functools
 import os
 import pathlib
 import socket
@@ -13,7 +14,6 @@ from commands import QUICK, ROOT
 from resjax import mesh
 from resjax.errors import UserError
 
-NAMES = "dense,images"
 MORE = "together,dropped"
 
 
@@ -31,20 +31,17 @@ def finish(*processes):
         assert process.returncode == 0, err
 
 
-def trained_alone(tmp_path_factory, names):
-    out = tmp_path_factory.mktemp("alone") / "one"
-    finish(start(out, names))
-    return out
-
-
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    return trained_alone(tmp_path_factory, NAMES)
+    """Where the networks of these names are, trained on one device, each once."""
 
+    @functools.cache
+    def train(names):
+        out = tmp_path_factory.mktemp("alone") / "one"
+        finish(start(out, names))
+        return out
 
-@pytest.fixture(scope="module")
-def more_alone(tmp_path_factory):
-    return trained_alone(tmp_path_factory, MORE)
+    return train
 
 
 def same(one, other, names):
@@ -55,9 +52,10 @@ def same(one, other, names):
             np.testing.assert_allclose(left[path], right[path], rtol=1e-12, atol=1e-12, err_msg=path)
 
 
-def test_weights_split_over_four_devices(alone, tmp_path):
-    finish(start(tmp_path / "four", NAMES, "data:4", "fsdp", devices=4))
-    same(alone, tmp_path / "four", NAMES)
+@pytest.mark.parametrize("names", ("dense", pytest.param("images", marks=pytest.mark.slow)))
+def test_weights_split_over_four_devices(alone, tmp_path, names):
+    finish(start(tmp_path / "four", names, "data:4", "fsdp", devices=4))
+    same(alone(names), tmp_path / "four", names)
 
 
 @pytest.mark.parametrize("names", ("dense", pytest.param("images", marks=pytest.mark.slow)))
@@ -65,20 +63,21 @@ def test_two_processes_of_two_devices(alone, tmp_path, names):
     with socket.create_server(("", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     finish(*(start(tmp_path / "pair", names, devices=2, coordinator=(address, 2, process)) for process in range(2)))
-    same(alone, tmp_path / "pair", names)
+    same(alone(names), tmp_path / "pair", names)
 
 
 @pytest.mark.slow
-def test_weights_on_each_of_eight_devices(alone, tmp_path):
-    finish(start(tmp_path / "eight", NAMES, devices=8))
-    same(alone, tmp_path / "eight", NAMES)
+@pytest.mark.parametrize("names", ("dense", "images"))
+def test_weights_on_each_of_eight_devices(alone, tmp_path, names):
+    finish(start(tmp_path / "eight", names, devices=8))
+    same(alone(names), tmp_path / "eight", names)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fsdp", ("", "fsdp"))
-def test_networks_together_and_dropped_blocks_on_four_devices(more_alone, tmp_path, fsdp):
+def test_networks_together_and_dropped_blocks_on_four_devices(alone, tmp_path, fsdp):
     finish(start(tmp_path / "four", MORE, "data:4", fsdp, devices=4))
-    same(more_alone, tmp_path / "four", MORE)
+    same(alone, tmp_path / "four", MORE)
 
 
 @pytest.mark.parametrize(

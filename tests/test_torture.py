@@ -2,10 +2,12 @@
 
 import random
 import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
-from commands import run
+from commands import ROOT, run
 
 from experiments import torture
 from experiments.torture_commands import differs
@@ -63,6 +65,19 @@ def test_the_table_counts_what_was_tried():
     rows = [{"what": "a", "where": "b", "lost": lost, "seconds": 2.0 + lost} for lost in (0, 1, 0)]
     (row,) = torture.counted([*rows])
     assert row == {"what": "a", "where": "b", "times": 3, "named": 0, "lost": 1, "seconds": 3.0}
+
+
+def test_compiled_programs_carry_a_checksum():
+    script = """
+import pathlib, sys, types, zlib
+sys.modules["zstandard"] = sys.modules["compression.zstd"] = types.ModuleType("zstandard")
+from resjax import compiling
+compiling.keep(pathlib.Path("runs"))
+from jax._src import compilation_cache
+assert compilation_cache.compress_executable(b"program") == zlib.compress(b"program")
+assert compilation_cache.decompress_executable(zlib.compress(b"program")) == b"program"
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 @pytest.mark.slow
