@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from experiments.torture_commands import Commands, differs, wait_for
 
-MOMENTS = "planned", "compiling", "stepping", "evaluating", "recording"
+MOMENTS = "planned", "compiling", "saving", "stepping", "evaluating", "recording"
 SIZE = 64 << 20  # bytes of the disk that is filled
 
 
