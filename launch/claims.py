@@ -9,10 +9,11 @@ is mounted with `flock`.
 import fcntl
 import json
 import os
-import pathlib
 import socket
 import time
 from typing import Any, TextIO
+
+from etils import epath
 
 from resjax.errors import Failure
 
@@ -41,7 +42,7 @@ class Claim:
         self.file.flush()
 
 
-def take(path: pathlib.Path) -> Claim | None:
+def take(path: epath.Path) -> Claim | None:
     """Claims `path`; None if another process has it.
 
     Raises:
@@ -60,7 +61,7 @@ def take(path: pathlib.Path) -> Claim | None:
         raise Failure(f"{path} cannot be locked ({error.strerror}): {where}") from error
 
 
-def holder(path: pathlib.Path) -> dict[str, Any] | None:
+def holder(path: epath.Path) -> dict[str, Any] | None:
     """Who has claimed `path` (host, pid, since in seconds of the epoch, attempt); None if nobody has."""
     if not path.exists():
         return None

@@ -9,10 +9,11 @@ import csv
 import io
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
+
+from etils import epath
 
 from launch.directory import SweepDirectory, named
 from launch.units import Combination
@@ -64,12 +65,12 @@ def gather(sweep: SweepDirectory, others: list[SweepDirectory]):
                 sweep.finish(unit, end)
 
 
-def merged(sweep: SweepDirectory, combination: Combination) -> pathlib.Path:
+def merged(sweep: SweepDirectory, combination: Combination) -> epath.Path:
     """The work directory of the whole."""
     return sweep.path / "merged" / combination.name
 
 
-def merge(source: pathlib.Path, target: pathlib.Path):
+def merge(source: epath.Path, target: epath.Path):
     """Puts the finished points of one work directory into another one: as links, or as copies where there are none."""
     target.mkdir(parents=True, exist_ok=True)
     for point in source.glob("*"):
@@ -88,7 +89,7 @@ def _link(source: str, target: str):
         shutil.copy2(source, target)
 
 
-def _write_tables(sweep: SweepDirectory, combination: Combination, folder: pathlib.Path):
+def _write_tables(sweep: SweepDirectory, combination: Combination, folder: epath.Path):
     command = [sys.executable, "-m", "launch.tethered", *sweep.command(combination.flags, folder)]
     environment = os.environ | {"NPROC": str(sweep.cpus)}
     ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)

@@ -12,23 +12,29 @@
       worker-N.log        what local workers had to say
       slurm/              what submitit keeps
 
-Records are written whole and then renamed.
+Records are written whole and then renamed. In a bucket, where nothing can be locked or appended to, are the records and
+the work directories; claims, and what a run prints until it ends, are then on the worker's disk.
 """
 
+import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
-import shutil
+from collections.abc import Iterator
 from typing import Any
+
+from etils import epath
 
 from launch import claims
 from launch.units import Sweep, Unit
 from resjax.errors import Failure, UserError
-from resjax.files import read_json, write
+from resjax.files import in_bucket, read_json, write
 
 SHOWN = 5  # failed or missing units that a message names
+OUTPUT = ("stdout", "stderr")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,23 +49,24 @@ class End:
 class SweepDirectory:
     """The folder of one sweep."""
 
-    def __init__(self, path: pathlib.Path, sweep: Sweep, cpus: int):
-        self.path, self.sweep, self.cpus, self.units = path, sweep, cpus, sweep.units()
+    def __init__(self, path: epath.PathLike, sweep: Sweep, cpus: int):
+        self.path, self.sweep, self.cpus, self.units = epath.Path(path), sweep, cpus, sweep.units()
 
     @classmethod
-    def load(cls, path: pathlib.Path) -> "SweepDirectory":
+    def load(cls, path: epath.PathLike) -> "SweepDirectory":
         """The sweep of a folder.
 
         Raises:
           UserError: there is none. Failure: its record is damaged.
         """
+        path = epath.Path(path)
         if not (path / "sweep.json").exists():
             raise UserError(f"--workdir={path}: there is no sweep")
         found = read_json(path / "sweep.json")
         return cls(path, Sweep(tuple(found["command"]), found["over"], found["grid"]), found["asked"]["cpus"])
 
     @classmethod
-    def open(cls, path: pathlib.Path, sweep: Sweep, cpus: int) -> "SweepDirectory":
+    def open(cls, path: epath.PathLike, sweep: Sweep, cpus: int) -> "SweepDirectory":
         """Makes the folder of a sweep, or takes up one that has the same sweep in it.
 
         Args:
@@ -71,40 +78,47 @@ class SweepDirectory:
           UserError: the folder is another sweep's, or not a sweep's, or cannot be written.
         """
         sweep.check()
+        path = epath.Path(path)
         record = path / "sweep.json"
         if not record.exists() and path.exists() and (not path.is_dir() or any(map(_foreign, path.iterdir()))):
             raise UserError(f"--workdir={path} is no sweep: give a new or empty directory")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            with open(path / "lock", "a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # shards may begin at the same moment
+            with _locked(path):  # shards may begin at the same moment
                 found = read_json(record)["asked"] if record.exists() else {}
                 asked = sweep.asked() | {"cpus": cpus or found.get("cpus") or available_cpus()}
                 if any(path.glob("units/*/run")):
                     _refuse_other(path, asked, found)
                 elif found not in ({}, asked):  # nothing of that sweep has begun, so nothing is lost
-                    shutil.rmtree(path / "units", ignore_errors=True)
+                    (path / "units").rmtree(missing_ok=True)
                 write(record, json.dumps(dataclasses.asdict(sweep) | {"asked": asked}, indent=1))
         except OSError as error:
             raise UserError(f"--workdir={path} cannot be written: {error}") from error
         return cls(path, sweep, asked["cpus"])
 
-    def folder(self, unit: Unit) -> pathlib.Path:
+    def folder(self, unit: Unit) -> epath.Path:
         """The folder of a unit."""
         return self.path / "units" / unit.name
 
-    def workdir(self, unit: Unit) -> pathlib.Path:
+    def workdir(self, unit: Unit) -> epath.Path:
         """The work directory of a unit's experiment."""
         return self.folder(unit) / "run"
 
-    def command(self, flags: tuple[str, ...], workdir: pathlib.Path) -> list[str]:
+    def here(self, unit: Unit) -> epath.Path:
+        """Where this machine has a unit's claim and its output: the unit's folder, unless that is in a bucket."""
+        if not in_bucket(self.path):
+            return self.folder(unit)
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        return epath.Path(cache, "resjax", hashlib.sha256(str(self.path).encode()).hexdigest()[:8], unit.name)
+
+    def command(self, flags: tuple[str, ...], workdir: epath.Path) -> list[str]:
         """The experiment's module and all its flags."""
         module, *arguments = self.sweep.command
         return [module, f"--compile_cache={self.path / 'compiled'}", *arguments, *flags, f"--workdir={workdir}"]
 
     def take(self, unit: Unit) -> claims.Claim | None:
         """Claims a unit; None if another worker has it, or it has ended."""
-        claim = claims.take(self.folder(unit) / "claim")
+        claim = claims.take(self.here(unit) / "claim")
         if claim and self.end(unit):  # since the caller looked
             with claim:
                 return None
@@ -116,7 +130,10 @@ class SweepDirectory:
         return End(**read_json(path)) if path.exists() else None
 
     def finish(self, unit: Unit, end: End):
-        """Records how a unit ended."""
+        """Records how a unit ended, and in a bucket what it printed."""
+        if in_bucket(self.path):
+            for name in OUTPUT:
+                write(self.folder(unit) / name, (self.here(unit) / name).read_bytes())
         write(self.folder(unit) / "end.json", json.dumps(dataclasses.asdict(end), indent=1))
 
     def left(self, units: list[Unit]) -> list[Unit]:
@@ -152,12 +169,23 @@ def available_cpus() -> int:
     return int(given) if given.isdigit() else cores
 
 
-def _foreign(entry: pathlib.Path) -> bool:
+@contextlib.contextmanager
+def _locked(path: epath.Path) -> Iterator[None]:
+    """One process at a time, unless it is in a bucket."""
+    if in_bucket(path):
+        yield
+        return
+    with open(path / "lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _foreign(entry: epath.Path) -> bool:
     """Whether an entry of a directory is not of a sweep that was killed as it began."""
     return entry.suffix != ".tmp" and entry.name != "lock"
 
 
-def _refuse_other(path: pathlib.Path, asked: dict[str, Any], found: dict[str, Any]):
+def _refuse_other(path: epath.Path, asked: dict[str, Any], found: dict[str, Any]):
     differ = [
         f"{name} is {found.get(name)!r} there and {asked.get(name)!r} here"
         for name in {**asked, **found}

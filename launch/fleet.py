@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from launch import tpu
+from launch import gcloud, tpu
 from launch.units import Sweep
 from resjax import flags, signals
 from resjax.errors import Failure, UserError
@@ -29,8 +29,8 @@ def run(sweep: Sweep, shards: int, tries: int, options: str):
     sweep.check()
     given = shlex.split(options)
     asked = flags.parse(tpu.Config, ["launch.tpu", *given, "--", *sweep.command])
-    if asked is None or asked.several_hosts or asked.bucket:
-        raise UserError(f"--tpu={options}: a shard runs on one host and on its disk: no --bucket, no larger slice")
+    if asked is None or asked.several_hosts:
+        raise UserError(f"--tpu={options}: a shard runs on one host: give a slice of at most {gcloud.ONE_HOST}")
     chosen = {"over": sweep.over, "grid": sweep.grid, "tries": tries}
     own = [f"--{name}={value}" for name, value in chosen.items() if value]
     names = [f"{asked.name}-{place}" for place in range(1, shards + 1)]
@@ -43,6 +43,9 @@ def run(sweep: Sweep, shards: int, tries: int, options: str):
     else:
         for command in commands:
             print(shlex.join(["python", "-m", *command]))
+    if asked.bucket:
+        places = ",".join(f"{asked.bucket}/{name}" for name in names)
+        print(f"# how far they are: python -m launch.sweep --status --from={places}")
     directories = ",".join(f"runs/{name}" for name in names)
     print(f"# then: python -m launch.sweep --collect --from={directories} --workdir=DIR")
 

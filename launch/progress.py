@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-import pathlib
 import time
 from collections.abc import Callable, Iterator
 
+from etils import epath
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -13,21 +13,21 @@ from rich.table import Table
 
 from launch import claims
 from launch.directory import SweepDirectory
+from launch.units import Unit
 from resjax.errors import Failure
-from resjax.files import read_json
+from resjax.files import in_bucket, read_json
 
 
-def view(sweep: SweepDirectory) -> Group:
-    """A bar, the counts, and a row for each unit that runs or has failed."""
+def view(*sweeps: SweepDirectory) -> Group:
+    """A bar, the counts, and a row for each unit that runs or has failed, over all directories of one sweep."""
     table = Table("unit", "worker", "since", "points", "now")
-    ended = {unit: sweep.end(unit) for unit in sweep.units}
+    ended = {unit: next(filter(None, (sweep.end(unit) for sweep in sweeps)), None) for unit in sweeps[0].units}
     done = sum(end is not None and end.code == 0 for end in ended.values())
     failed = running = 0
     for unit, end in ended.items():
-        if end is None and (worker := claims.holder(sweep.folder(unit) / "claim")):
+        if end is None and (row := next(filter(None, (_running(sweep, unit) for sweep in sweeps)), None)):
             running += 1
-            name, since = f"{worker.get('host')} {worker.get('pid')}", _clock(worker.get("since"))
-            table.add_row(unit.name, name, since, *_points(sweep.workdir(unit)))
+            table.add_row(*row)
         elif end and end.code:
             failed += 1
             table.add_row(unit.name, "", "", "", f"failed: {end.line}", style="red")
@@ -55,15 +55,26 @@ def live(sweep: SweepDirectory) -> Iterator[Callable[[], None]]:
         yield refresh
 
 
-def _points(workdir: pathlib.Path) -> tuple[str, str]:
+def _running(sweep: SweepDirectory, unit: Unit) -> tuple[str, ...] | None:
+    """The row of a unit that a worker has. In a bucket nobody can be seen at work: there, of one that has begun."""
+    workdir = sweep.workdir(unit)
+    if in_bucket(workdir):
+        return (unit.name, "?", "", *_points(workdir)) if (workdir / "config.json").exists() else None
+    if worker := claims.holder(sweep.folder(unit) / "claim"):
+        name, since = f"{worker.get('host')} {worker.get('pid')}", _clock(worker.get("since"))
+        return unit.name, name, since, *_points(workdir)
+    return None
+
+
+def _points(workdir: epath.Path) -> tuple[str, str]:
     """How many points of a unit are done, and which one is trained, at which step."""
     folders = list(workdir.glob("points/*"))
     done = {folder for folder in folders if (folder / "done.json").exists()}
-    now = max(set(folders) - done, key=lambda folder: folder.stat().st_mtime, default=None)
+    now = max(set(folders) - done, key=lambda folder: folder.stat().mtime, default=None)
     return str(len(done)), _now(now) if now else ""
 
 
-def _now(folder: pathlib.Path) -> str:
+def _now(folder: epath.Path) -> str:
     """What a point is, and the last step that it wrote down; its folder's name if it has not begun."""
     try:
         point = read_json(folder / "config.json")

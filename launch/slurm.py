@@ -4,11 +4,12 @@ A worker is stopped before its time is over or its node is taken away, which sav
 announces it with a signal; submitit's own handler of that signal queues the job, once the worker has left.
 """
 
-import pathlib
 import shlex
 import signal
 import sys
 import time
+
+from etils import epath
 
 from launch import worker
 from launch.directory import SweepDirectory
@@ -55,7 +56,7 @@ def submit(sweep: SweepDirectory, workers: int, gpus: int, minutes: int, tries: 
         **({"gpus_per_node": gpus} if gpus else {}),
     )
     try:
-        jobs = executor.submit_array([Worker(sweep.path.absolute(), tries) for _ in range(min(workers, len(left)))])
+        jobs = executor.submit_array([Worker(sweep.path.resolve(), tries) for _ in range(min(workers, len(left)))])
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         raise Failure(f"sbatch: {str(error).strip().splitlines()[-1]}") from error
     print(f"submitted job {jobs[0].job_id.partition('_')[0]}: {len(jobs)} workers for {len(left)} units")
@@ -64,7 +65,7 @@ def submit(sweep: SweepDirectory, workers: int, gpus: int, minutes: int, tries: 
 class Worker:
     """One task of the array."""
 
-    def __init__(self, workdir: pathlib.Path, tries: int):
+    def __init__(self, workdir: epath.Path, tries: int):
         self.workdir, self.tries = workdir, tries
 
     def __call__(self):

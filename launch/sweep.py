@@ -4,6 +4,7 @@
     python -m launch.sweep --workers=4 --grid='learning_rate=0.1,0.05 width=64,128' -- experiments.depth_scaling
     python -m launch.sweep --on=slurm --workers=16 --gpus=1 --cpus=8 --slurm=partition=gpu -- experiments.depth_scaling
     python -m launch.sweep --shard=1/4 --workdir=DIR -- experiments.depth_scaling
+    python -m launch.sweep --shard=1/4 --workdir=gs://BUCKET/shard-1 -- experiments.depth_scaling
     python -m launch.sweep --status --workdir=DIR
     python -m launch.sweep --collect --workdir=DIR
 
@@ -14,8 +15,8 @@ itself, run with all its lists, would have left. launch/sweeps.md says more.
 """
 
 import dataclasses
-import pathlib
 
+from etils import epath
 from rich.console import Console
 
 from launch import collect, fleet, local, progress, slurm, worker
@@ -24,6 +25,7 @@ from launch.units import Sweep, shard
 from resjax import flags, names, signals
 from resjax.config import Options, option
 from resjax.errors import UserError
+from resjax.files import in_bucket
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Config(Options):
     workdir: str = option("", "where everything goes (default: runs/sweep-HASH)")
     shard: str = option("", "i/n: be the worker of the i-th of n shares of the units, whatever starts the others")
     collect: bool = option(False, "write the tables and figures of the whole, and run nothing")
-    from_: str = option("", "with --collect: directories of shards that have no file system in common")
+    from_: str = option("", "with --collect or --status: directories of shards, where each has its own")
     status: bool = option(False, "show how far all workers are, and run nothing")
     tries: int = option(3, "times that a unit may die before it counts as failed", minimum=1)
     cpus: int = option(0, "threads that a unit computes with, on Slurm cores of a task; 0: this machine's", minimum=0)
@@ -61,12 +63,12 @@ def run(config: Config):
     """
     if config.shard and config.on != "local":
         raise UserError(f"--shard={config.shard} and --on={config.on}: give one")
-    if config.from_ and not config.collect:
-        raise UserError("--from: goes with --collect")
+    if config.from_ and not (config.collect or config.status):
+        raise UserError("--from: goes with --collect or --status")
     sweep = _asked(config)
     path = _path(config, sweep)
     if config.status:
-        Console().print(progress.view(SweepDirectory.load(path)))
+        Console().print(progress.view(*map(SweepDirectory.load, _begun(config) or [path])))
     elif config.on == "tpu":
         fleet.run(sweep, config.workers, config.tries, config.tpu)
     elif config.collect:
@@ -94,21 +96,29 @@ def _asked(config: Config) -> Sweep:
         return Sweep(config.command, config.over, config.grid)
     if config.over or config.grid:
         raise UserError("--over and --grid: give the experiment, too, behind --")
-    for place in filter(None, (config.workdir, *names.split(config.from_))):
-        if (pathlib.Path(place) / "sweep.json").exists():
-            return SweepDirectory.load(pathlib.Path(place)).sweep
+    for place in _begun(config):
+        return SweepDirectory.load(place).sweep
     raise UserError("give an experiment and its flags behind --, or the --workdir of a sweep that is there")
 
 
-def _path(config: Config, sweep: Sweep) -> pathlib.Path:
+def _begun(config: Config) -> list[str]:
+    """Those of the directories that are named in which there is a sweep."""
+    places = filter(None, (config.workdir, *names.split(config.from_)))
+    return [place for place in places if (epath.Path(place) / "sweep.json").exists()]
+
+
+def _path(config: Config, sweep: Sweep) -> epath.Path:
     """Where the sweep goes."""
-    if "://" in config.workdir:
-        raise UserError(f"--workdir={config.workdir}: give a directory of a file system, which has locks")
-    return pathlib.Path(config.workdir or f"runs/sweep-{sweep.digest()}")
+    for place in (config.workdir, *names.split(config.from_)):
+        if in_bucket(place) and config.collect:
+            raise UserError(f"{place}: to --collect, bring it here: gcloud storage rsync {place} DIR --recursive")
+        if in_bucket(place) and not (config.shard or config.status):
+            raise UserError(f"--workdir={place}: a bucket has no locks: give a directory of a disk, or --shard=i/n")
+    return epath.Path(config.workdir or f"runs/sweep-{sweep.digest()}")
 
 
-def _collect(config: Config, sweep: Sweep, path: pathlib.Path):
-    others = [SweepDirectory.load(pathlib.Path(place)) for place in names.split(config.from_)]
+def _collect(config: Config, sweep: Sweep, path: epath.Path):
+    others = [SweepDirectory.load(place) for place in names.split(config.from_)]
     if not others:
         SweepDirectory.load(path)  # or there is nothing to collect
     directory = SweepDirectory.open(path, sweep, config.cpus or (others[0].cpus if others else 0))

@@ -8,7 +8,6 @@
 import dataclasses
 import math
 import os
-import pathlib
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from launch.units import Unit
 from resjax import flags, signals
 from resjax.config import Options, option
 from resjax.errors import UserError
+from resjax.files import in_bucket
 
 INTERRUPTED = {128 + number: number for number in signals.STOPPING}  # exit codes
 POLL = 0.2  # seconds between looks at the experiment, and for a unit to take
@@ -34,7 +34,9 @@ class Config(Options):
 
 def run(config: Config):
     """Works until every unit has ended."""
-    sweep = SweepDirectory.load(pathlib.Path(config.workdir))
+    if in_bucket(config.workdir):
+        raise UserError(f"--workdir={config.workdir}: has no locks: give each machine its shard (launch.sweep --shard)")
+    sweep = SweepDirectory.load(config.workdir)
     with signals.caught() as stop:
         work(sweep, sweep.units, config.tries, stop)
 
@@ -93,7 +95,7 @@ def _run(sweep: SweepDirectory, unit: Unit, claim: Claim, stop: signals.Stop):
 
 def _experiment(sweep: SweepDirectory, unit: Unit, claim: Claim, stop: signals.Stop) -> int:
     """The exit code of the unit's experiment, negative if a signal ended it."""
-    folder = sweep.folder(unit)
+    folder = sweep.here(unit)
     command = [sys.executable, "-m", "launch.tethered", *sweep.command(unit.flags, sweep.workdir(unit))]
     with open(folder / "stdout", "w") as out, open(folder / "stderr", "w") as err:
         process = subprocess.Popen(
@@ -116,7 +118,7 @@ def _experiment(sweep: SweepDirectory, unit: Unit, claim: Claim, stop: signals.S
 
 
 def _last_line(sweep: SweepDirectory, unit: Unit) -> str:
-    lines = (sweep.folder(unit) / "stderr").read_text(errors="replace").split("\n")
+    lines = (sweep.here(unit) / "stderr").read_bytes().decode(errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "it gave no reason")
 
 

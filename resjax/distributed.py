@@ -4,6 +4,7 @@ JAX's runtime does the work, but ends a process from C++, with a stack trace, wh
 process has a parent that reads what it writes to stderr, and says the same in one line.
 """
 
+import dataclasses
 import os
 import re
 import signal
@@ -18,25 +19,39 @@ FATAL = re.compile(r"F\d{4} \d\d:\d\d:\d\d")  # how a line begins with which C++
 GO = "go"  # what process 0 answers once all are there
 
 
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The processes, and which of them this one is."""
+
+    coordinator: str  # HOST:PORT of process 0
+    processes: int
+    process: int
+    devices: list[int] | None = None  # of this machine's, those of this process; None: all
+
+
 def start(config, command: str):
     """Becomes one process of several; for the options see `config.Running`. To be called before anything else.
 
     Raises:
       UserError: coordinator and processes that cannot be. Failure: processes are missing, which it names.
     """
-    host, port = _address(config)
+    group = _given(config)
     _supervise(command)
-    if host:
-        _gather(host, port, config)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # of C++ only what ends the process
     import jax  # not before the process has a parent: it starts threads, which a fork does not take along
 
-    explicit = (config.coordinator, config.processes, config.process) if host else ()
     try:
+        group = group or _detected(config.startup)
+        _gather(group, config.startup)
         jax.distributed.initialize(
-            *explicit, initialization_timeout=config.startup, heartbeat_timeout_seconds=config.heartbeat
+            group.coordinator,
+            group.processes,
+            group.process,
+            group.devices,
+            initialization_timeout=config.startup,
+            heartbeat_timeout_seconds=config.heartbeat,
         )
-    except (ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"--distributed: {error}: give --coordinator, --processes and --process") from error
     if not first():
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # process 0 alone reports
@@ -69,36 +84,51 @@ def agree(number: int) -> int:
     return int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
-def _address(config) -> tuple[str, int]:
-    """Host and port of process 0; none where JAX finds them by itself."""
+def _given(config) -> Group | None:
+    """What the flags say."""
     if not config.coordinator:
-        return "", 0
+        return None
     host, _, port = config.coordinator.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 2**16:
         raise UserError(f"--coordinator={config.coordinator}: must be HOST:PORT")
     if not config.process < config.processes:
         raise UserError(f"--process={config.process}: must be less than --processes={config.processes}")
-    return host, int(port)
+    return Group(config.coordinator, config.processes, config.process)
 
 
-def _gather(host: str, port: int, config):
+def _detected(timeout: float) -> Group:
+    """What JAX finds on Cloud TPU, Slurm and GKE, among others: what its `initialize` looks for if it is told nothing.
+
+    Raises:
+      ValueError: it finds nothing.
+    """
+    from jax._src.clusters import ClusterEnv
+
+    group = Group(*ClusterEnv.auto_detect_unset_distributed_params(*[None] * 5, timeout))
+    if None in (group.coordinator, group.processes, group.process):
+        raise ValueError("no cluster is found here")
+    return group
+
+
+def _gather(group: Group, timeout: float):
     """Waits until every process has said its number to process 0, at the coordinator's own port.
 
     JAX would wait, too, but would not say for whom.
     """
-    until = time.monotonic() + config.startup
-    answer = (_receive if config.process == 0 else _report)(host, port, config, until)
+    until = time.monotonic() + timeout
+    host, _, port = group.coordinator.rpartition(":")
+    answer = _report(host, int(port), group.process, until) if group.process else _receive(int(port), group, until)
     if answer != GO:
-        raise Failure(f"after {config.startup} s there is no {answer} of {config.processes} (--startup, --coordinator)")
+        raise Failure(f"after {timeout} s there is no {answer} of {group.processes} (--startup, --coordinator)")
 
 
-def _receive(host: str, port: int, config, until: float) -> str:
+def _receive(port: int, group: Group, until: float) -> str:
     came: dict[int, socket.socket] = {}
-    missing = set(range(1, config.processes))
+    missing = set(range(1, group.processes))
     try:
         server = socket.create_server(("", port))
     except OSError as error:
-        raise UserError(f"--coordinator={config.coordinator}: {error.strerror}") from error
+        raise UserError(f"--coordinator={group.coordinator}: {error.strerror}") from error
     with server:
         while missing and time.monotonic() < until:
             server.settimeout(max(0.01, until - time.monotonic()))
@@ -117,11 +147,11 @@ def _receive(host: str, port: int, config, until: float) -> str:
     return answer
 
 
-def _report(host: str, port: int, config, until: float) -> str:
+def _report(host: str, port: int, process: int, until: float) -> str:
     while time.monotonic() < until:
         try:
             with socket.create_connection((host, port), timeout=1) as connection:
-                connection.sendall(str(config.process).encode())
+                connection.sendall(str(process).encode())
                 connection.settimeout(until + 5 - time.monotonic())  # process 0 gives up first, and says why
                 if answer := connection.recv(4096).decode():
                     return answer

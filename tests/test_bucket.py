@@ -1,14 +1,17 @@
 """A work directory in a bucket is like one on a disk; against a server that speaks Google Cloud Storage's protocol."""
 
 import contextlib
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
-from commands import run, start
+from commands import QUICK, ROOT, run, start
 
-pytest.importorskip("gcsfs", reason="needs the extra [gcs]")
+gcsfs = pytest.importorskip("gcsfs", reason="needs the extra [gcs]")
 emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-storage-emulator")
 from gcp_storage_emulator.exceptions import NotFound  # noqa: E402
 from gcp_storage_emulator.handlers import objects  # noqa: E402
@@ -64,3 +67,38 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_ends_like_one_on_a_disk(bucket
     for name in ("results.csv", "curves.csv"):
         assert read(f"{bucket}/run/{name}") == (tmp_path / "run" / name).read_text()
     assert run(*COMMAND, f"--workdir={bucket}/run", "--plot_only")[0] == 0
+
+
+def swept(*arguments):
+    command = [sys.executable, "-m", "launch.sweep", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | QUICK, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_shards_in_a_bucket_are_stopped_go_on_on_other_machines_and_are_put_together(bucket, tmp_path, monkeypatch):
+    from etils import epath
+
+    experiment = [f"experiments.{COMMAND[0]}", "--depths=4,6", *COMMAND[2:], "--checkpoint_every=80"]
+    shards = [f"{bucket}/shard-{place}" for place in (1, 2)]
+    for place, shard in enumerate(shards, 1):
+        for machine in ("first", "second"):  # of which each has its own disk
+            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
+            process = swept(f"--shard={place}/2", f"--workdir={shard}", "--", *experiment)
+            while machine == "first" and not list(epath.Path(shard).glob("units/*/run/points/*/manifests/*.json")):
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.2)
+            if machine == "first":
+                process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=120)
+            assert process.returncode == (143 if machine == "first" else 0), err
+        out, _ = swept("--status", f"--from={','.join(shards)}").communicate(timeout=60)
+        assert f"{place} done, 0 running, 0 failed, {2 - place} left of 2 units" in out
+    for shard in shards:
+        fetched = str(tmp_path / epath.Path(shard).name)
+        gcsfs.GCSFileSystem(skip_instance_cache=True).get(f"{shard}/", fetched, recursive=True)
+    swept(
+        "--collect", f"--from={tmp_path}/shard-1,{tmp_path}/shard-2", f"--workdir={tmp_path}/whole", "--", *experiment
+    ).communicate(timeout=120)
+    assert run(COMMAND[0], "--depths=4,6", *COMMAND[2:], f"--workdir={tmp_path}/serial")[0] == 0
+    assert (tmp_path / "whole/merged/results.csv").read_text() == (tmp_path / "serial/results.csv").read_text()

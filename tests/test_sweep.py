@@ -309,14 +309,15 @@ def test_slurm_without_a_cluster_says_so(tmp_path, fake, monkeypatch):
     assert (code, err) == (2, "sweep: --on=slurm: there is no srun here: run this where jobs are submitted\n")
 
 
-def test_each_slice_gets_its_shard(fake):
+@pytest.mark.parametrize("more", ([], ["--spot", "--bucket=gs://ours/b"]))
+def test_each_slice_gets_its_shard(fake, more):
     command = fake("--depths=1,2")
-    tpu = "--tpu=--name=deep --zone=us-east5-b"
+    tpu = ["--name=deep", "--zone=us-east5-b", *more]
     grid = ["--grid=factor=1,2"]
-    code, out, err = swept("--on=tpu", "--workers=2", tpu, *grid, "--", *command)
+    code, out, err = swept("--on=tpu", "--workers=2", f"--tpu={shlex.join(tpu)}", *grid, "--", *command)
     assert (code, err) == (0, "")
     lines = [shlex.split(line) for line in out.splitlines() if not line.startswith("#")]
-    given = ["python", "-m", "launch.tpu", "--name=deep", "--zone=us-east5-b"]
+    given = ["python", "-m", "launch.tpu", *tpu]
     assert lines == [
         [
             *given,
@@ -332,6 +333,7 @@ def test_each_slice_gets_its_shard(fake):
         for place in (1, 2)
     ]
     assert "--collect --from=runs/deep-1,runs/deep-2" in out
+    assert ("--status --from=gs://ours/b/deep-1,gs://ours/b/deep-2" in out) == bool(more)
 
 
 # whose directory it is
