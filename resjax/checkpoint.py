@@ -5,6 +5,7 @@ So a step counts only if its manifest (written last, after the step is complete)
 and is restored only if configuration, shapes and dtypes are the expected ones.
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -53,7 +54,7 @@ class Checkpoints:
             self._make_room(step, carry)
         distributed.wait("room for a checkpoint")
         try:
-            with self._manager() as manager:
+            with _one_voice(), self._manager() as manager:
                 manager.save(step, args=content)
             if distributed.first():
                 self._write_manifest(step)
@@ -65,7 +66,6 @@ class Checkpoints:
 
     def _make_room(self, step: int, carry):
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Asked beforehand: where a save fails half-way, tensorstore's threads print tracebacks of their own.
         for folder in (self.folder, self.folder / "checkpoints"):
             if folder.exists() and not writable(folder):
                 raise Failure(f"cannot write checkpoint {self._step(step)}: {folder} may not be written")
@@ -171,6 +171,26 @@ def _target(leaf):
     """Where a leaf goes: to where it is, or to this process's first device. It may have been saved on others."""
     sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+@contextlib.contextmanager
+def _one_voice():
+    """A save that fails half-way raises, and prints nothing: else each of its threads would, for as long as they last.
+
+    tensorstore's report to an event loop that Orbax has closed by then; asyncio logs what nobody waited for.
+    """
+    usual, log = sys.unraisablehook, logging.getLogger("asyncio")
+    level = log.level
+
+    def others(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            usual(unraisable)
+
+    sys.unraisablehook = others
+    log.setLevel(logging.CRITICAL)
+    yield
+    sys.unraisablehook = usual  # not where the save has failed: its threads are still at it
+    log.setLevel(level)
 
 
 def _meta():

@@ -2,13 +2,14 @@
 
 import importlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
-from commands import POINTS, SMALL, run
+from commands import POINTS, SMALL, run, start
 
 from resjax import flags, signals
 
@@ -82,7 +83,7 @@ def test_bad_flags(refused_here, arguments, says):
     ("experiment", "arguments", "says"),
     (
         ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
-        ("depth_frontier", ["--max_depth=3"], "depth 3: --network=dense with 2 layers a branch has depth 2 + 2·n; nearest"),
+        ("depth_frontier", ["--max_depth=3"], "depth 3: --network=dense with 2 layers a branch has depth 2"),
         ("signal_propagation", ["--block=collections:OrderedDict"], "is no flax.linen.Module but OrderedDict"),
         ("signal_propagation", ["--block=own_blocks:Wider"], "Wider makes 257 of 256, not its own shape"),
         ("signal_propagation", ["--inputs=8,8"], "--inputs=8,8: give height, width and channels"),
@@ -159,6 +160,16 @@ def test_damaged_checkpoints(copy):
     assert len(list(copy.glob("points/*/done.json"))) == POINTS - 1 and any(
         point.rglob("checkpoints/*/carry/_METADATA")
     )
+
+
+def test_a_save_that_fails_half_way(tmp_path):
+    """As a full quota does it, which nobody sees beforehand: here no file may become larger than 200 kB."""
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))}
+    arguments = (*SMALL, "--width=256", "--steps=20", f"--workdir={tmp_path}/run")
+    process = start("depth_scaling", *arguments, **small)
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, err.count("\n")) == (1, 1) and "cannot write checkpoint" in err, err
+    assert run("depth_scaling", *arguments)[::2] == (0, "")
 
 
 @pytest.mark.slow
