@@ -22,10 +22,9 @@ from rich.console import Console
 from launch import collect, fleet, local, progress, slurm, worker
 from launch.directory import SweepDirectory
 from launch.units import Sweep, shard
-from resjax import flags, names, signals
+from resjax import files, flags, names, signals
 from resjax.config import Options, option
 from resjax.errors import UserError
-from resjax.files import in_bucket
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,17 +103,17 @@ def _asked(config: Config) -> Sweep:
 def _begun(config: Config) -> list[str]:
     """Those of the directories that are named in which there is a sweep."""
     places = filter(None, (config.workdir, *names.split(config.from_)))
-    return [place for place in places if (epath.Path(place) / "sweep.json").exists()]
+    return [place for place in places if (files.place(place) / "sweep.json").exists()]
 
 
 def _path(config: Config, sweep: Sweep) -> epath.Path:
     """Where the sweep goes."""
     for place in (config.workdir, *names.split(config.from_)):
-        if in_bucket(place) and config.collect:
+        if files.in_bucket(place) and config.collect:
             raise UserError(f"{place}: to --collect, bring it here: gcloud storage rsync {place} DIR --recursive")
-        if in_bucket(place) and not (config.shard or config.status):
+        if files.in_bucket(place) and not (config.shard or config.status):
             raise UserError(f"--workdir={place}: a bucket has no locks: give a directory of a disk, or --shard=i/n")
-    return epath.Path(config.workdir or f"runs/sweep-{sweep.digest()}")
+    return files.place(config.workdir or f"runs/sweep-{sweep.digest()}")
 
 
 def _collect(config: Config, sweep: Sweep, path: epath.Path):

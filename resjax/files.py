@@ -3,15 +3,36 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 from typing import Any
 
 from etils import epath
 
-from resjax.errors import Failure
+from resjax.errors import Failure, UserError
 
 
-def in_bucket(path: epath.Path) -> bool:
+def place(text: str) -> epath.Path:
+    """The path that a flag names, of a disk or of a bucket.
+
+    Raises:
+      UserError: it is in a bucket that cannot be read from here.
+    """
+    if in_bucket(text) and not text.startswith("gs://"):
+        raise UserError(f"{text}: must be a directory or gs://BUCKET/FOLDER")
+    path = epath.Path(text)
+    if in_bucket(path):
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs tracebacks of what it raises
+        try:
+            path.exists()
+        except ImportError as error:
+            raise UserError(f"{text}: buckets need the extra [gcs]: pip install -e '.[gcs]'") from error
+        except Exception as error:  # the network's, Google's, or gcsfs's own
+            raise UserError(f"{text} cannot be read: {error}") from error
+    return path
+
+
+def in_bucket(path: epath.PathLike) -> bool:
     """Whether a path is one like gs://bucket/folder: no locks there, no free space to run out of, no appending."""
     return "://" in str(path)
 

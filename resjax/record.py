@@ -30,7 +30,7 @@ from etils import epath
 from resjax import config as config_lib
 from resjax import distributed, lock
 from resjax.errors import Failure, UserError
-from resjax.files import in_bucket, read_json, seal, sha256, unseal, write
+from resjax.files import in_bucket, place, read_json, seal, sha256, unseal, write
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets", "numpy", "scikit-learn")
 READABLE = 150  # characters of a folder's name, which may have 255
@@ -57,8 +57,8 @@ class WorkDirectory:
           UserError: the path is a file or cannot be written, or belongs to something else.
           Failure: its records are damaged, or another process is at work there.
         """
-        path = epath.Path(config.workdir or f"runs/{experiment}-{config_lib.digest(config)}")
-        compiled = epath.Path(config.compile_cache) if config.compile_cache else None
+        path = place(config.workdir or f"runs/{experiment}-{config_lib.digest(config)}")
+        compiled = place(config.compile_cache) if config.compile_cache else None
         work, wanted = cls(path, tables, compiled), {"experiment": experiment} | config_lib.relevant(config)
         if not distributed.first():
             distributed.wait("work directory")  # the first process makes it

@@ -12,7 +12,7 @@ from resjax import data, steps, train
 from resjax.checkpoint import Checkpoints
 from resjax.config import Point
 from resjax.errors import Failure, UserError
-from resjax.files import unseal
+from resjax.files import place, unseal
 from resjax.networks import Network
 from resjax.steps import Carry
 
@@ -30,7 +30,7 @@ def networks_of(workdir: str | epath.Path, trusted: Container[str] = ()) -> list
       UserError: it is no run's directory, has no checkpoint, or names code that is not trusted. Failure: a record is
         damaged.
     """
-    points = epath.Path(workdir) / "points"
+    points = place(str(workdir)) / "points"
     if not points.is_dir():
         raise UserError(f"--from={workdir}: is not the work directory of a run, which has a folder points")
     found = []

@@ -71,12 +71,18 @@ BAD = (
     (["--seeds=0"], "--seeds=0: must be at least 1"),
     (["--batch_size=1501"], "--batch_size=1501: digits has 1500 training images"),
     (["--plot_only"], "there is no run in"),
+    (["--compile_cache=ftp://abc/d"], "ftp://abc/d: must be a directory or gs://BUCKET/FOLDER"),
 )
 
 
 @pytest.mark.parametrize(("arguments", "says"), BAD)
 def test_bad_flags(refused_here, arguments, says):
     assert says in refused_here(*arguments)
+
+
+def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    assert "gs://abc/d: buckets need the extra [gcs]" in refused_here("--compile_cache=gs://abc/d")
 
 
 @pytest.mark.parametrize(
@@ -162,11 +168,12 @@ def test_damaged_checkpoints(copy):
     )
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
 def test_a_save_that_fails_half_way(tmp_path):
     """As a full quota does it, which nobody sees beforehand: here no file may become larger than 200 kB."""
-    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))}
     arguments = (*SMALL, "--width=256", "--steps=20", f"--workdir={tmp_path}/run")
-    process = start("depth_scaling", *arguments, **small)
+    process = start("depth_scaling", *arguments)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
     _, err = process.communicate(timeout=300)
     assert (process.returncode, err.count("\n")) == (1, 1) and "cannot write checkpoint" in err, err
     assert run("depth_scaling", *arguments)[::2] == (0, "")

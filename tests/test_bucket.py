@@ -1,11 +1,14 @@
 """A work directory in a bucket is like one on a disk; against a server that speaks Google Cloud Storage's protocol."""
 
 import contextlib
+import http.server
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -67,6 +70,30 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_ends_like_one_on_a_disk(bucket
     for name in ("results.csv", "curves.csv"):
         assert read(f"{bucket}/run/{name}") == (tmp_path / "run" / name).read_text()
     assert run(*COMMAND, f"--workdir={bucket}/run", "--plot_only")[0] == 0
+
+
+class Forbidding(http.server.BaseHTTPRequestHandler):
+    """A service that knows nobody."""
+
+    def do_GET(self):
+        answer = json.dumps({"error": {"code": 401, "message": "Anonymous caller does not have access"}}).encode()
+        self.send_response(401)
+        self.send_header("Content-Length", len(answer))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_bucket_that_may_not_be_read(monkeypatch):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forbidding) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        code, _, err = run(*COMMAND, "--workdir=gs://bucket/run")
+        server.shutdown()
+    assert code == 2 and "gs://bucket/run cannot be read: Anonymous caller does not have access" in err
+    assert "Traceback" not in err
 
 
 def swept(*arguments):
