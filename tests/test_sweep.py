@@ -119,8 +119,9 @@ def test_shards_of_two_machines_make_one_table(tmp_path, fake):
     for place in (1, 2):
         directory = SweepDirectory.open(tmp_path / str(place), Sweep(command, grid="factor=1,2.5"), cpus=1)
         worker.work(directory, units.shard(f"{place}/2", directory.units), 1, Stop())
-    together = ("--collect", f"--from={tmp_path}/1,{tmp_path}/2", f"--workdir={tmp_path}/sweep")
-    assert swept(*together)[0::2] == (0, "")
+    both = f"--from={tmp_path}/1,{tmp_path}/2"
+    assert "6 done, 0 running, 0 failed, 0 left of 6 units" in swept("--status", both)[1]
+    assert swept("--collect", both, f"--workdir={tmp_path}/sweep")[0::2] == (0, "")
     assert diary(tmp_path) == {f"plain-{depth}-{factor}": 1 for depth in (1, 2, 3) for factor in (1.0, 2.5)}
     assert (tmp_path / "sweep/merged/results.csv").read_text().splitlines() == [
         "factor,connection,depth,value",
