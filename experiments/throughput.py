@@ -34,6 +34,7 @@ class Config(Running):
     steps: int = option(10, "steps a turn", minimum=1)
 
     def __post_init__(self):
+        super().__post_init__()
         for kind in self.networks:
             if kind not in KINDS:
                 raise UserError(f"--networks={kind}: must be one of {', '.join(KINDS)}")

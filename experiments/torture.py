@@ -48,7 +48,7 @@ class Config(Running):
     kills: int = option(100, "times that a run is killed", minimum=0)
     flips: int = option(200, "times that a bit is flipped, or a file cut off", minimum=0)
     signals: int = option(40, "times that a run is stopped", minimum=0)
-    disks: int = option(10, "times that a disk fills up, or can no longer be written", minimum=0)
+    disks: int = option(12, "times that a disk fills up, or can no longer be written", minimum=0)
     locks: int = option(3, "times that a second run is started on a work directory", minimum=0)
     flags_tried: int = option(500, "random command lines", minimum=0)
     together: int = option(2, "runs at a time, while they are killed", minimum=1)

@@ -39,6 +39,10 @@ def tried(commands: Commands, reference: pathlib.Path, times: int, draw: random.
             yield _stopped(commands, process, sent, where)
             done += 1
             commands.advance()
+        elif code := process.returncode:
+            commands.say(f"not stopped, but ended with exit code {code}: {commands.end(process)[1]}")
+            yield {"what": "run", "where": where, "lost": 1}
+            done += 1
         if process.poll() == 0:  # there is nothing left to stop
             commands.end(process)
             shutil.rmtree(measured, ignore_errors=True)
@@ -54,7 +58,7 @@ def _stopped(commands: Commands, process: subprocess.Popen, sent: int, where: st
     seconds, name = time.monotonic() - since, signal.Signals(sent).name
     if code == 0 and seconds < LAST:
         where = "after the end"
-    elif code == -sent and where == "starting":
+    elif where == "starting" and (code == -sent or "init_import_site" in err):
         where = "Python's own start"  # before a line of this project has run
     elif code != 128 + sent or err.count("\n") != 1 or seconds > SECONDS:
         commands.say(f"{name} while {where}: exit code {code} after {seconds:.1f} s: {err}")

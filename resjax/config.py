@@ -98,6 +98,11 @@ class Running(Options):
         100, "seconds after which a silent process counts as dead", minimum=1, changes_results=False
     )
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.coordinator and not self.distributed:
+            raise UserError(f"--coordinator={self.coordinator}: goes with --distributed")
+
 
 @dataclasses.dataclass(frozen=True)
 class Architecture(Options):

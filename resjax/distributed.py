@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+from resjax import signals
 from resjax.errors import Failure, UserError
 
 FATAL = re.compile(r"F\d{4} \d\d:\d\d:\d\d")  # how a line begins with which C++ ends a process
@@ -82,6 +83,11 @@ def agree(number: int) -> int:
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+def check(stop: signals.Stop):
+    """Raises Stopped, in all processes, once a signal has arrived at one of them. All must call it."""
+    signals.check(stop.signal if stop is signals.NEVER else agree(stop.signal))
 
 
 def _given(config) -> Group | None:

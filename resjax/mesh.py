@@ -81,6 +81,8 @@ def build(mesh: str, fsdp: bool, batch_size: int) -> Layout | None:
     else:
         devices = max(count for count in range(1, found + 1) if batch_size % count == 0)
     if devices < found and jax.process_count() > 1:
+        if mesh:
+            raise UserError(f"--mesh={mesh}: must be data:{found}, the devices of all processes")
         raise UserError(f"--batch_size={batch_size}: must be a multiple of {found}, the devices of all processes")
     if devices == 1:
         return None

@@ -20,6 +20,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import subprocess
 from importlib import metadata
 from typing import Any
@@ -218,7 +219,7 @@ def environment() -> dict[str, Any]:
 
     root = pathlib.Path(__file__).parent.parent
     command = ["git", "-C", root, "rev-parse", "--verify", "--quiet", "HEAD"]
-    git = subprocess.run(command, capture_output=True, text=True, check=False)
+    git = subprocess.run(command, capture_output=True, text=True, check=False).stdout if shutil.which("git") else ""
     device = jax.devices()[0]
     return {
         "python": platform.python_version(),
@@ -226,5 +227,5 @@ def environment() -> dict[str, Any]:
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "device": f"{jax.device_count()} × {device.platform} {device.device_kind}",
         "cpus": os.cpu_count(),
-        "git_commit": git.stdout.strip() or None,
+        "git_commit": git.strip() or None,
     }

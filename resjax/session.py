@@ -39,7 +39,7 @@ class Session:
         `share` is how far the progress bar moves for it, in the units of the session's total;
         `following` is compiled in the background meanwhile; the checkpoints of the steps in `keep` stay.
         """
-        self._check()
+        distributed.check(self._stop)
         done = self._work.finished(point)
         if done is None:
             before = self._progress.tasks[self._task].completed
@@ -65,7 +65,7 @@ class Session:
 
     def measure(self, point: Untrained, measurement: Callable[[Any], dict], share: float = 1.0) -> dict:
         """`measurement(point)`, a dictionary for JSON: from its record, or measured now."""
-        self._check()
+        distributed.check(self._stop)
         done = self._work.finished(point)
         if done is None:
             self._progress.update(self._task, description=point.label)
@@ -74,9 +74,6 @@ class Session:
             self._work.finish(point, *done)
         self.advance(share)
         return done[0]
-
-    def _check(self):
-        signals.check(distributed.agree(self._stop.signal))  # several processes leave together
 
     def advance(self, share: float):
         """Moves the progress bar by part of the session's total."""
@@ -102,7 +99,7 @@ def session(work: WorkDirectory, total: float) -> Iterator[Session]:
     ):
         try:
             yield Session(work, stop, progress, progress.add_task("", total=total), background)
-            stop.check()
+            distributed.check(stop)
         finally:
             stop.patient = False  # what is left to wait for, a compilation in the background, is not worth it
 

@@ -79,7 +79,7 @@ def evaluate(
     losses, hits = [], []
     size = EVALUATION_BATCH + -EVALUATION_BATCH % (layout.mesh.size if layout else 1)
     for images, labels in split.all(size):
-        stop.check()
+        distributed.check(stop)
         found = steps.evaluate_batch(network, params, state, images, labels, layers, layout)
         batch_losses, batch_hits = jax.device_get(found)
         losses.append(batch_losses)

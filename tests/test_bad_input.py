@@ -71,6 +71,7 @@ BAD = (
     (["--seeds=0"], "--seeds=0: must be at least 1"),
     (["--batch_size=1501"], "--batch_size=1501: digits has 1500 training images"),
     (["--plot_only"], "there is no run in"),
+    (["--coordinator=here:1"], "--coordinator=here:1: goes with --distributed"),
     (["--compile_cache=ftp://abc/d"], "ftp://abc/d: must be a directory or gs://BUCKET/FOLDER"),
 )
 
@@ -88,6 +89,7 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
 @pytest.mark.parametrize(
     ("experiment", "arguments", "says"),
     (
+        ("throughput", ["--turns=0"], "--turns=0: must be at least 1"),
         ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
         ("depth_frontier", ["--max_depth=3"], "depth 3: --network=dense with 2 layers a branch has depth 2"),
         ("signal_propagation", ["--block=collections:OrderedDict"], "is no flax.linen.Module but OrderedDict"),
@@ -171,7 +173,7 @@ def test_damaged_checkpoints(copy):
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
 def test_a_save_that_fails_half_way(tmp_path):
     """As a full quota does it, which nobody sees beforehand: here no file may become larger than 200 kB."""
-    arguments = (*SMALL, "--width=256", "--steps=20", f"--workdir={tmp_path}/run")
+    arguments = (*SMALL, "--depths=4", "--width=256", "--steps=20", f"--workdir={tmp_path}/run")
     process = start("depth_scaling", *arguments)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
     _, err = process.communicate(timeout=300)

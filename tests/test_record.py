@@ -6,7 +6,7 @@ from experiments.depth_scaling import TABLES, Config
 from resjax.config import Point
 from resjax.errors import Failure, UserError
 from resjax.metrics import Metrics
-from resjax.record import WorkDirectory
+from resjax.record import WorkDirectory, environment
 
 RESULT = {"parameters": 3, "train_loss": 0.1, "train_accuracy": 1 / 3, "test_accuracy": 0.5, "diverged": None}
 TIMING = {"first_step_seconds": 1.0, "step_milliseconds": 2.0, "total_seconds": 3.0}
@@ -167,3 +167,8 @@ def test_points_of_all_kinds_have_folders_of_their_own(tmp_path):
     ]
     folders = [work.folder(point) for point in points]
     assert len(set(folders)) == 5 and all(folder.resolve().parent == (tmp_path / "run/points") for folder in folders)
+
+
+def test_a_machine_without_git(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert environment()["git_commit"] is None
