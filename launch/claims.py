@@ -46,19 +46,19 @@ def take(path: epath.Path) -> Claim | None:
     """Claims `path`; None if another process has it.
 
     Raises:
-      Failure: the file system has no locks, or cannot be written.
+      Failure: the file system has no locks. OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a+")  # noqa: SIM115, the lock lasts as long as the file is open
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return Claim(file)
     except BlockingIOError:
         file.close()
         return None
     except OSError as error:
         where = "give a --workdir on a file system that has locks"
         raise Failure(f"{path} cannot be locked ({error.strerror}): {where}") from error
+    return Claim(file)
 
 
 def holder(path: epath.Path) -> dict[str, Any] | None:

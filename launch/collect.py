@@ -11,10 +11,10 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 
 from etils import epath
 
+from launch import tethered
 from launch.directory import SweepDirectory, named
 from launch.units import Combination
 from resjax import config
@@ -90,7 +90,7 @@ def _link(source: str, target: str):
 
 
 def _write_tables(sweep: SweepDirectory, combination: Combination, folder: epath.Path):
-    command = [sys.executable, "-m", "launch.tethered", *sweep.command(combination.flags, folder)]
+    command = tethered.command(sweep.command(combination.flags, folder))
     environment = os.environ | {"NPROC": str(sweep.cpus)}
     ended = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=False)
     if ended.returncode:

@@ -20,7 +20,6 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from etils import epath
 from launch import claims
 from launch.units import Sweep, Unit
 from resjax.errors import Failure, UserError
-from resjax.files import in_bucket, read_json, write
+from resjax.files import in_bucket, seal, unseal, write
 
 SHOWN = 5  # failed or missing units that a message names
 OUTPUT = ("stdout", "stderr")
@@ -62,7 +61,7 @@ class SweepDirectory:
         path = epath.Path(path)
         if not (path / "sweep.json").exists():
             raise UserError(f"--workdir={path}: there is no sweep")
-        found = read_json(path / "sweep.json")
+        found = unseal(path / "sweep.json")
         return cls(path, Sweep(tuple(found["command"]), found["over"], found["grid"]), found["asked"]["cpus"])
 
     @classmethod
@@ -80,18 +79,19 @@ class SweepDirectory:
         sweep.check()
         path = epath.Path(path)
         record = path / "sweep.json"
-        if not record.exists() and path.exists() and (not path.is_dir() or any(map(_foreign, path.iterdir()))):
+        foreign = path.exists() and (not path.is_dir() or any(map(_foreign, path.iterdir())))
+        if foreign and not record.exists():  # asked last, for another shard may just have written it
             raise UserError(f"--workdir={path} is no sweep: give a new or empty directory")
         try:
             path.mkdir(parents=True, exist_ok=True)
             with _locked(path):  # shards may begin at the same moment
-                found = read_json(record)["asked"] if record.exists() else {}
+                found = unseal(record)["asked"] if record.exists() else {}
                 asked = sweep.asked() | {"cpus": cpus or found.get("cpus") or available_cpus()}
                 if any(path.glob("units/*/run")):
                     _refuse_other(path, asked, found)
                 elif found not in ({}, asked):  # nothing of that sweep has begun, so nothing is lost
                     (path / "units").rmtree(missing_ok=True)
-                write(record, json.dumps(dataclasses.asdict(sweep) | {"asked": asked}, indent=1))
+                seal(record, dataclasses.asdict(sweep) | {"asked": asked})
         except OSError as error:
             raise UserError(f"--workdir={path} cannot be written: {error}") from error
         return cls(path, sweep, asked["cpus"])
@@ -127,14 +127,14 @@ class SweepDirectory:
     def end(self, unit: Unit) -> End | None:
         """How a unit ended; None if it has not."""
         path = self.folder(unit) / "end.json"
-        return End(**read_json(path)) if path.exists() else None
+        return End(**unseal(path)) if path.exists() else None
 
     def finish(self, unit: Unit, end: End):
         """Records how a unit ended, and in a bucket what it printed."""
         if in_bucket(self.path):
             for name in OUTPUT:
                 write(self.folder(unit) / name, (self.here(unit) / name).read_bytes())
-        write(self.folder(unit) / "end.json", json.dumps(dataclasses.asdict(end), indent=1))
+        seal(self.folder(unit) / "end.json", dataclasses.asdict(end))
 
     def left(self, units: list[Unit]) -> list[Unit]:
         """Those that have not ended."""

@@ -179,7 +179,7 @@ def answers(config: Config) -> list[str]:
     return _ssh(
         config,
         "all",
-        f"cd resjax || exit; timeout {PATIENCE} tail --pid=$(cat pid) -f /dev/null; "
+        f"cd resjax || {{ echo worker: lost; exit; }}; timeout {PATIENCE} tail --pid=$(cat pid) -f /dev/null; "
         "if kill -0 $(cat pid) 2> /dev/null; then echo worker: running; "
         "else echo worker: $(cat exit-code || echo lost); fi",
     )

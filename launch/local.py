@@ -3,10 +3,9 @@
 import contextlib
 import os
 import subprocess
-import sys
 import time
 
-from launch import progress, worker
+from launch import progress, tethered, worker
 from launch.directory import SweepDirectory
 from resjax import signals
 from resjax.errors import Failure, UserError
@@ -59,7 +58,7 @@ def _start(sweep: SweepDirectory, place: int, workers: int, gpus: int, tries: in
     command = ["launch.worker", f"--workdir={sweep.path}", f"--tries={tries}"]
     with open(sweep.path / f"worker-{place}.log", "a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "launch.tethered", *command],
+            tethered.command(command),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

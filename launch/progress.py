@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -70,8 +71,13 @@ def _points(workdir: epath.Path) -> tuple[str, str]:
     """How many points of a unit are done, and which one is trained, at which step."""
     folders = list(workdir.glob("points/*"))
     done = {folder for folder in folders if (folder / "done.json").exists()}
-    now = max(set(folders) - done, key=lambda folder: folder.stat().mtime, default=None)
+    now = max(set(folders) - done, key=_changed, default=None)
     return str(len(done)), _now(now) if now else ""
+
+
+def _changed(folder: epath.Path) -> float:
+    """When something was last put there; a folder of a bucket does not say it."""
+    return 0.0 if in_bucket(folder) else os.stat(folder).st_mtime  # etils asks for the owner's name, which may be none
 
 
 def _now(folder: epath.Path) -> str:

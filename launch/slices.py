@@ -14,6 +14,7 @@ from launch.gcloud import Config
 from resjax import signals
 from resjax.errors import Failure, Stopped, UserError
 
+SILENCES = 5  # times that a worker of a slice that is there does not answer, until it counts as lost
 DELETIONS = 10  # tries: a slice that is just being made cannot be deleted yet
 
 
@@ -26,9 +27,8 @@ def execute(config: Config):
         slice that could not be deleted.
       Stopped: SIGINT, SIGTERM or SIGHUP arrived, and the slice is deleted.
     """
-    for program in ("git", "gcloud"):
-        if not shutil.which(program):
-            raise UserError(f"{program} is not installed: see launch/README.md")
+    if not shutil.which("gcloud"):
+        raise UserError("gcloud is not installed: see launch/README.md")
     with signals.caught() as stop:
         stop.patient = True  # till the slice is deleted
         if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # a terminal that is closed; nohup would ignore it
@@ -105,13 +105,28 @@ def _watch(config: Config, stop: signals.Stop) -> bool:
     answers = {"running"}
     while answers == {"running"}:  # what has ended is the connection, not the experiment
         _call(gcloud.follow(config), stop)
-        code, out = _call(gcloud.answers(config), stop, show=False)
-        answers = set(re.findall(r"^worker: (\w+)$", out, re.MULTILINE)) | ({"lost"} if code else set())
+        answers = _answers(config, stop)
     final = {"2"} if config.several_hosts else {"1", "2"}  # of several, each leaves with 1 when another is gone
     if answers <= {"0", "1", "2"} and answers & final:
         failed = UserError if "2" in answers else Failure
         raise failed(f"the experiment failed with exit code {max(answers)}: see its last lines above")
     return answers == {"0"}
+
+
+def _answers(config: Config, stop: signals.Stop) -> set[str]:
+    """What the workers say of the experiment. Asked again while it is the network that is gone, not they."""
+    silent = 0
+    while True:
+        code, out = _call(gcloud.answers(config), stop, show=False)
+        answers = set(re.findall(r"^worker: (\w+)$", out, re.MULTILINE))
+        if code == 0:
+            return answers
+        state, _ = _state(config, stop)
+        silent += state != "UNKNOWN"
+        if silent == SILENCES or state not in ("ACTIVE", "UNKNOWN"):
+            return answers | {"lost"}
+        _say("the workers do not answer; the experiment goes on without that")
+        _pause(config, stop)
 
 
 def _state(config: Config, stop: signals.Stop = signals.NEVER) -> tuple[str, str]:

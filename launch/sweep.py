@@ -62,16 +62,19 @@ def run(config: Config):
     """
     if config.shard and config.on != "local":
         raise UserError(f"--shard={config.shard} and --on={config.on}: give one")
+    for on in ("slurm", "tpu"):
+        if getattr(config, on) and config.on != on:
+            raise UserError(f"--{on}: goes with --on={on}")
     if config.from_ and not (config.collect or config.status):
         raise UserError("--from: goes with --collect or --status")
     sweep = _asked(config)
     path = _path(config, sweep)
     if config.status:
         Console().print(progress.view(*map(SweepDirectory.load, _begun(config) or [path])))
-    elif config.on == "tpu":
-        fleet.run(sweep, config.workers, config.tries, config.tpu)
     elif config.collect:
         _collect(config, sweep, path)
+    elif config.on == "tpu":
+        fleet.run(sweep, config.workers, config.tries, config.cpus, config.tpu)
     elif config.shard:
         units = shard(config.shard, sweep.units())
         directory = SweepDirectory.open(path, sweep, config.cpus)

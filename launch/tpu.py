@@ -12,6 +12,7 @@ launch/README.md says what is needed first.
 
 import importlib
 import shlex
+import shutil
 import subprocess
 
 from launch import gcloud, slices
@@ -70,6 +71,8 @@ def check_command(config: Config):
 
 def _left_out() -> str:
     """What the archive of the last commit does not have."""
+    if not shutil.which("git"):
+        raise UserError("git is not installed: see launch/README.md")
     command = ["git", "-C", gcloud.ROOT, "status", "--porcelain"]
     lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
     return ", ".join(line[3:] for line in lines)

@@ -9,9 +9,9 @@ import dataclasses
 import math
 import os
 import subprocess
-import sys
 import time
 
+from launch import tethered
 from launch.claims import Claim
 from launch.directory import End, SweepDirectory
 from launch.units import Unit
@@ -21,7 +21,8 @@ from resjax.errors import UserError
 from resjax.files import in_bucket
 
 INTERRUPTED = {128 + number: number for number in signals.STOPPING}  # exit codes
-POLL = 0.2  # seconds between looks at the experiment, and for a unit to take
+POLL = 0.2  # seconds between looks at the experiment
+IDLE = 1.0  # seconds between looks for a unit to take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,17 +56,19 @@ def work(sweep: SweepDirectory, units: list[Unit], tries: int, stop: signals.Sto
       UserError: the experiment says that its flags are wrong. Failure: units have failed. Stopped: `stop` was set.
     """
     stop.patient = True  # the experiment in hand saves before it leaves
-    busy = time.monotonic()
-    while left := sweep.left(units):
+    busy, left = time.monotonic(), units
+    while True:
         stop.check()
-        if any(end.code == UserError.exit_code for unit in units if (end := sweep.end(unit))):
-            break  # so would every other
+        ends = {unit: sweep.end(unit) for unit in left}
+        left = [unit for unit, end in ends.items() if not end]
+        if not left or any(end.code == UserError.exit_code for end in ends.values() if end):
+            break  # what is left would be refused, too
         if any(_try(sweep, unit, tries, stop) for unit in reversed(left)):  # lists grow, and what takes long goes first
             busy = time.monotonic()
         elif time.monotonic() - busy > patience:
             break
         else:
-            time.sleep(POLL)
+            time.sleep(IDLE)
     sweep.check(units)
 
 
@@ -96,7 +99,7 @@ def _run(sweep: SweepDirectory, unit: Unit, claim: Claim, stop: signals.Stop):
 def _experiment(sweep: SweepDirectory, unit: Unit, claim: Claim, stop: signals.Stop) -> int:
     """The exit code of the unit's experiment, negative if a signal ended it."""
     folder = sweep.here(unit)
-    command = [sys.executable, "-m", "launch.tethered", *sweep.command(unit.flags, sweep.workdir(unit))]
+    command = tethered.command(sweep.command(unit.flags, sweep.workdir(unit)))
     with open(folder / "stdout", "w") as out, open(folder / "stderr", "w") as err:
         process = subprocess.Popen(
             command,

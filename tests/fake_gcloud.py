@@ -6,7 +6,8 @@ experiment: worker and command line), workers/N (the machines' home folders), bu
     workers   how many machines the slice has
     states    for each slice that is asked for, the answers of `list`; the last one stays
     follow    what happens while worker 0 is watched, for each time: ok, preempted, lost (worker 1 is gone until
-              something is copied to it), dropped (the connection), or wait (until somebody ends it)
+              something is copied to it), dropped (the connection), outage (nothing of the network, four times), or
+              wait (until somebody ends it)
     codes     the exit codes of the experiment, for each start
     delete    the exit codes of `delete`, for each time; then 0
     seconds   how long `delete` takes
@@ -29,6 +30,11 @@ PR_SET_CHILD_SUBREAPER = 36
 
 def main(words):
     append("record", ["gcloud", *words])
+    if "list" in words or "ssh" in words:
+        outage = HERE / "outage"
+        if outage.exists() and (left := int(outage.read_text())):
+            outage.write_text(str(left - 1))
+            return 255
     scenario = json.loads((HERE / "scenario.json").read_text())
     names = [word for word in words if not word.startswith("--")]
     flags = dict(word[2:].partition("=")[::2] for word in words if word.startswith("--") and "-flag" not in word)
@@ -130,6 +136,8 @@ def watch(event, line):
     if event == "lost":
         die(machines()[1])
         return ssh(home, line)
+    if event == "outage":
+        (HERE / "outage").write_text("4")
     if event == "preempted":
         take_away("SUSPENDED")
     if event == "wait":

@@ -15,7 +15,7 @@ import pytest
 from commands import QUICK, ROOT, run
 from fake_slurm import Cluster, descendants, until
 
-from launch import claims, collect, units, worker
+from launch import claims, collect, fleet, units, worker
 from launch.directory import SweepDirectory
 from launch.units import Sweep
 from resjax.errors import Failure, Stopped, UserError
@@ -335,6 +335,24 @@ def test_each_slice_gets_its_shard(fake, more):
     ]
     assert "--collect --from=runs/deep-1,runs/deep-2" in out
     assert ("--status --from=gs://ours/b/deep-1,gs://ours/b/deep-2" in out) == bool(more)
+
+
+def test_a_shard_that_was_brought_home_done_needs_no_slice(tmp_path, fake, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = fake("--depths=1,2,3")
+    for name, share in (("deep-1", "1/2"), ("deep-2", "2/2")):
+        directory = SweepDirectory.open(f"runs/{name}", Sweep(command), cpus=1)
+        units_of = units.shard(share, directory.units)
+        worker.work(directory, units_of if name == "deep-1" else units_of[1:], 1, Stop())
+    fleet.run(Sweep(command), 2, 3, 0, "--name=deep")
+    out = capsys.readouterr().out
+    assert "# deep-1 is done" in out and "--name=deep-2" in out and "--name=deep-1" not in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+def test_an_experiment_whose_worker_is_gone_already_does_not_begin(tmp_path, fake):
+    ended = subprocess.run([sys.executable, "-m", "launch.tethered", "1", *fake("--depths=1")], cwd=ROOT, check=False)
+    assert ended.returncode == -signal.SIGTERM and not diary(tmp_path)
 
 
 # whose directory it is

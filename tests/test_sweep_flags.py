@@ -105,6 +105,10 @@ def test_gpus_are_shared_out(monkeypatch):
             ["--collect", "--workdir=/nowhere"],
             "give an experiment and its flags behind --, or the --workdir of a sweep",
         ),
+        (
+            ["--on=tpu", "--collect", "--workdir=/nowhere", "--", "experiments.depth_scaling"],
+            "--workdir=/nowhere: there is no sweep",
+        ),
         (["--grid=x=1"], "--over and --grid: give the experiment, too, behind --"),
         (["--", "experiments.nothing"], "'experiments.nothing' is no experiment"),
         (["--", "./depth_scaling.py"], "'./depth_scaling.py' is no experiment"),
@@ -126,6 +130,7 @@ def test_gpus_are_shared_out(monkeypatch):
         (["--grid=width=8,-1", "--", "experiments.depth_scaling"], "--width=-1: must be at least 0"),
         (["--shard=0/2", "--", "experiments.depth_scaling"], "--shard=0/2: give i/n with i from 1 to n"),
         (["--shard=1/2", "--on=slurm", "--", "experiments.depth_scaling"], "--shard=1/2 and --on=slurm: give one"),
+        (["--tpu=--name=a", "--", "experiments.depth_scaling"], "--tpu: goes with --on=tpu"),
         (["--from=a", "--", "experiments.depth_scaling"], "--from: goes with --collect or --status"),
         (["--on=slurm", "--", "experiments.depth_scaling"], "--on=slurm: give --cpus"),
         (["--on=tpu", "--tpu=--zone=x", "--", "experiments.depth_scaling"], "--zone=x: must be a zone"),

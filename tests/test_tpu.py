@@ -342,8 +342,9 @@ def test_it_is_not_started_more_often_than_it_may(cloud):
     assert len(lines(cloud, "ran")) == 2 and verbs(cloud)[-1] == "delete"
 
 
-def test_a_dropped_connection_does_not_end_the_experiment(cloud):
-    follow = {"follow": ["dropped", "ok"], "codes": [0, 0]}
+@pytest.mark.parametrize("event", ("dropped", "outage"))
+def test_a_dropped_connection_does_not_end_the_experiment(cloud, event):
+    follow = {"follow": [event, "ok"], "codes": [0, 0]}
     code, _, _ = play(cloud, SUCCESS | follow)
     assert code == 0 and len(lines(cloud, "ran")) == 1
 
