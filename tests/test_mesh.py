@@ -77,7 +77,7 @@ def test_weights_on_each_of_eight_devices(alone, tmp_path, names):
 @pytest.mark.parametrize("fsdp", ("", "fsdp"))
 def test_networks_together_and_dropped_blocks_on_four_devices(alone, tmp_path, fsdp):
     finish(start(tmp_path / "four", MORE, "data:4", fsdp, devices=4))
-    same(alone, tmp_path / "four", MORE)
+    same(alone(MORE), tmp_path / "four", MORE)
 
 
 @pytest.mark.parametrize(
