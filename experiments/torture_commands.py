@@ -17,6 +17,7 @@ from collections.abc import Callable
 from unittest import mock
 
 import resjax
+from launch import tethered
 from resjax import signals
 from resjax.errors import Failure
 
@@ -70,9 +71,11 @@ class Commands:
           mortal: whether it, too, may not write where nobody may, though it is root's.
         """
         prefix = [sys.executable, "-c", MORTAL] if mortal else []
-        environment = os.environ | ({"JAX_COMPILATION_CACHE_DIR": str(self.compiled)} if cached else {})
+        environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(self.compiled)}
+        if not cached:
+            del environment["JAX_COMPILATION_CACHE_DIR"]
         return subprocess.Popen(
-            [*prefix, sys.executable, "-m", "launch.tethered", *command, *more, f"--workdir={workdir}"],
+            [*prefix, *tethered.command([*command, *more, f"--workdir={workdir}"])],
             cwd=pathlib.Path(__file__).parent.parent,
             env=environment,
             stdout=subprocess.DEVNULL,
