@@ -177,7 +177,7 @@ def _target(leaf):
 def _one_voice():
     """A save that fails half-way raises, and prints nothing: else each of its threads would, for as long as they last.
 
-    tensorstore's report to an event loop that Orbax has closed by then; asyncio logs what nobody waited for.
+    tensorstore's threads report to an event loop that Orbax has closed by then; asyncio logs what nobody waited for.
     """
     usual, log = sys.unraisablehook, logging.getLogger("asyncio")
     level = log.level
