@@ -128,4 +128,9 @@ def test_shards_in_a_bucket_are_stopped_go_on_on_other_machines_and_are_put_toge
         "--collect", f"--from={tmp_path}/shard-1,{tmp_path}/shard-2", f"--workdir={tmp_path}/whole", "--", *experiment
     ).communicate(timeout=120)
     assert run(COMMAND[0], "--depths=4,6", *COMMAND[2:], f"--workdir={tmp_path}/serial")[0] == 0
+    made, taken = (
+        {path.parent.name: path.read_text() for path in tmp_path.glob(f"{where}/points/*/done.json")}  # with times
+        for where in ("shard-*/units/*/run", "whole/merged")
+    )
+    assert len(made) == 2 and taken == made
     assert (tmp_path / "whole/merged/results.csv").read_text() == (tmp_path / "serial/results.csv").read_text()
