@@ -13,7 +13,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Running, Training, option
+from resjax.lab.config import Point, Running, Training, option
 
 RESULTS = {
     "connection": "str",
@@ -50,7 +50,8 @@ def search(trains, depths: range, precision: float) -> int:
     Grows fourfold from the smallest depth, then bisects in the logarithm. `trains` is called
     O(log(depths)) times and taken to be true below the frontier and false above.
     """
-    good, bad = -1, len(depths)  # places in `depths` known, or taken, to train and not to train
+    good = -1  # places in `depths` known, or taken, to train and not to train
+    bad = len(depths)
     place = 0
     while good < place < bad:
         good, bad = (place, bad) if trains(depths[place]) else (good, place)
@@ -68,14 +69,14 @@ def run(config: Config):
     """Finds every frontier that is not known yet, then writes the table and the figure."""
     families = [(c, n, seed) for c in config.connections for n in config.norms for seed in range(config.seeds)]
     bottom = Point.of(config, depth=config.max_depth)
-    depths = resjax.architectures.depths(bottom)
-    goal = resjax.train.Goal(config.accuracy, config.evaluate_every)
+    depths = resjax.lab.registry.depths(bottom)
+    goal = resjax.lab.trial.Goal(config.accuracy, config.evaluate_every)
     for connection, norm, seed in families:
-        resjax.train.plan(Point.of(config, depth=depths[0], connection=connection, norm=norm, seed=seed))
-    work = resjax.record.WorkDirectory.open("depth_frontier", config, {"results": RESULTS})
+        resjax.lab.plan.plan(Point.of(config, depth=depths[0], connection=connection, norm=norm, seed=seed))
+    work = resjax.lab.workdir.WorkDirectory.open("depth_frontier", config, {"results": RESULTS})
     if not config.plot_only:
         rows = []
-        with resjax.session.session(work, total=len(families)) as session:
+        with resjax.lab.session.session(work, total=len(families)) as session:
             for connection, norm, seed in families:
                 rows.append(frontier(config, session, depths, goal, connection=connection, norm=norm, seed=seed))
                 session.advance(1)
@@ -83,7 +84,7 @@ def run(config: Config):
     results = work.read_table("results")
     plot(results, config.max_depth, work.path / "figure")
     shown = results[["connection", "norm", "seed", "frontier_depth"]]
-    resjax.session.show(shown, title=f"deepest network with train accuracy {config.accuracy:g}")
+    resjax.lab.session.show(shown, title=f"deepest network with train accuracy {config.accuracy:g}")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
@@ -102,9 +103,9 @@ def frontier(config: Config, session, depths: range, goal, **family) -> dict:
 
 def plot(results, max_depth: int, path: pathlib.Path):
     """A bar a family up to the median over seeds, and a dot a seed, on a logarithmic axis."""
-    with resjax.figures.figure(path, height=2.9) as (axis,):
+    with resjax.lab.figures.figure(path, height=2.9) as (axis,):
         families = list(results.groupby(["connection", "norm"], sort=False))
-        color = dict(zip(results["connection"].unique(), itertools.cycle(resjax.figures.COLORS), strict=False))
+        color = dict(zip(results["connection"].unique(), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
         for (label, (low, high)), shade in zip(CLAIMS.items(), ("0.45", "0.75"), strict=True):
             axis.axvspan(low, high, color=shade, alpha=0.6, linewidth=0, zorder=0, label=label)
         for place, ((connection, _), rows) in enumerate(families):
@@ -125,4 +126,4 @@ def plot(results, max_depth: int, path: pathlib.Path):
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -13,7 +13,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Running, Training, option
+from resjax.lab.config import Point, Running, Training, option
 
 RESULTS = {
     "depth": "int64",
@@ -67,11 +67,11 @@ def points(config: Config) -> list[Point]:
     """One point a row of the table, or a row a seed, family by family."""
     seeds = [(0, config.seeds)] if config.seeds_together else [(seed, 0) for seed in range(config.seeds)]
     return [
-        Point.of(config, depth=depth, connection=connection, norm=norm, seed=seed, together=together)
+        Point.of(config, depth=depth, connection=connection, norm=norm, seed=seed, num_seeds=num_seeds)
         for connection in config.connections
         for norm in config.norms
         for depth in config.depths
-        for seed, together in seeds
+        for seed, num_seeds in seeds
     ]
 
 
@@ -79,20 +79,20 @@ def run(config: Config):
     """Trains what is not trained yet, then writes the tables and the figure."""
     wanted = points(config)
     for point in wanted:
-        resjax.train.plan(point)
-    work = resjax.record.WorkDirectory.open("depth_scaling", config, TABLES)
+        resjax.lab.plan.plan(point)
+    work = resjax.lab.workdir.WorkDirectory.open("depth_scaling", config, TABLES)
     if not config.plot_only:
         shares = [START + point.depth for point in wanted]
-        with resjax.session.session(work, total=sum(shares)) as session:
+        with resjax.lab.session.session(work, total=sum(shares)) as session:
             for point, share, following in zip(wanted, shares, [*wanted[1:], None], strict=True):
                 session.train(point, share=share, following=following)
                 for name in ("results", "timings"):
                     work.write_table(name, work.rows(wanted))
-                work.write_table("curves", work.courses(wanted))
+                work.write_table("curves", work.learning_curves(wanted))
     results = work.read_table("results")
     plot(results, work.path / "figure")
     plot_curves(work.read_table("curves"), work.path / "curves")
-    resjax.session.show(summary(results), title="training accuracy, mean over seeds")
+    resjax.lab.session.show(summary(results), title="training accuracy, mean over seeds")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
@@ -104,16 +104,18 @@ def summary(results):
 
 def plot(results, path: pathlib.Path):
     """Training and test error against depth: the mean over seeds, a band from the best to the worst."""
-    with resjax.figures.figure(path, panels=2, height=2.7, sharey=True) as axes:
+    with resjax.lab.figures.figure(path, panels=2, height=2.7, sharey=True) as axes:
         for axis, split in zip(axes, ("train", "test"), strict=True):
             families = results.groupby(["connection", "norm"], sort=False)
             for color, ((connection, norm), rows) in zip(
-                itertools.cycle(resjax.figures.COLORS), families, strict=False
+                itertools.cycle(resjax.lab.figures.COLORS), families, strict=False
             ):
                 error = 100 * (1 - rows[f"{split}_accuracy"].fillna(0))  # a network that diverged gets nothing right
                 failed = ~(rows["train_accuracy"] >= FAILED)
                 by_depth = error.groupby(rows["depth"])
-                mean, best, worst = by_depth.mean(), by_depth.min(), by_depth.max()
+                mean = by_depth.mean()
+                best = by_depth.min()
+                worst = by_depth.max()
                 axis.fill_between(mean.index, best, worst, color=color, alpha=0.2, linewidth=0)
                 axis.plot(mean, color=color, label=f"{connection}, norm {norm}")
                 axis.plot(rows["depth"][~failed], error[~failed], "o", color=color)
@@ -132,8 +134,10 @@ def plot_curves(curves, path: pathlib.Path):
     depths = sorted(set(curves["depth"]))
     rows_of_panels = -(-len(families) // 2)
     height = 0.6 + 1.8 * rows_of_panels
-    with resjax.figures.figure(path, min(2, len(families)), rows_of_panels, height, sharex=True, sharey=True) as axes:
-        shades = resjax.figures.shades(len(depths))
+    with resjax.lab.figures.figure(
+        path, min(2, len(families)), rows_of_panels, height, sharex=True, sharey=True
+    ) as axes:
+        shades = resjax.lab.figures.shades(len(depths))
         for axis in axes[len(families) :]:
             axis.set_axis_off()
         for axis, ((connection, norm), rows) in zip(axes, families, strict=False):
@@ -148,4 +152,4 @@ def plot_curves(curves, path: pathlib.Path):
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -23,8 +23,8 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Running, Training, option
-from resjax.errors import UserError
+from resjax.lab.config import Point, Running, Training, option
+from resjax.system.errors import UserError
 
 RESULTS = {
     "system": "str",  # deep, ensemble, or sub-networks of the deep one
@@ -79,7 +79,7 @@ def shallow(config: Config, depth: int, members: int) -> int:
     Raises:
       UserError: the blocks can not be shared equally.
     """
-    possible = resjax.architectures.depths(Point.of(config, depth=depth))
+    possible = resjax.lab.registry.depths(Point.of(config, depth=depth))
     units, rest = divmod(len(possible), members)
     if rest or possible[-1] != depth:
         raise UserError(f"--members={members}: the network of depth {depth} can not be dealt out to so many")
@@ -94,7 +94,7 @@ def points(config: Config, depth: int, connection: str, seed: int) -> list[Point
             depth=shallow(config, depth, members),
             connection=connection,
             seed=seed * max(config.members),
-            together=members,
+            num_seeds=members,
         )
         for members in config.members
     ]
@@ -109,11 +109,14 @@ def run(config: Config):
     }
     in_order = list(itertools.chain(*families.values()))
     for point in in_order:
-        resjax.train.plan(point)
-    work = resjax.record.WorkDirectory.open("ensembles", config, {"results": RESULTS})
+        resjax.lab.plan.plan(point)
+    work = resjax.lab.workdir.WorkDirectory.open("ensembles", config, {"results": RESULTS})
     if not config.plot_only:
-        following, rows = dict(itertools.pairwise(in_order)), []
-        with resjax.session.session(work, total=sum(depth * (1 + len(config.members)) for depth, *_ in families)) as s:
+        following = dict(itertools.pairwise(in_order))
+        rows = []
+        with resjax.lab.session.session(
+            work, total=sum(depth * (1 + len(config.members)) for depth, *_ in families)
+        ) as s:
             for (depth, connection, seed), wanted in families.items():
                 done = {point: s.train(point, share=depth, following=following.get(point)) for point in wanted}
                 for system, point, trained in systems(config, wanted, own=connection == config.connections[0]):
@@ -131,13 +134,13 @@ def run(config: Config):
     plot(results, work.path / "figure")
     columns = ["system", "connection", "depth", "members", "accuracy", "loss", "disagreement", "lesion_loss"]
     shown = results[columns].groupby(columns[:4], sort=False).mean().reset_index()
-    resjax.session.show(shown, title="held-out images, mean over seeds")
+    resjax.lab.session.show(shown, title="held-out images, mean over seeds")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
 def systems(config: Config, wanted: list[Point], own: bool) -> list[tuple[str, System, Point]]:
     """What is measured of a family, and its networks: the family's and, of its `own` deep one, the sub-networks."""
-    whole = [System(**dataclasses.asdict(point), left_out=0.0, members=point.together or 1) for point in wanted]
+    whole = [System(**dataclasses.asdict(point), left_out=0.0, members=point.num_seeds or 1) for point in wanted]
     subs = [dataclasses.replace(whole[0], members=count, left_out=config.left_out) for count in config.members]
     named = list(zip(["deep"] + ["ensemble"] * len(config.members), whole, wanted, strict=True))
     return named + [("sub-networks", point, wanted[0]) for point in subs if own]
@@ -147,7 +150,7 @@ def measured(session, work, point: System, trained: Point, result: dict) -> dict
     """The columns of the table that a system's networks decide."""
     from experiments.ensembles_measure import measure
 
-    diverged = result["diverged"] if trained.together else [result["diverged"]]
+    diverged = result["diverged"] if trained.num_seeds else [result["diverged"]]
     found = session.measure(point, lambda point: measure(point, trained, work.folder(trained), diverged), share=0)
     return found | {"parameters": result["parameters"] * len(diverged)}
 
@@ -157,9 +160,9 @@ def plot(results, path: pathlib.Path):
     panels = {"error": "held-out error (%)", "loss": "held-out loss", "lesion_loss": "loss added by deleting a block"}
     results = results.assign(error=100 * (1 - results["accuracy"]))
     kinds = results["connection"].where(results["system"] != "sub-networks", "sub-networks")
-    color = dict(zip(dict.fromkeys(kinds), itertools.cycle(resjax.figures.COLORS), strict=False))
+    color = dict(zip(dict.fromkeys(kinds), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
     style = dict(zip(sorted(set(results["depth"])), itertools.cycle(("-", "--", ":", "-.")), strict=False))
-    with resjax.figures.figure(path, panels=3, height=2.8) as axes:
+    with resjax.lab.figures.figure(path, panels=3, height=2.8) as axes:
         for axis, (column, label) in zip(axes, panels.items(), strict=True):
             for (kind, depth), rows in results.groupby([kinds, "depth"], sort=False):
                 by_members = rows.groupby("members")[column]
@@ -176,8 +179,8 @@ def plot(results, path: pathlib.Path):
         axes[0].set_yticks([0, 1, 10, 100], labels=["0", "1", "10", "100"])
         for axis in axes[1:]:
             axis.set_yscale("log")
-        resjax.figures.legend(axes, columns=3)
+        resjax.lab.figures.legend(axes, columns=3)
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

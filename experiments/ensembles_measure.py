@@ -9,10 +9,14 @@ import jax
 import numpy as np
 from jax import lax
 
-from resjax import networks, train
-from resjax.config import Point
-from resjax.networks import Network
-from resjax.stack import Layers
+from resjax.cost import forward_flops
+from resjax.lab import trial
+from resjax.lab.config import Point
+from resjax.lab.plan import plan
+from resjax.layers import Layers
+from resjax.network import Network
+from resjax.training import evaluation
+from resjax.training.step import member
 
 BINS = 15  # of confidence, for the calibration error
 MEASURES = (
@@ -26,12 +30,12 @@ def measure(point, trained: Point, folder: pathlib.Path, diverged: list[int | No
 
     Args:
       point: the system.
-      trained, folder: its networks, and where `train.fit` left them.
+      trained, folder: its networks, and where `trial.train` left them.
       diverged: by network, the step at which it diverged, or None.
     """
-    network, _, dataset = train.plan(trained)
+    network, _, dataset = plan(trained)
     sound = [at for at, step in enumerate(diverged) if step is None]
-    flops = 3 * networks.forward_flops(network, jax.ShapeDtypeStruct((1, *dataset.train.shape), np.float32))
+    flops = 3 * forward_flops(network, jax.ShapeDtypeStruct((1, *dataset.train.shape), np.float32))
     row = {
         "members": point.members,
         "training_gigaflops": flops * trained.batch_size * trained.steps * len(diverged) / 1e9,
@@ -39,15 +43,15 @@ def measure(point, trained: Point, folder: pathlib.Path, diverged: list[int | No
     }
     if not sound:
         return row | dict.fromkeys(MEASURES, math.nan)
-    _, carry, _ = train.trained(trained, folder)
-    weights = [train.member(carry[:2], at) for at in sound] if trained.together else [carry[:2]]
+    _, carry, _ = trial.trained(trained, folder)
+    weights = [member(carry[:2], at) for at in sound] if trained.num_seeds else [carry[:2]]
 
-    deletable = np.flatnonzero(~np.array(network.changes_shape))
+    deletable = np.flatnonzero(~np.array(network.transitions))
     shares_weights = point.members > len(diverged)
     every = np.ones((1, network.length), bool)
     alive = sub_networks(point, deletable, every) if shares_weights else [every] * len(sound)
     members = list(zip(itertools.cycle(weights), alive, strict=False))
-    labels = np.concatenate([np.asarray(labels) for _, labels in dataset.test.all(train.EVALUATION_BATCH)])
+    labels = np.concatenate([np.asarray(labels) for _, labels in dataset.test.all(evaluation.BATCH)])
     labels = labels[: len(dataset.test)]
 
     whole = np.concatenate([predict(network, own, dataset.test, mask) for own, mask in members])  # M N K
@@ -62,7 +66,8 @@ def measure(point, trained: Point, folder: pathlib.Path, diverged: list[int | No
 
 def sub_networks(point, deletable, every) -> list[np.ndarray]:
     """Masks, 1 L each, of the system's sub-networks: each is without a random share of the blocks."""
-    draw, count = np.random.default_rng(point.seed), round(point.left_out * len(deletable))
+    draw = np.random.default_rng(point.seed)
+    count = round(point.left_out * len(deletable))
     return [
         np.where(np.isin(range(every.size), draw.permutation(deletable)[:count]), False, every)
         for _ in range(point.members)
@@ -71,18 +76,19 @@ def sub_networks(point, deletable, every) -> list[np.ndarray]:
 
 def predict(network: Network, weights, split, alive) -> np.ndarray:
     """The probabilities that the network has for a split's images with these masks (A L): A N K."""
-    parts = [np.asarray(_predict(network, *weights, images, alive)) for images, _ in split.all(train.EVALUATION_BATCH)]
+    parts = [np.asarray(_predict(network, *weights, images, alive)) for images, _ in split.all(evaluation.BATCH)]
     return np.concatenate(parts, axis=1)[:, : len(split)]
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _predict(network: Network, params, state, images, alive):
-    return lax.map(lambda mask: jax.nn.softmax(network.apply(params, state, images, Layers(alive=mask))[0]), alive)
+    return lax.map(lambda mask: jax.nn.softmax(network.apply(params, state, images, Layers(keep=mask))[0]), alive)
 
 
 def scores(members: np.ndarray, harmed: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """The measures of an ensemble: from its members' probabilities M N K, and from its own after each lesion, D N K."""
-    members, harmed = members.astype(np.float64), harmed.astype(np.float64)
+    members = members.astype(np.float64)
+    harmed = harmed.astype(np.float64)
     ensemble = members.mean(0)
     answers = members.argmax(-1)  # M N
     pairs = [(one != other).mean() for one, other in itertools.combinations(answers, 2)]
@@ -107,6 +113,7 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """How far confidence and accuracy are apart, mean over images in bins of confidence (Guo et al. 2017, eq. 3)."""
-    confidence, right = probabilities.max(-1), probabilities.argmax(-1) == labels
+    confidence = probabilities.max(-1)
+    right = probabilities.argmax(-1) == labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return sum(abs((right - confidence)[place == at].sum()) for at in range(BINS)) / len(labels)

@@ -20,8 +20,8 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Point, Running, Training, option
-from resjax.errors import UserError
+from resjax.lab.config import Point, Running, Training, option
+from resjax.system.errors import UserError
 
 RESULTS = {
     "network": "str",
@@ -96,13 +96,13 @@ def run(config: Config):
     if config.deep <= config.shallow:
         raise UserError(f"--deep={config.deep}: must be more than --shallow={config.shallow}")
     for point in itertools.chain(trained, maps):
-        resjax.train.plan(point)
-    work = resjax.record.WorkDirectory.open("identity", config, {"results": RESULTS, "maps": MAPS})
+        resjax.lab.plan.plan(point)
+    work = resjax.lab.workdir.WorkDirectory.open("identity", config, {"results": RESULTS, "maps": MAPS})
     if not config.plot_only:
         from experiments import identity_networks
 
         rows = []
-        with resjax.session.session(work, total=len(trained) + len(deepened) + len(maps)) as session:
+        with resjax.lab.session.session(work, total=len(trained) + len(deepened) + len(maps)) as session:
             for point in trained:
                 row = {"network": f"{point.connection}, trained", "depth": point.depth, "seed": point.seed}
                 rows.append(row | session.train(point, share=1.0))
@@ -120,22 +120,23 @@ def run(config: Config):
             ]
         work.write_table("results", rows)
         work.write_table("maps", errors)
-    results, maps = work.read_table("results"), work.read_table("maps")
+    results = work.read_table("results")
+    maps = work.read_table("maps")
     plot(results, maps, work.path / "figure")
     shown = results.drop(columns="seed").groupby(["network", "depth"], sort=False).mean().reset_index()
-    resjax.session.show(shown, title="identity layers")
+    resjax.lab.session.show(shown, title="identity layers")
     print(f"tables: {work.path / 'results.csv'}, maps.csv\nfigure: {work.path / 'figure.png'}")
 
 
 def plot(results, maps, path: pathlib.Path):
     """Left: training loss, trained and deepened. Right: error of the learned identity against depth."""
-    with resjax.figures.figure(path, panels=2, height=2.7) as (left, right):
+    with resjax.lab.figures.figure(path, panels=2, height=2.7) as (left, right):
         bars = results.groupby(["network", "depth"], sort=False)["train_loss"].mean().sort_index(level="network")
-        left.barh(range(len(bars)), bars.to_numpy(), 0.6, color=resjax.figures.COLORS[0], alpha=0.6)
+        left.barh(range(len(bars)), bars.to_numpy(), 0.6, color=resjax.lab.figures.COLORS[0], alpha=0.6)
         left.set_yticks(range(len(bars)), [f"{network}: {depth} layers" for network, depth in bars.index])
         left.set(xlabel="training loss")
         left.invert_yaxis()
-        color = dict(zip(maps["connection"].unique(), itertools.cycle(resjax.figures.COLORS), strict=False))
+        color = dict(zip(maps["connection"].unique(), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
         style = dict(zip(maps["norm"].unique(), itertools.cycle(("-", "--", ":")), strict=False))
         for (connection, norm), rows in maps.groupby(["connection", "norm"], sort=False):
             error = np.exp(np.log(rows["last_error"].clip(lower=FLOOR)).groupby(rows["depth"]).mean())
@@ -149,4 +150,4 @@ def plot(results, maps, path: pathlib.Path):
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

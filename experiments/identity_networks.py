@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from resjax import architectures, normalizers, train
-from resjax.config import Point
-from resjax.networks import Network
+from resjax.lab import registry, trial
+from resjax.lab.config import Point
+from resjax.network import Network
+from resjax.nn import BatchNorm
 from resjax.probes.whiteness import without_ends
+from resjax.random_streams import stream
+from resjax.training.evaluation import evaluate
 
 TEST_INPUTS = 1024
-WEIGHTS, TRAINING, TEST = range(3)  # what a point's key is folded with
 
 
 def deepen(params, state, length: int):
@@ -23,7 +25,7 @@ def deepen(params, state, length: int):
     For plain blocks with a ReLU behind them (order `post`): the stream is nowhere negative, so unit
     weights leave it as it is, and so does batch norm with mean 0, variance 1 and scale √(1 + ε).
     """
-    unit = (1 + normalizers.BatchNorm.epsilon) ** 0.5
+    unit = (1 + BatchNorm.epsilon) ** 0.5
 
     def identity(path, leaf):
         more = (length - len(leaf), *leaf.shape[1:])
@@ -46,24 +48,25 @@ def deepen(params, state, length: int):
 
 def deepened(point, shallow: Point, folder: pathlib.Path) -> dict[str, float]:
     """Loss and accuracies of the network `shallow`, trained in `folder`, deepened to `point.deep` layers."""
-    _, carry, dataset = train.trained(shallow, folder)
-    network = architectures.build(dataclasses.replace(shallow, depth=point.deep), dataset.classes)
+    _, carry, dataset = trial.trained(shallow, folder)
+    network = registry.network(dataclasses.replace(shallow, depth=point.deep), dataset.classes)
     params, state = deepen(carry.params, carry.state, network.length)
-    loss, accuracy = train.evaluate(network, params, state, dataset.train)
-    _, test_accuracy = train.evaluate(network, params, state, dataset.test)
+    loss, accuracy = evaluate(network, params, state, dataset.train)
+    _, test_accuracy = evaluate(network, params, state, dataset.test)
     return {"train_loss": loss, "train_accuracy": accuracy, "test_accuracy": test_accuracy}
 
 
 def learn(point) -> dict[str, float]:
     """The relative errors, before and after training, of the point's blocks as a model of the identity."""
-    network, key = without_ends(architectures.build(point, 1)), jax.random.key(point.seed)
-    x = jax.random.normal(jax.random.fold_in(key, TEST), (TEST_INPUTS, point.width))
-    params, state = jax.jit(network.init)(jax.random.fold_in(key, WEIGHTS), x)
+    network = without_ends(registry.network(point, 1))
+    key = jax.random.key(point.seed)
+    x = jax.random.normal(stream(key, "identity_test"), (TEST_INPUTS, point.width))
+    params, state = jax.jit(network.init)(stream(key, "weights"), x)
     optimizer = optax.adam(point.map_rate)
     carry = params, state, optimizer.init(params)
     first = _error(network, *carry[:2], x)
     for step in range(point.map_steps):
-        inputs = jax.random.fold_in(jax.random.fold_in(key, TRAINING), step)
+        inputs = jax.random.fold_in(stream(key, "identity_training"), step)
         carry = _step(network, point.map_rate, carry, jax.random.normal(inputs, (point.batch_size, point.width)))
     return {"first_error": float(first), "last_error": float(_error(network, *carry[:2], x))}
 

@@ -27,7 +27,7 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Point, Probed, Running, Training, option
+from resjax.lab.config import Point, Probed, Running, Training, option
 
 RESULTS = {
     "initializer": "str",
@@ -87,7 +87,8 @@ class Config(Running, Training):
 
 def families(config: Config) -> list[dict]:
     """The kinds of network, each with all that its initialiser comes with."""
-    found, connection = [], "residual" if config.block else "plain"  # residual: the user's block itself
+    found = []  # residual: the user's block itself
+    connection = "residual" if config.block else "plain"
     for initializer, activation, seed in itertools.product(config.initializer, config.activation, range(config.seeds)):
         usual = {"initializer": initializer, "activation": activation, "connection": connection, "seed": seed}
         family = usual | OWN.get(initializer, {})
@@ -100,7 +101,7 @@ def run(config: Config):
     kinds = families(config)
     points = [Point.of(config, norm="none", depth=config.max_depth, **family) for family in kinds]
     for point in points:
-        resjax.train.plan(dataclasses.replace(point, depth=resjax.architectures.depths(point)[0]))
+        resjax.lab.plan.plan(dataclasses.replace(point, depth=resjax.lab.registry.depths(point)[0]))
     tanh = [
         Probed(
             branch="dense(layers=1)", activation="tanh", initializer=f"variance_scaling(scale={variance})", seed=seed,
@@ -108,20 +109,23 @@ def run(config: Config):
         )
         for variance, seed in itertools.product(config.variances, range(config.seeds))
     ]  # fmt: skip
-    work = resjax.record.WorkDirectory.open("initialization", config, {"results": RESULTS, "scales": SCALES})
+    work = resjax.lab.workdir.WorkDirectory.open("initialization", config, {"results": RESULTS, "scales": SCALES})
     if not config.plot_only:
-        from resjax.probes import reading
+        from resjax.lab import initial as reading
 
-        with resjax.session.session(work, total=len(points) + len(tanh)) as session:
+        with resjax.lab.session.session(work, total=len(points) + len(tanh)) as session:
             rows = [frontier(config, session, work, point) for point in points]
-            grown = [session.measure(point, lambda point: reading.read(point, ("gradient_ms",))) for point in tanh]
+            grown = [
+                session.measure(point, lambda point: reading.read(point, ("gradient_mean_square",))) for point in tanh
+            ]
         work.write_table("results", rows)
         variances = [variance for variance in config.variances for _ in range(config.seeds)]
         work.write_table("scales", [scale(*each) for each in zip(variances, tanh, grown, strict=True)])
-    results, scales = work.read_table("results"), work.read_table("scales")
+    results = work.read_table("results")
+    scales = work.read_table("scales")
     plot(config, results, scales, work.path / "figure")
-    resjax.session.show(results.drop(columns=["tried", "seed"]), title="deepest network that trains")
-    resjax.session.show(scales.drop(columns=["width", "seed"]), title="depth scale of tanh networks")
+    resjax.lab.session.show(results.drop(columns=["tried", "seed"]), title="deepest network that trains")
+    resjax.lab.session.show(scales.drop(columns=["width", "seed"]), title="depth scale of tanh networks")
     print(f"tables: {work.path / 'results.csv'}, scales.csv\nfigure: {work.path / 'figure.png'}")
 
 
@@ -129,8 +133,9 @@ def frontier(config: Config, session, work, point: Point) -> dict:
     """A row of `results`."""
     from experiments.depth_frontier import search
 
-    depths, tried = resjax.architectures.depths(point), []
-    goal = resjax.train.Goal(config.accuracy, config.evaluate_every)
+    depths = resjax.lab.registry.depths(point)
+    tried = []
+    goal = resjax.lab.trial.Goal(config.accuracy, config.evaluate_every)
 
     def trains(depth: int) -> bool:
         result = session.train(dataclasses.replace(point, depth=depth), goal)
@@ -149,13 +154,12 @@ def unit_ranks(point: Point, folder: pathlib.Path) -> dict[str, float]:
     """Effective rank of the last block's stream over images, before and after training."""
     import jax
 
-    from resjax.probes.signals import effective_rank
+    from resjax.probes.forward import effective_rank
+    from resjax.random_streams import stream
 
-    network, carry, dataset = resjax.train.trained(point, folder)
+    network, carry, dataset = resjax.lab.trial.trained(point, folder)
     images, _ = next(iter(dataset.train.all(IMAGES)))
-    start, state = jax.jit(network.init)(
-        jax.random.fold_in(jax.random.key(point.seed), resjax.steps.WEIGHTS), images[:1]
-    )
+    start, state = jax.jit(network.init)(stream(jax.random.key(point.seed), "weights"), images[:1])
 
     def rank(params, state):
         ranks = network.apply(params, state, images, probe=lambda seen: effective_rank(seen.y))[2]
@@ -166,7 +170,7 @@ def unit_ranks(point: Point, folder: pathlib.Path) -> dict[str, float]:
 
 def scale(variance: float, point: Probed, found: dict) -> dict:
     """A row of `scales`: the slope of the gradient's logarithm over the second half of the way back."""
-    squares = np.array(found["gradient_ms"])
+    squares = np.array(found["gradient_mean_square"])
     rows = np.arange(len(squares))[5 : len(squares) // 2]  # the first blocks are still on their way to q*
     chi = float(np.exp(-np.polyfit(rows, np.log(squares[rows]), 1)[0]))
     _, theory = resjax.theory.mean_field(variance)
@@ -181,9 +185,9 @@ def scale(variance: float, point: Probed, found: dict) -> dict:
 
 def plot(config: Config, results, scales, path: pathlib.Path):
     """Frontier (bars), how different the units are (dots), and the depth scale with its formula."""
-    with resjax.figures.figure(path, panels=3, height=3.2, width_ratios=(1.2, 0.8, 1)) as (bars, ranks, right):
+    with resjax.lab.figures.figure(path, panels=3, height=3.2, width_ratios=(1.2, 0.8, 1)) as (bars, ranks, right):
         kinds = list(results.groupby(["initializer", "activation"], sort=False))
-        color = dict(zip(results["activation"].unique(), itertools.cycle(resjax.figures.COLORS), strict=False))
+        color = dict(zip(results["activation"].unique(), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
         for place, ((_, activation), rows) in enumerate(kinds):
             depth = rows["frontier_depth"].median()
             bars.barh(place, max(depth, 1), 0.6, color=color[activation], alpha=0.6)
@@ -207,4 +211,4 @@ def plot(config: Config, results, scales, path: pathlib.Path):
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -27,8 +27,8 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Running, Training, option
-from resjax.errors import UserError
+from resjax.lab.config import Point, Running, Training, option
+from resjax.system.errors import UserError
 
 TABLE = {
     "connection": "str",
@@ -110,10 +110,10 @@ def run(config: Config):
         for seed in range(config.seeds)
     ]
     check(config, points)
-    work = resjax.record.WorkDirectory.open("invertibility", config, {"results": TABLE})
+    work = resjax.lab.workdir.WorkDirectory.open("invertibility", config, {"results": TABLE})
     if not config.plot_only:
         rows = []
-        with resjax.session.session(work, total=len(points) * (1 + len(config.stages))) as session:
+        with resjax.lab.session.session(work, total=len(points) * (1 + len(config.stages))) as session:
             for point, stage in itertools.product(points, config.stages):
                 undone = Undone.of(point, images=config.images, stage=stage)
                 trained = {"train_accuracy": None, "diverged": None}
@@ -127,20 +127,23 @@ def run(config: Config):
     results = work.read_table("results")
     plot(results, work.path / "figure")
     shown = ["connection", "norm", "spectral_norm", "width", "depth", "stage", "invertible_share", "condition"]
-    resjax.session.show(results[[*shown, "inverse_error", "not_inverted_share"]], title="can it be undone?")
+    resjax.lab.session.show(results[[*shown, "inverse_error", "not_inverted_share"]], title="can it be undone?")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
 def check(config: Config, points: list[Point]):
-    """Raises UserError: a bound that promises no inverse, a network that has none, or what `train.plan` refuses."""
-    from resjax.probes import inverse
+    """Raises UserError: a bound that promises no inverse, a network that has none, or what `plan.plan` refuses."""
+    from resjax.probes import blocks, inversion
 
     for bound in config.spectral_norm:
         if bound >= 1:
             raise UserError(f"--spectral_norm={bound:g}: an inverse is promised only below 1; 0 is for no bound")
     for point in points:
-        network, _, dataset = resjax.train.plan(point)
-        inverse.check(network)
+        network, _, dataset = resjax.lab.plan.plan(point)
+        with resjax.lab.registry.flag("network", config.network):
+            blocks.check(network)
+        with resjax.lab.registry.flag("order", config.order):
+            inversion.check(network)
         if config.images > len(dataset.train):
             raise UserError(f"--images={config.images}: {point.dataset} has {len(dataset.train)} training images")
 
@@ -154,11 +157,14 @@ def measure(point: Undone, folder: pathlib.Path) -> dict[str, float]:
 
 def plot(results, path: pathlib.Path):
     """κ, share of invertible blocks, error of the inverse against width: a row a stage, a line a kind and depth."""
-    stages, kinds = list(results["stage"].unique()), ["connection", "norm", "spectral_norm"]
-    color = dict(zip(results.groupby(kinds, sort=False).groups, itertools.cycle(resjax.figures.COLORS), strict=False))
+    stages = list(results["stage"].unique())
+    kinds = ["connection", "norm", "spectral_norm"]
+    color = dict(
+        zip(results.groupby(kinds, sort=False).groups, itertools.cycle(resjax.lab.figures.COLORS), strict=False)
+    )
     style = dict(zip(sorted(set(results["depth"])), itertools.cycle(("-", "--", ":", "-.")), strict=False))
     widths = sorted(set(results["width"]))
-    with resjax.figures.figure(path, len(PANELS), len(stages), height=1.0 + 2.0 * len(stages), sharex=True) as axes:
+    with resjax.lab.figures.figure(path, len(PANELS), len(stages), height=1.0 + 2.0 * len(stages), sharex=True) as axes:
         for axis, (stage, (quantity, (label, limits))) in zip(
             axes, itertools.product(stages, PANELS.items()), strict=True
         ):
@@ -175,7 +181,7 @@ def plot(results, path: pathlib.Path):
             axis.set_title(STAGES[stage])
         for axis in axes[-len(PANELS) :]:
             axis.set_xlabel("width")
-        resjax.figures.legend(axes, columns=4)
+        resjax.lab.figures.legend(axes, columns=4)
 
 
 def _label(connection: str, norm: str, bound: float, depth: int) -> str:
@@ -184,4 +190,4 @@ def _label(connection: str, norm: str, bound: float, depth: int) -> str:
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -6,8 +6,8 @@
 Networks of the shape of i-ResNets (Behrmann et al. 2019, arXiv 1811.00995, section 5.1: padding stem, blocks of 3×3,
 1×1 and 3×3 convolutions with ELU and no norm, stages joined by squeezing), each of whose layers has a spectral norm of
 at most c, are trained as classifiers, and one without that bound. Then held-out images go through all blocks and are
-computed back from what comes out, block by block (see `resjax.probes.inverse`). The figures show accuracy and error of
-the inverse against c, and the images, their inverses and the difference.
+computed back from what comes out, block by block (see `resjax.probes.inversion`). The figures show accuracy and error
+of the inverse against c, and the images, their inverses and the difference.
 
 Four minutes on 2 CPU cores. The bound costs accuracy: 98 % of the held-out images without it, 96, 92 and 81 % with c
 of .9, .7 and .5, whose blocks, of three such layers each, have constants of at most .78, .37 and .13 (σ̂ is a little
@@ -20,8 +20,8 @@ import dataclasses
 import pathlib
 
 import resjax
-from resjax.config import Point, Running, Training, option
-from resjax.errors import UserError
+from resjax.lab.config import Point, Running, Training, option
+from resjax.system.errors import UserError
 
 RESULTS = {
     "spectral_norm": "float64",  # c, of every layer; 0: not bounded
@@ -90,10 +90,13 @@ def run(config: Config):
         for seed in range(config.seeds)
     ]
     check(config, points)
-    work = resjax.record.WorkDirectory.open("invertible_resnet", config, {"results": RESULTS, "pictures": PICTURES})
+    work = resjax.lab.workdir.WorkDirectory.open(
+        "invertible_resnet", config, {"results": RESULTS, "pictures": PICTURES}
+    )
     if not config.plot_only:
-        results, pictures = [], []
-        with resjax.session.session(work, total=2 * len(points)) as session:
+        results = []
+        pictures = []
+        with resjax.lab.session.session(work, total=2 * len(points)) as session:
             for point in points:
                 row = dataclasses.asdict(point) | session.train(point, share=1.0)
                 if row["diverged"] is None:
@@ -105,25 +108,29 @@ def run(config: Config):
                 results.append(row)
         work.write_table("results", results)
         work.write_table("pictures", pictures)
-    results, pictures = work.read_table("results"), work.read_table("pictures")
+    results = work.read_table("results")
+    pictures = work.read_table("pictures")
     plot(results, work.path / "figure")
     if len(pictures):
         plot_pictures(pictures, work.path / "pictures")
     shown = ["spectral_norm", "test_accuracy", "lipschitz_upper", "inverse_error", "iterations", "not_inverted_share"]
-    resjax.session.show(results[shown], title="images computed back from the last feature map")
+    resjax.lab.session.show(results[shown], title="images computed back from the last feature map")
     print(f"tables: {work.path / 'results.csv'}, pictures.csv\nfigure: {work.path / 'figure.png'}, pictures.png")
 
 
 def check(config: Config, points: list[Point]):
-    """Raises UserError: a bound that promises no inverse, a network that has none, or what `train.plan` refuses."""
-    from resjax.ends import PaddingStem
-    from resjax.probes import inverse
+    """Raises UserError: a bound that promises no inverse, a network that has none, or what `plan.plan` refuses."""
+    from resjax.nn.stems import PaddingStem
+    from resjax.probes import blocks, inversion
 
     for bound in config.spectral_norm:
         if bound >= 1:
             raise UserError(f"--spectral_norm={bound:g}: an inverse is promised only below 1; 0 is for no bound")
-    network, _, dataset = resjax.train.plan(points[0])
-    inverse.check(network)
+    network, _, dataset = resjax.lab.plan.plan(points[0])
+    with resjax.lab.registry.flag("network", config.network):
+        blocks.check(network)
+    with resjax.lab.registry.flag("order", config.order):
+        inversion.check(network)
     if not isinstance(network.stem, PaddingStem):
         raise UserError(f"--network={config.network}: its stem has no inverse; use iresnet")
     if max(config.images, config.pictures) > len(dataset.test):
@@ -139,9 +146,9 @@ def measure(point: ReadBack, folder: pathlib.Path) -> dict:
     import jax.numpy as jnp
 
     from experiments import invertibility_measure
-    from resjax import train
+    from resjax.lab import trial
 
-    network, carry, dataset = train.trained(Point.of(point), folder)
+    network, carry, dataset = trial.trained(Point.of(point), folder)
     images, _ = next(dataset.test.all(point.images))
     with jax.enable_x64(True):
         weights = network, carry.params, carry.state
@@ -179,23 +186,25 @@ def plot(results, path: pathlib.Path):
     """Accuracy (left), error of the inverse and constants (right) against c."""
     names = ["none" if bound == 0 else f"{bound:g}" for bound in results["spectral_norm"].unique()]
     by_bound = results.groupby("spectral_norm", sort=False)
-    with resjax.figures.figure(path, panels=2, height=2.4) as axes:
-        for color, column, label in zip(resjax.figures.COLORS, ACCURACIES, ACCURACIES.values(), strict=False):
+    with resjax.lab.figures.figure(path, panels=2, height=2.4) as axes:
+        for color, column, label in zip(resjax.lab.figures.COLORS, ACCURACIES, ACCURACIES.values(), strict=False):
             axes[0].plot(names, by_bound[column].mean(), marker="o", color=color, label=label)
         axes[0].set(ylabel="accuracy", xlabel="bound c on every layer")
         axes[0].legend()
         errors = by_bound["inverse_error"].max().clip(*ERRORS)
-        axes[1].plot(names, errors, marker="o", color=resjax.figures.COLORS[2])
+        axes[1].plot(names, errors, marker="o", color=resjax.lab.figures.COLORS[2])
         axes[1].set(yscale="log", ylim=ERRORS, ylabel="largest error of the inverse", xlabel="bound c on every layer")
 
 
 def plot_pictures(pictures, path: pathlib.Path):
     """Images (top row), their inverses and the difference, from −1 (blue) to 1 (red), for every c."""
-    bounds, count = list(pictures["spectral_norm"].unique()), pictures["image"].nunique()
+    bounds = list(pictures["spectral_norm"].unique())
+    count = pictures["image"].nunique()
     rows = [("input", bounds[0])] + [(kind, bound) for bound in bounds for kind in ("inverse", "difference")]
     pictures = pictures.assign(difference=pictures["inverse"] - pictures["input"])
-    low, high = pictures["input"].min(), pictures["input"].max()
-    with resjax.figures.figure(path, count, len(rows), height=0.42 * len(rows)) as axes:
+    low = pictures["input"].min()
+    high = pictures["input"].max()
+    with resjax.lab.figures.figure(path, count, len(rows), height=0.42 * len(rows)) as axes:
         for at, axis in enumerate(axes):
             row, image = divmod(at, count)
             kind, bound = rows[row]
@@ -212,4 +221,4 @@ def plot_pictures(pictures, path: pathlib.Path):
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -31,8 +31,8 @@ import numpy as np
 
 import resjax
 from experiments import landscape_figures
-from resjax.config import Point, Running, Training, option
-from resjax.errors import UserError
+from resjax.lab.config import Point, Running, Training, option
+from resjax.system.errors import UserError
 
 KEY = {"connection": "str", "norm": "str", "depth": "int64", "width": "int64", "seed": "int64"}
 PLACE = KEY | {"plane": "str", "x": "float32", "y": "float32"}  # random: in lengths of the filters; pca: distances
@@ -129,7 +129,7 @@ def points(config: Config) -> list[Point]:
         for depth, width, norm, connection, seed in chosen
     ]
     for point in found:
-        _, _, dataset = resjax.train.plan(point)
+        _, _, dataset = resjax.lab.plan.plan(point)
         if config.images > len(dataset.train):
             raise UserError(f"--images={config.images}: {config.dataset} has {len(dataset.train)} training images")
     return found
@@ -155,12 +155,12 @@ def kept(config: Config) -> range:
 def run(config: Config):
     """Trains and measures what is not done yet, then writes the tables and the figures."""
     wanted = {point: pieces(config, point) for point in points(config)}
-    work = resjax.record.WorkDirectory.open("landscape", config, TABLES)
+    work = resjax.lab.workdir.WorkDirectory.open("landscape", config, TABLES)
     if not config.plot_only:
         tables = {name: [] for name in TABLES}
         training = {point: point.depth * config.steps for point in wanted}
         measuring = {point: point.depth * sum(piece.passes for piece in wanted[point]) for point in wanted}
-        with resjax.session.session(work, sum(training.values()) + sum(measuring.values())) as session:
+        with resjax.lab.session.session(work, sum(training.values()) + sum(measuring.values())) as session:
             for point, following in itertools.pairwise([*wanted, None]):
                 trained = session.train(point, share=training[point], following=following, keep=kept(config))
                 if trained["diverged"] is None:
@@ -175,7 +175,7 @@ def run(config: Config):
             work.write_table(name, rows)
     tables = {name: work.read_table(name) for name in TABLES}
     figures = landscape_figures.draw(tables, work.path)
-    resjax.session.show(summary(tables["results"]), title=f"the {config.planes[0]} plane")
+    resjax.lab.session.show(summary(tables["results"]), title=f"the {config.planes[0]} plane")
     print(f"tables:  {work.path / 'results.csv'}, {', '.join(f'{name}.csv' for name in TABLES if name != 'results')}")
     print(f"figures: {', '.join(map(str, figures))}")
 
@@ -185,22 +185,25 @@ def landscape(session, config: Config, point: Point, wanted: list[Piece], folder
     from experiments import landscape_measure
 
     centre = functools.cache(lambda: landscape_measure.restore(point, wanted[0], folder, kept(config)))
-    tables, measures, flat = {name: [] for name in TABLES}, {plane: {} for plane in ("", *PLANES)}, set()
+    tables = {name: [] for name in TABLES}
+    measures = {plane: {} for plane in ("", *PLANES)}
+    flat = set()
     for piece in wanted:
         share = piece.depth * piece.passes
         if piece.plane in flat:
             session.advance(share)
             continue
         found = session.measure(piece, lambda piece: landscape_measure.measure(piece, centre()), share)
-        columns, own = found["columns"], found["measures"]
+        columns = found["columns"]
+        own = found["measures"]
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         tables[piece.table] += [{"plane": piece.plane} | row for row in rows]
         measures[piece.plane] |= own
         if piece.table == "trajectory" and math.isnan(own["explained"]):
-            resjax.session.console.print(f"{point.label}: its weights moved in no plane")
+            resjax.lab.session.console.print(f"{point.label}: its weights moved in no plane")
             flat.add(piece.plane)
     lines = np.reshape([row["loss"] for row in tables["lines"]], (config.lines, -1))
-    shared = measures[""] | {"convexity": resjax.probes.landscape.convexity(lines, config.highest)}
+    shared = measures[""] | {"convexity": resjax.probes.loss_surface.convexity(lines, config.highest)}
     for plane in config.planes:
         own = of_plane(config, tables, plane, shared["centre_loss"]) if plane not in flat else {}
         tables["results"].append({"plane": plane} | shared | measures[plane] | own)
@@ -213,7 +216,7 @@ def of_plane(config: Config, tables: dict[str, list], plane: str, centre: float)
     curved = [(row["lambda_min"], row["lambda_max"]) for row in tables["curvature"] if row["plane"] == plane]
     ratios = np.array([abs(low / high) for low, high in curved if high and math.isfinite(low / high)])
     return {
-        "share_within": resjax.probes.landscape.share_within(losses, centre, config.level),
+        "share_within": resjax.probes.loss_surface.share_within(losses, centre, config.level),
         "negative_curvature": np.median(ratios) if len(ratios) else math.nan,
         "negative_curvature_max": ratios.max() if len(ratios) else math.nan,
     }
@@ -235,4 +238,4 @@ def summary(results):
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

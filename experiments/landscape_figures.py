@@ -84,7 +84,7 @@ def lines(path: pathlib.Path, rows):
     with _figure(path, rows, height=1.3, sharex=True, sharey=True) as axes:
         for axis, own in _networks(rows, axes):
             for _, line in own.groupby("line"):
-                axis.plot(line["x"], line["loss"].clip(*LOSSES), color=resjax.figures.COLORS[0], linewidth=0.5)
+                axis.plot(line["x"], line["loss"].clip(*LOSSES), color=resjax.lab.figures.COLORS[0], linewidth=0.5)
             axis.set(yscale="log", ylim=LOSSES)
         _label(axes, ("along a random line", "training loss"))
 
@@ -93,7 +93,7 @@ def _figure(path: pathlib.Path, rows, height: float, **options):
     """A figure with a panel a network, of this height in inches."""
     column, beside = _layout(rows)
     kinds = rows.groupby(beside).ngroups
-    return resjax.figures.figure(path, rows[column].nunique(), kinds, height=0.5 + kinds * height, **options)
+    return resjax.lab.figures.figure(path, rows[column].nunique(), kinds, height=0.5 + kinds * height, **options)
 
 
 def _layout(rows) -> tuple[str, list[str]]:
@@ -106,7 +106,8 @@ def _networks(rows, axes):
     """Each panel and its network's rows; the panel of one that diverged is left empty."""
     column, beside = _layout(rows)
     found = dict(iter(rows.groupby([*beside, column], sort=False)))
-    kinds, values = dict.fromkeys(name[:-1] for name in found), sorted(set(rows[column]))
+    kinds = dict.fromkeys(name[:-1] for name in found)
+    values = sorted(set(rows[column]))
     for axis, (kind, value) in zip(axes, itertools.product(kinds, values), strict=True):
         named = zip([*beside, column], (*kind, value), strict=True)
         several = [f"{name} {value}" for name, value in named if rows[name].nunique() > 1]

@@ -7,14 +7,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from resjax import config, steps, train
-from resjax.checkpoint import Checkpoints
-from resjax.config import Point
-from resjax.networks import Network
-from resjax.probes import hessian, landscape
+from resjax.lab import config, trial
+from resjax.lab import plan as planning
+from resjax.lab.config import Point
+from resjax.network import Network
+from resjax.probes import loss_surface
+from resjax.probes.curvature import eigenvalues as lanczos
+from resjax.probes.directions import displaced, filter_normalized, principal_directions
+from resjax.random_streams import stream
+from resjax.training import step
+from resjax.training.checkpoint import Checkpoints
 
-DIRECTIONS = 6  # what a run's key is folded with to draw them, beside those of `resjax.steps`
-LANCZOS, PLANE, LINES = range(3)  # and then, for each of its independent uses
 MARGIN = 0.2  # on all sides of the trajectory, in its own lengths
 
 
@@ -38,14 +41,14 @@ def restore(point: Point, piece, folder: pathlib.Path, kept: range) -> Centre:
     Raises:
       Failure: one is missing or damaged.
     """
-    network, carry, dataset = train.trained(point, folder)
+    network, carry, dataset = trial.trained(point, folder)
     images, labels = next(dataset.train.all(piece.images))
-    _, optimizer, _ = train.plan(point)
-    start = steps.initialize(network, optimizer, steps.key_of(point.seed), images[:1])
+    _, optimizer, _ = planning.plan(point)
+    start = step.initialize(network, optimizer.build(), step.keys_of(point.seed), images[:1])
     saved = Checkpoints(folder, config.digest(point))
     trajectory = [start.params, *(saved.read(step, start).params for step in kept)]
-    principal = landscape.principal_directions(trajectory, carry.params) if kept else ()
-    key = jax.random.fold_in(steps.key_of(point.seed), DIRECTIONS)
+    principal = principal_directions(trajectory, carry.params) if kept else ()
+    key = step.keys_of(point.seed)
     return Centre(network, carry.params, carry.state, images, labels, key, [0, *kept], principal)
 
 
@@ -79,7 +82,7 @@ def curvature(piece, centre: Centre) -> tuple[dict, dict]:
     x, y = (places.ravel() for places in np.meshgrid(x, y))
     found = []
     for point in np.stack([x, y], axis=1).astype(np.float32):
-        values, _ = _eigenvalues(centre, piece.lanczos, landscape.displaced(centre.params, directions, point))
+        values, _ = _eigenvalues(centre, piece.lanczos, displaced(centre.params, directions, point))
         found.append(values[[0, -1]])
     largest, smallest = np.array(found).T
     return {"x": x, "y": y, "lambda_max": largest, "lambda_min": smallest}, {}
@@ -88,8 +91,8 @@ def curvature(piece, centre: Centre) -> tuple[dict, dict]:
 def lines(piece, centre: Centre) -> tuple[dict, dict]:
     """The loss along random lines."""
     x = np.linspace(-piece.radius, piece.radius, piece.resolution)
-    keys = jax.random.split(jax.random.fold_in(centre.key, LINES), piece.lines)
-    directions = [landscape.filter_normalized(key, centre.params) for key in keys]
+    keys = jax.random.split(stream(centre.key, "lines"), piece.lines)
+    directions = [filter_normalized(key, centre.params) for key in keys]
     on_axis = np.stack([x, 0 * x], axis=1)  # of a plane, so that lines and planes have one program
     loss = np.stack([_losses(centre, (direction, direction), on_axis)[0] for direction in directions])  # lines, points
     line = np.repeat(np.arange(piece.lines), len(x))
@@ -119,11 +122,12 @@ def trajectory(piece, centre: Centre) -> tuple[dict, dict]:
 def _plane(piece, centre: Centre, points: int) -> tuple[tuple, np.ndarray, np.ndarray]:
     """The directions of a plane, and so many coordinates along each."""
     if piece.plane == "random":
-        keys = jax.random.split(jax.random.fold_in(centre.key, PLANE))
+        keys = jax.random.split(stream(centre.key, "plane"))
         side = np.linspace(-piece.radius, piece.radius, points)
-        return tuple(landscape.filter_normalized(key, centre.params) for key in keys), side, side
+        return tuple(filter_normalized(key, centre.params) for key in keys), side, side
     directions, coordinates, _ = centre.principal
-    low, high = np.minimum(coordinates.min(0), 0), np.maximum(coordinates.max(0), 0)
+    low = np.minimum(coordinates.min(0), 0)
+    high = np.maximum(coordinates.max(0), 0)
     margin = MARGIN * (high - low)
     return directions, *np.linspace(low - margin, high + margin, points).T
 
@@ -131,9 +135,9 @@ def _plane(piece, centre: Centre, points: int) -> tuple[tuple, np.ndarray, np.nd
 def _losses(centre: Centre, directions, coordinates) -> tuple[np.ndarray, np.ndarray]:
     weights = centre.network, centre.params, centre.state
     coordinates = np.asarray(coordinates, np.float32)
-    return jax.device_get(landscape.losses(*weights, centre.images, centre.labels, directions, coordinates))
+    return jax.device_get(loss_surface.losses(*weights, centre.images, centre.labels, directions, coordinates))
 
 
 def _eigenvalues(centre: Centre, products: int, params) -> tuple[np.ndarray, np.ndarray]:
-    key = jax.random.fold_in(centre.key, LANCZOS)
-    return hessian.eigenvalues(centre.network, params, centre.state, centre.images, centre.labels, key, products)
+    key = stream(centre.key, "lanczos")
+    return lanczos(centre.network, params, centre.state, centre.images, centre.labels, key, products)

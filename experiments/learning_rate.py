@@ -22,8 +22,8 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Optimization, Point, Running, option
-from resjax.errors import UserError
+from resjax.lab.config import Optimization, Point, Running, option
+from resjax.system.errors import UserError
 
 KEY = {"connection": "str", "norm": "str", "optimizer": "str", "depth": "int64", "seed": "int64"}
 RESULTS = KEY | {
@@ -35,8 +35,8 @@ RESULTS = KEY | {
     "best_rate": "float64",  # of those tried
     "best_loss": "float64",
 }
-TRIALS = KEY | {"rate": "float64", "first_loss": "float64", "last_loss": "float64", "diverged": "bool"}
 LAST = 5  # steps whose mean loss is where a run ends
+TRIALS = KEY | {"rate": "float64", "first_loss": "float64", "last_loss": "float64", "diverged": "bool"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,17 +80,17 @@ def run(config: Config):
         for seed in range(config.seeds)
     ]
     for point in todo:
-        resjax.train.plan(point)
-    work = resjax.record.WorkDirectory.open("learning_rate", config, {"results": RESULTS, "trials": TRIALS})
+        resjax.lab.plan.plan(point)
+    work = resjax.lab.workdir.WorkDirectory.open("learning_rate", config, {"results": RESULTS, "trials": TRIALS})
     if not config.plot_only:
-        with resjax.session.session(work, total=len(todo)) as session:
+        with resjax.lab.session.session(work, total=len(todo)) as session:
             found = [(dataclasses.asdict(point), session.measure(point, search)) for point in todo]
         work.write_table("results", [point | result["row"] for point, result in found])
         work.write_table("trials", [point | trial for point, result in found for trial in result["trials"]])
     results = work.read_table("results")
     plot(config, results, work.path / "figure")
     shown = results.pivot_table("largest_rate", ["connection", "norm"], "depth", sort=False, dropna=False)
-    resjax.session.show(shown.dropna(how="all").reset_index(), title="largest stable learning rate")
+    resjax.lab.session.show(shown.dropna(how="all").reset_index(), title="largest stable learning rate")
     print(f"tables: {work.path / 'results.csv'}, trials.csv\nfigure: {work.path / 'figure.png'}")
 
 
@@ -101,7 +101,7 @@ def search(point: Searched) -> dict:
 
     count = int(math.log(point.largest / point.smallest) / math.log(point.factor) + 1e-9)
     rates = [point.learning_rate * point.largest / point.factor**place for place in range(count, -1, -1)]
-    trials = Trials(point)
+    trials = Trials(point, LAST)
     largest = depth_frontier.search(lambda rate: not trials.at(rate)["diverged"], rates, precision=0.0)
     at = rates.index(largest) if largest else -1
     for rate in rates[max(0, at - point.below) : at]:
@@ -124,16 +124,16 @@ def search(point: Searched) -> dict:
 
 def plot(config: Config, results, path: pathlib.Path):
     """Largest (left) and best rate (right) against depth; powers of depth that theory has for branches over L^a."""
-    color = dict(zip(results["connection"].unique(), itertools.cycle(resjax.figures.COLORS), strict=False))
+    color = dict(zip(results["connection"].unique(), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
     style = dict(zip(results["norm"].unique(), itertools.cycle(("-", "--", ":", "-.")), strict=False))
-    with resjax.figures.figure(path, panels=2, height=3.0, sharey=True) as axes:
+    with resjax.lab.figures.figure(path, panels=2, height=3.0, sharey=True) as axes:
         for axis, quantity in zip(axes, ("largest_rate", "best_rate"), strict=True):
             for (connection, norm), rows in results.groupby(["connection", "norm"], sort=False):
                 by_depth = np.log(rows[quantity].where(rows[quantity] > 0)).groupby(rows["depth"])
                 label = f"{connection}, {norm}"
                 mean = np.exp(by_depth.mean())
                 axis.plot(mean, style[norm], marker="o", color=color[connection], label=label)
-                power = resjax.names.parse(connection, "connection")[1].get("power")
+                power = resjax.lab.names.parse(connection, "connection")[1].get("power")
                 if quantity == "best_rate" and power and config.optimizer.startswith("adam"):
                     line = mean.iloc[0] * (mean.index / mean.index[0]) ** (power - 1)
                     axis.plot(mean.index, line, "k:", linewidth=0.8, label="Depth-μP, CompleteP")
@@ -142,8 +142,8 @@ def plot(config: Config, results, path: pathlib.Path):
             axis.minorticks_off()
         axes[0].set(ylabel="largest stable learning rate")
         axes[1].set(ylabel=f"best learning rate, {config.steps} steps")
-        resjax.figures.legend(axes, columns=3)
+        resjax.lab.figures.legend(axes, columns=3)
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -29,8 +29,8 @@ import pathlib
 from collections.abc import Callable
 
 import resjax
-from resjax.config import Point, Running, Training, option
-from resjax.errors import UserError
+from resjax.lab.config import Point, Running, Training, option
+from resjax.system.errors import UserError
 
 RESULTS = {
     "network": "str",  # its connection
@@ -100,24 +100,26 @@ def run(config: Config):
         networks = lesions_measure.taken(config) if config.from_ else [(point, None) for point in points(config)]
         for point, _ in networks:
             lesions_measure.check(lesioned(config, point))
-    work = resjax.record.WorkDirectory.open("lesions", config, {"results": RESULTS})
+    work = resjax.lab.workdir.WorkDirectory.open("lesions", config, {"results": RESULTS})
     if not config.plot_only:
         rows = []
-        with resjax.session.session(work, total=2 * len(networks)) as session:
+        with resjax.lab.session.session(work, total=2 * len(networks)) as session:
             for (point, folder), (following, _) in itertools.pairwise([*networks, (None, None)]):
                 if folder:
-                    restore, diverged = resjax.runs.restore, resjax.runs.diverged(point, folder)
+                    restore = resjax.lab.other_runs.restore
+                    diverged = resjax.lab.other_runs.diverged(point, folder)
                     session.advance(1)
                 else:
                     diverged = session.train(point, share=1, following=following)["diverged"]
-                    restore, folder = resjax.train.trained, work.folder(point)
+                    restore = resjax.lab.trial.trained
+                    folder = work.folder(point)
                 rows += lesion(session, lesioned(config, point), diverged, functools.partial(restore, point, folder))
         if not rows:
             raise UserError("every network diverged: there is none to lesion")
         work.write_table("results", rows)
     results = work.read_table("results")
     plot(results, work.path / "figure")
-    resjax.session.show(summary(results), title="held-out error (%), medians")
+    resjax.lab.session.show(summary(results), title="held-out error (%), medians")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
@@ -139,7 +141,7 @@ def families(results):
     """The kinds of network, each with its label, its colour, and its rows with the error in percent."""
     results = results.assign(error=100 * (1 - results["accuracy"]))
     named = results.groupby(["network", "training"], sort=False)
-    for color, ((network, training), rows) in zip(itertools.cycle(resjax.figures.COLORS), named, strict=False):
+    for color, ((network, training), rows) in zip(itertools.cycle(resjax.lab.figures.COLORS), named, strict=False):
         yield network if training == "none" else f"{network}, trained with {training}", color, rows
 
 
@@ -158,7 +160,7 @@ def plot(results, path: pathlib.Path):
 
     Left a mean over seeds. Else medians over draws and seeds, with a band between quartiles; dots are draws.
     """
-    with resjax.figures.figure(path, panels=3, height=2.6, sharey=True) as (single, several, moved):
+    with resjax.lab.figures.figure(path, panels=3, height=2.6, sharey=True) as (single, several, moved):
         for label, color, rows in families(results):
             whole, one, branch, deleted, swapped = (
                 rows[rows["kind"].isin(kinds)]
@@ -179,8 +181,8 @@ def plot(results, path: pathlib.Path):
         several.set(xlabel="deleted blocks, at random")
         moved.set(xlabel="Kendall's τ of the order")
         moved.invert_xaxis()
-        resjax.figures.legend((several, single), columns=3)
+        resjax.lab.figures.legend((several, single), columns=3)
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -8,17 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resjax import data, runs, train
-from resjax.config import Point
-from resjax.connections import Plain
-from resjax.errors import UserError
-from resjax.networks import Network
-from resjax.probes import lesions
-from resjax.stack import Layers
-from resjax.steps import Carry
+from resjax.data import loading as data
+from resjax.lab import other_runs as runs
+from resjax.lab import plan as planning
+from resjax.lab import registry
+from resjax.lab.config import Point
+from resjax.layers import Layers
+from resjax.network import Network
+from resjax.nn.connections import Plain
+from resjax.probes import deletion, lesion_checks
+from resjax.random_streams import stream
+from resjax.system.errors import UserError
+from resjax.training.evaluation import evaluate
+from resjax.training.step import TrainState
 
 ALL = NONE = (-1,)  # of `blocks`: all that can be deleted; of `permutation`: no order beside those drawn
-DELETIONS, SWAPS = range(2)  # what a seed's key is folded with, for each of its independent uses
 APART = ("connection", "survival", "seed")  # by which the table tells networks apart
 
 
@@ -41,7 +45,8 @@ def taken(config) -> list[runs.Saved]:
     if config.network != type(config)().network:
         given.add("network")
     for name in sorted(names, key=lambda name: name not in given):
-        wanted, there = _wanted(config, name), sorted({getattr(point, name) for point, _ in found})
+        wanted = _wanted(config, name)
+        there = sorted({getattr(point, name) for point, _ in found})
         missing = [value for value in wanted if value not in there]
         if name in given and missing:
             raise UserError(f"--from={config.from_}: {name} is {_text(there)} there and {_text(missing)} here")
@@ -66,22 +71,26 @@ def _text(values) -> str:
 
 def check(point):
     """Raises UserError: the network cannot be, or cannot be lesioned so."""
-    network, _, _ = train.plan(point)
-    if point.blocks != ALL:
-        lesions.check_blocks(network, point.blocks)
+    network, _, _ = planning.plan(point)
+    for block in point.blocks if point.blocks != ALL else ():
+        with registry.flag("blocks", block):
+            lesion_checks.check_block(network, block)
     if point.permutation != NONE:
-        lesions.check_order(network, point.permutation)
-    lesions.check_deletions(network, max(point.deletions))
-    lesions.pairs(network)
+        with registry.flag("permutation", ",".join(map(str, point.permutation))):
+            lesion_checks.check_order(network, point.permutation)
+    with registry.flag("deletions", max(point.deletions)):
+        lesion_checks.check_deletions(network, max(point.deletions))
+    with registry.flag("swapped", ",".join(map(str, point.swapped))):
+        deletion.pairs(network)
 
 
-def measure(point, network: Network, carry: Carry, dataset: data.Dataset) -> dict[str, list[dict]]:
+def measure(point, network: Network, carry: TrainState, dataset: data.Dataset) -> dict[str, list[dict]]:
     """A row for every lesion of a trained network, with loss and accuracy on the held-out images."""
     rows = []
     for row, alive, order in _lesions(point, network):
-        layers = Layers(alive=jnp.asarray(alive), order=jnp.asarray(order, jnp.int32))
-        loss, accuracy = train.evaluate(network, carry.params, carry.state, dataset.test, layers=layers)
-        tau = lesions.kendall_tau(order) if row["kind"] in ("swap", "permutation") else 1.0
+        layers = Layers(keep=jnp.asarray(alive), order=jnp.asarray(order, jnp.int32))
+        loss, accuracy = evaluate(network, carry.params, carry.state, dataset.test, layers=layers)
+        tau = deletion.kendall_tau(order) if row["kind"] in ("swap", "permutation") else 1.0
         rows.append({"draw": 0, "block": None, "kendall_tau": tau, "loss": loss, "accuracy": accuracy} | row)
     return {"rows": rows}
 
@@ -91,21 +100,23 @@ def _lesions(point, network: Network) -> Iterator[tuple[dict[str, Any], np.ndarr
 
     Networks of the same seed and number of blocks have the same ones.
     """
-    length, key = network.length, jax.random.key(point.seed)
-    whole, order = lesions.deletion(length, []), np.arange(length)
+    length = network.length
+    key = jax.random.key(point.seed)
+    whole = deletion.deletion(length, [])
+    order = np.arange(length)
     yield {"kind": "none", "count": 0}, whole, order
-    for block in np.concatenate(lesions.movable(network)) if point.blocks == ALL else point.blocks:
-        yield {"kind": "delete", "count": 1, "block": int(block)}, lesions.deletion(length, [block]), order
-    if not isinstance(network.stages[0].block.connection, Plain):  # whose shortcut nothing has trained
-        for block in np.flatnonzero(network.changes_shape):
-            yield {"kind": "branch", "count": 1, "block": int(block)}, lesions.deletion(length, [block]), order
+    for block in np.concatenate(lesion_checks.movable(network)) if point.blocks == ALL else point.blocks:
+        yield {"kind": "delete", "count": 1, "block": int(block)}, deletion.deletion(length, [block]), order
+    if not isinstance(network.blocks[0].connection, Plain):  # whose shortcut nothing has trained
+        for block in np.flatnonzero(network.transitions):
+            yield {"kind": "branch", "count": 1, "block": int(block)}, deletion.deletion(length, [block]), order
     if point.permutation != NONE:
         yield {"kind": "permutation", "count": 1}, whole, np.array(point.permutation)
     for count in point.deletions:
-        draws = jax.random.fold_in(jax.random.fold_in(key, DELETIONS), count)
-        for draw, alive in enumerate(lesions.random_deletions(draws, network, count, point.draws)):
+        draws = jax.random.fold_in(stream(key, "deletions"), count)
+        for draw, alive in enumerate(deletion.random_deletions(draws, network, count, point.draws)):
             yield {"kind": "delete_random", "count": count, "draw": draw}, alive, order
     for count in point.swapped:
-        draws = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, SWAPS), count), point.draws)
+        draws = jax.random.split(jax.random.fold_in(stream(key, "swaps"), count), point.draws)
         for draw, own in enumerate(draws):
-            yield {"kind": "swap", "count": count, "draw": draw}, whole, lesions.swaps(own, network, count)
+            yield {"kind": "swap", "count": count, "draw": draw}, whole, deletion.swaps(own, network, count)

@@ -18,7 +18,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Probed, Probing, Running, option
+from resjax.lab.config import Probed, Probing, Running, option
 
 RESULTS = {
     "connection": "str",
@@ -31,7 +31,7 @@ RESULTS = {
     "input_cosine": "float64",  # between two inputs, before the last block
     "gradient_cosine": "float64",  # between their gradients, before the first block
 }
-READ = ("activation_ms", "gradient_ms", "input_cosine", "gradient_cosine")
+READ = ("activation_mean_square", "gradient_mean_square", "input_cosine", "gradient_cosine")
 LIMITS = 1e-15, 1e15  # of the figure
 
 
@@ -43,7 +43,9 @@ class Config(Running, Probing):
     connections: tuple[str, ...] = option(("plain", "residual"), "connections, as in depth_scaling")
     norms: tuple[str, ...] = option(("none", "batch", "layer"), "normalisations, as in depth_scaling")
     order: tuple[str, ...] = option(
-        ("pre", "post", "norm_after_addition"), "where norm and activation stand", choices=tuple(resjax.config.ORDERS)
+        ("pre", "post", "norm_after_addition"),
+        "where norm and activation stand",
+        choices=tuple(resjax.lab.config.ORDERS),
     )
     width: int = option(128, "units or filters of the stem", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
@@ -60,22 +62,23 @@ def run(config: Config):
         for seed in range(config.seeds)
     ]
     for point in todo:
-        resjax.probes.reading.plan(point)
-    work = resjax.record.WorkDirectory.open("normalization", config, {"results": RESULTS})
+        resjax.lab.initial.plan(point)
+    work = resjax.lab.workdir.WorkDirectory.open("normalization", config, {"results": RESULTS})
     if not config.plot_only:
-        with resjax.session.session(work, total=len(todo)) as session:
+        with resjax.lab.session.session(work, total=len(todo)) as session:
             rows = [dataclasses.asdict(point) | session.measure(point, ends) for point in todo]
         work.write_table("results", rows)
     results = work.read_table("results")
     plot(results, work.path / "figure")
-    resjax.session.show(summary(results), title="gradient before the first block / before the last, mean squares")
+    resjax.lab.session.show(summary(results), title="gradient before the first block / before the last, mean squares")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
 def ends(point: Probed) -> dict[str, float]:
     """A row of the table: how the network's last block compares with its first."""
-    found = resjax.probes.reading.read(point, READ)
-    activation, gradient = found["activation_ms"], found["gradient_ms"]
+    found = resjax.lab.initial.read(point, READ)
+    activation = found["activation_mean_square"]
+    gradient = found["gradient_mean_square"]
     return {
         "gradient_growth": gradient[0] / gradient[-1] if gradient[-1] else float("nan"),
         "activation_growth": activation[-1] / activation[0] if activation[0] else float("nan"),
@@ -97,11 +100,12 @@ def summary(results):
 def plot(results, path: pathlib.Path):
     """Growth of the gradient against depth: skips from top to bottom, norms from left to right."""
     corners = [(connection, normed) for connection in results["connection"].unique() for normed in (False, True)]
-    orders, norms = results["order"].unique(), results["norm"].unique()
-    color = dict(zip(orders, itertools.cycle(resjax.figures.COLORS), strict=False))
+    orders = results["order"].unique()
+    norms = results["norm"].unique()
+    color = dict(zip(orders, itertools.cycle(resjax.lab.figures.COLORS), strict=False))
     style = dict(zip(norms, itertools.cycle((":", "-", "--", "-.")), strict=False))
     height = 0.8 + 1.8 * len(corners) / 2
-    with resjax.figures.figure(path, 2, len(corners) // 2, height=height, sharex=True, sharey=True) as axes:
+    with resjax.lab.figures.figure(path, 2, len(corners) // 2, height=height, sharex=True, sharey=True) as axes:
         for axis, (connection, normed) in zip(axes, corners, strict=True):
             here = results[(results["connection"] == connection) & ((results["norm"] != "none") == normed)]
             for (order, norm), rows in here.groupby(["order", "norm"], sort=False):
@@ -118,8 +122,8 @@ def plot(results, path: pathlib.Path):
             axis.set_xlabel("depth (weighted layers)")
         for axis in axes[::2]:
             axis.set_ylabel("gradient, first block / last")
-        resjax.figures.legend(axes, columns=3)
+        resjax.lab.figures.legend(axes, columns=3)
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

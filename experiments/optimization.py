@@ -23,7 +23,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Running, Training, option
+from resjax.lab.config import Point, Running, Training, option
 
 RESULTS = {
     "connection": "str",
@@ -40,7 +40,8 @@ RESULTS = {
     "reached": "bool",
     "diverged": "Int64",
 }
-SCALE, MIDDLE = (1e-3, 3), 0.05  # of the figure's losses
+SCALE = (1e-3, 3)  # of the figure's losses
+MIDDLE = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +77,12 @@ def run(config: Config):
     """Trains what is not trained yet, then writes the table and the figure."""
     wanted = points(config)
     for point in wanted:
-        resjax.train.plan(point)
-    work = resjax.record.WorkDirectory.open("optimization", config, {"results": RESULTS})
+        resjax.lab.plan.plan(point)
+    work = resjax.lab.workdir.WorkDirectory.open("optimization", config, {"results": RESULTS})
     if not config.plot_only:
-        goal, rows = resjax.train.Goal(1.0, config.evaluate_every, config.global_loss), []
-        with resjax.session.session(work, total=len(wanted)) as session:
+        goal = resjax.lab.trial.Goal(1.0, config.evaluate_every, config.global_loss)
+        rows = []
+        with resjax.lab.session.session(work, total=len(wanted)) as session:
             for point, following in itertools.pairwise([*wanted, None]):
                 result = session.train(point, goal, share=1.0, following=following)
                 reached = result["train_accuracy"] == 1 and result["train_loss"] <= config.global_loss
@@ -88,7 +90,7 @@ def run(config: Config):
         work.write_table("results", rows)
     results = work.read_table("results")
     plot(results, work.path / "figure")
-    resjax.session.show(summary(results), title="share that reaches a global minimum; median of steps")
+    resjax.lab.session.show(summary(results), title="share that reaches a global minimum; median of steps")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
@@ -108,11 +110,13 @@ def plot(results, path: pathlib.Path):
     shares = list(results["random_labels"].unique())
     scale = LogNorm(*SCALE)
     height = 0.7 + 1.5 * len(shares)
-    with resjax.figures.figure(path, len(kinds), len(shares), height, sharex=True, sharey=True) as axes:
+    with resjax.lab.figures.figure(path, len(kinds), len(shares), height, sharex=True, sharey=True) as axes:
         for axis, (share, (connection, norm)) in zip(axes, itertools.product(shares, kinds), strict=True):
             chosen = (results["connection"] == connection) & (results["norm"] == norm)
             cells = results[chosen & (results["random_labels"] == share)].groupby(["width", "depth"])
-            loss, steps, reached = cells["train_loss"].median(), cells["steps"].median(), cells["reached"].mean()
+            loss = cells["train_loss"].median()
+            steps = cells["steps"].median()
+            reached = cells["reached"].mean()
             grid = loss.unstack()  # width, depth
             image = axis.imshow(grid.clip(scale.vmin, scale.vmax), norm=scale, cmap="viridis_r", aspect="auto")
             for (row, width), (column, depth) in itertools.product(enumerate(grid.index), enumerate(grid.columns)):
@@ -131,4 +135,4 @@ def plot(results, path: pathlib.Path):
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -23,8 +23,8 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Point, Running, Training, option
-from resjax.errors import UserError
+from resjax.lab.config import Point, Running, Training, option
+from resjax.system.errors import UserError
 
 KEY = {"network": "str", "norm": "str", "stage": "str", "seed": "int64"}
 RESULTS = KEY | {
@@ -43,7 +43,6 @@ EFFECTIVE = KEY | {
 }
 STYLES = {"start": "--", "trained": "-"}  # the stages
 PAPER = {54: (5, 17)}  # blocks: the effective lengths that Veit et al. find
-PATHS = 5  # what a run's key is folded with to draw paths, beside those of `resjax.steps`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +73,15 @@ def run(config: Config):
     """Trains and measures what is not done yet, then writes the tables and the figure."""
     points = [Point.of(config, norm=norm, seed=seed) for norm in config.norms for seed in range(config.seeds)]
     for point in points:
-        network, _, _ = resjax.train.plan(point)
-        factors = resjax.theory.paths(network.stages[0].block.connection)
-        if factors and factors[0] == 0:
+        network, _, _ = resjax.lab.plan.plan(point)
+        factors = resjax.theory.paths(network.blocks[0].connection, network.length)
+        if factors and not factors[0].any():
             raise UserError(f"--connection={config.connection}: has no skips, so there is one path; use residual")
-    work = resjax.record.WorkDirectory.open("paths", config, {"results": RESULTS, "effective": EFFECTIVE})
+    work = resjax.lab.workdir.WorkDirectory.open("paths", config, {"results": RESULTS, "effective": EFFECTIVE})
     if not config.plot_only:
-        results, effective = [], []
-        with resjax.session.session(work, total=len(points) * (1 + len(STYLES))) as session:
+        results = []
+        effective = []
+        with resjax.lab.session.session(work, total=len(points) * (1 + len(STYLES))) as session:
             for point, stage in itertools.product(points, STYLES):
                 if stage == "trained" and session.train(point, share=1.0)["diverged"] is not None:
                     continue
@@ -89,16 +89,17 @@ def run(config: Config):
                 found = session.measure(followed, lambda followed, point=point: follow(followed, work.folder(point)))
                 norms = np.array(found["norms"])  # L + 1, samples
                 if not 0 < norms.sum() < np.inf:
-                    resjax.session.console.print(f"{point.label}, {stage}: no finite gradient reaches the images")
+                    resjax.lab.session.console.print(f"{point.label}, {stage}: no finite gradient reaches the images")
                     continue
                 rows, row = tables(followed, norms)
                 results += rows
                 effective.append(row)
         work.write_table("results", results)
         work.write_table("effective", effective)
-    results, effective = work.read_table("results"), work.read_table("effective")
+    results = work.read_table("results")
+    effective = work.read_table("effective")
     plot(results, work.path / "figure")
-    resjax.session.show(effective, title="lengths of the paths that contribute 95 %")
+    resjax.lab.session.show(effective, title="lengths of the paths that contribute 95 %")
     print(f"tables: {work.path / 'results.csv'}, effective.csv\nfigure: {work.path / 'figure.png'}")
 
 
@@ -107,36 +108,42 @@ def follow(point: Paths, folder: pathlib.Path) -> dict[str, list]:
     import jax
     import jax.numpy as jnp
 
-    from resjax import steps, train
-    from resjax.probes import paths
+    from resjax.lab.plan import plan, start
+    from resjax.lab.trial import trained
+    from resjax.probes import path_lengths
+    from resjax.random_streams import stream
+    from resjax.training.step import keys_of
 
-    network, optimizer, dataset = train.plan(point)
+    planned = plan(point)
+    network, _, dataset = planned
     images, labels = next(dataset.train.all(point.batch_size))
-    key = steps.key_of(point.seed)
+    key = keys_of(point.seed)
     if point.stage == "trained":
-        _, carry, _ = train.trained(Point.of(point), folder)
+        _, found, _ = trained(Point.of(point), folder)
     else:
-        carry = steps.initialize(network, optimizer, key, images[:1])
+        found = start(planned, point)
     lengths = jnp.arange(network.length + 1)
-    keys = jax.random.split(jax.random.fold_in(key, PATHS), len(lengths))
-    chosen = jax.vmap(lambda key, length: paths.masks(key, network.length, length, point.samples))(keys, lengths)
-    noise = jax.random.fold_in(key, steps.NOISE)
+    keys = jax.random.split(stream(key, "paths"), len(lengths))
+    chosen = jax.vmap(lambda key, length: path_lengths.masks(key, network.length, length, point.samples))(keys, lengths)
+    noise = stream(key, "noise")
     with jax.enable_x64(True):  # the gradients of long paths leave the range of float32
-        images, chosen = images.astype(jnp.float64), chosen.reshape(-1, network.length)
-        norms = paths.path_norms(network, carry.params, carry.state, images, labels, chosen, noise)
+        images = images.astype(jnp.float64)
+        chosen = chosen.reshape(-1, network.length)
+        norms = path_lengths.path_norms(network, found.params, found.state, images, labels, chosen, noise)
     return {"norms": np.asarray(norms).reshape(-1, point.samples).tolist()}
 
 
 def tables(point: Paths, norms: np.ndarray) -> tuple[list[dict], dict]:
     """The rows of `results` and the row of `effective` that one network's norms (L + 1, samples) make."""
-    from resjax.probes import paths
+    from resjax.probes import path_lengths
 
-    lengths, named = np.arange(len(norms)), dataclasses.asdict(point)
-    contribution = paths.contributions(norms.mean(1))
-    low, high = paths.central(contribution)
+    lengths = np.arange(len(norms))
+    named = dataclasses.asdict(point)
+    contribution = path_lengths.contributions(norms.mean(1))
+    low, high = path_lengths.central(contribution)
     columns = {
         "length": lengths,
-        "paths": paths.shares(len(norms) - 1),
+        "paths": path_lengths.shares(len(norms) - 1),
         "gradient_norm": norms.mean(1),
         "gradient_norm_low": np.quantile(norms, 0.25, axis=1),
         "gradient_norm_high": np.quantile(norms, 0.75, axis=1),
@@ -148,8 +155,8 @@ def tables(point: Paths, norms: np.ndarray) -> tuple[list[dict], dict]:
 
 def plot(results, path: pathlib.Path):
     """Against the length of paths: how many there are, the norm of their gradient, what they contribute."""
-    color = dict(zip(results["norm"].unique(), itertools.cycle(resjax.figures.COLORS), strict=False))
-    with resjax.figures.figure(path, panels=3, height=2.5) as axes:
+    color = dict(zip(results["norm"].unique(), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
+    with resjax.lab.figures.figure(path, panels=3, height=2.5) as axes:
         paths, norms, contributions = axes
         paths.plot(results.groupby("length")["paths"].mean(), "k")
         for (norm, stage), rows in results.groupby(["norm", "stage"], sort=False):
@@ -166,8 +173,8 @@ def plot(results, path: pathlib.Path):
         contributions.set(ylabel="share of the gradient")
         for axis in axes:
             axis.set_xlabel("length, in blocks")
-        resjax.figures.legend(axes, columns=4)
+        resjax.lab.figures.legend(axes, columns=4)
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -22,8 +22,8 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Architecture, Running, Untrained, option
-from resjax.errors import UserError
+from resjax.lab.config import Architecture, Running, Untrained, option
+from resjax.system.errors import UserError
 
 KEY = {"network": "str", "norm": "str", "beta": "float64", "depth": "int64", "seed": "int64"}
 SERIES = KEY | {"lag": "int64", "autocorrelation": "float64"}
@@ -72,12 +72,13 @@ class Kind(Untrained, Sampling):
 
 def build(kind: Kind):
     """The network, of `depth` ReLU layers between stem and head."""
-    resjax.normalizers.build(kind.norm)
-    norm = resjax.normalizers.of_last_batch(kind.norm)
+    from resjax.lab import registry
+    from resjax.nn.norms import of_last_batch
+
     connection = f"scaled(beta={kind.beta})" if kind.connection == "residual" else kind.connection
-    point = dataclasses.replace(kind, norm=norm, connection=connection, depth=kind.depth + 2)
-    network = resjax.architectures.build(point, classes=1)
-    if kind.network != "dense" or network.stages[0].block.branch.layers != 1:
+    point = dataclasses.replace(kind, connection=connection, depth=kind.depth + 2)
+    network = registry.network(point, classes=1, norm=of_last_batch(registry.norm(kind.norm)))
+    if kind.network != "dense" or network.blocks[0].branch.layers != 1:
         raise UserError("--network, --branch: a depth counts blocks of one dense layer; other blocks, by --block")
     return network
 
@@ -104,10 +105,11 @@ def run(config: Config):
     todo = kinds(config)
     for _, kind in todo:
         build(kind)
-    work = resjax.record.WorkDirectory.open("shattered_gradients", config, {"results": RESULTS, "series": SERIES})
+    work = resjax.lab.workdir.WorkDirectory.open("shattered_gradients", config, {"results": RESULTS, "series": SERIES})
     if not config.plot_only:
-        results, series = [], []
-        with resjax.session.session(work, total=len(todo)) as session:
+        results = []
+        series = []
+        with resjax.lab.session.session(work, total=len(todo)) as session:
             for key, kind in todo:
                 found = session.measure(kind, measure)
                 for seed in range(config.seeds):
@@ -121,9 +123,10 @@ def run(config: Config):
                     ]
         work.write_table("results", results)
         work.write_table("series", series)
-    results, series = work.read_table("results"), work.read_table("series")
+    results = work.read_table("results")
+    series = work.read_table("series")
     plot(results, series, config, work.path / "figure")
-    resjax.session.show(summary(results, series), title="means over the networks")
+    resjax.lab.session.show(summary(results, series), title="means over the networks")
     print(f"tables: {work.path / 'results.csv'}, series.csv\nfigure: {work.path / 'figure.png'}")
 
 
@@ -132,12 +135,13 @@ def measure(kind: Kind) -> dict:
     import jax
     import jax.numpy as jnp
 
-    from resjax.probes import reading, whiteness
+    from resjax.lab import initial as reading
+    from resjax.probes import whiteness
 
     network = build(kind)
     (stack,) = network.stages
-    scalar = dataclasses.replace(network, stages=(dataclasses.replace(stack, length=kind.depth - 1),))
-    scalar = scalar if kind.depth > 1 else dataclasses.replace(scalar, stages=())
+    stages = (dataclasses.replace(stack, length=kind.depth - 1),) if kind.depth > 1 else ()
+    scalar = dataclasses.replace(network, stages=stages)
     blocks = whiteness.without_ends(network)
 
     def one(key):
@@ -169,12 +173,13 @@ def summary(results, series):
 
 def plot(results, series, config: Config, path: pathlib.Path):
     """Left: autocorrelation by lag beside two noises. Right: correlation of gradients by depth, with theory."""
-    colors = itertools.cycle(resjax.figures.COLORS)
-    with resjax.figures.figure(path, panels=2, height=3.0) as (left, right):
+    colors = itertools.cycle(resjax.lab.figures.COLORS)
+    with resjax.lab.figures.figure(path, panels=2, height=3.0) as (left, right):
         for (network, norm, beta), rows in results.groupby(["network", "norm", "beta"], sort=False):
             if (network, norm) not in SHOWN:
                 continue
-            color, label = next(colors), network if network != "residual" else f"residual, β = {beta:g}"
+            color = next(colors)
+            label = network if network != "residual" else f"residual, β = {beta:g}"
             label = label if network == "looks_linear" else f"{label}, {norm}"
             by_depth = rows.groupby("depth")
             mean = by_depth["gradient_covariance"].mean() / by_depth["gradient_variance"].mean()
@@ -190,7 +195,8 @@ def plot(results, series, config: Config, path: pathlib.Path):
         for noise, style in (("white", "-."), ("Brown", "-")):
             left.plot(noise_autocorrelation(noise, config), style, color="k", linewidth=0.8, label=f"{noise} noise")
         depth = np.unique(np.geomspace(1, results["depth"].max(), 60).round()).astype(int)
-        paper, ours = [0.5**depth, 0.75**depth], [resjax.theory.gradient_correlation(0.0, depth.max())[depth]]
+        paper = [0.5**depth, 0.75**depth]
+        ours = [resjax.theory.gradient_correlation(0.0, depth.max())[depth]]
         plain = results[(results["network"] == "plain") & (results["norm"] == "none")].groupby("depth")
         if len(plain):
             right.plot(
@@ -209,7 +215,7 @@ def plot(results, series, config: Config, path: pathlib.Path):
         left.set(xlabel="lag", ylabel="autocorrelation of df/dx", ylim=(-0.1, 1.03))
         right.set(xlabel="depth (ReLU layers)", ylabel="correlation of gradients", xscale="log", yscale="log")
         right.set(ylim=(FLOOR, 1.5))
-        resjax.figures.legend((left, right), columns=3)
+        resjax.lab.figures.legend((left, right), columns=3)
 
 
 def noise_autocorrelation(kind: str, config: Config) -> np.ndarray:
@@ -222,4 +228,4 @@ def noise_autocorrelation(kind: str, config: Config) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -38,7 +38,8 @@ import itertools
 import numpy as np
 
 import resjax
-from resjax.config import Point, Running, Training, option
+from experiments.shortcuts_figure import PAPER, STAGES, plot
+from resjax.lab.config import Point, Running, Training, option
 
 RESULTS = {
     "study": "str",  # projections, kinds, table1, skip_length
@@ -61,18 +62,6 @@ RESULTS = {
     "test_accuracy": "float64",
     "diverged": "Int64",
     "paper_error": "float64",  # in He et al.'s table 1 (%, CIFAR-10); empty where they have none, or it failed
-}
-STAGES = {"start": "--", "trained": "-"}
-PAPER = {  # test error of ResNet-110; nan: failed
-    "residual": 6.61,
-    "plain": np.nan,
-    "scaled(alpha=0.5)": np.nan,
-    "scaled(alpha=0.5,beta=0.5)": 12.35,
-    "exclusive_gate(bias=-6)": 8.70,
-    "shortcut_gate(bias=0)": 12.86,
-    "shortcut_gate(bias=-6)": 6.91,
-    "projection": 12.22,
-    "dropout": np.nan,
 }
 STUDIES = ("projections", "kinds", "table1", "skip_length")
 ALL = -1  # of `projections`
@@ -121,8 +110,9 @@ def points(config: Config) -> list[tuple[str, Point]]:
         "branch": "",
         "order": "",
     }
-    branch, _ = resjax.names.parse(config.branch, "branch")
-    kinds, counts = config.shortcut, config.projections
+    branch, _ = resjax.lab.names.parse(config.branch, "branch")
+    kinds = config.shortcut
+    counts = config.projections
     wanted = [
         *[("projections", {"shortcut": s if n else "pad", "projections": n}) for s in kinds for n in counts],
         *[("kinds", images | {"shortcut": s}) for s in config.image_shortcut],
@@ -136,8 +126,8 @@ def points(config: Config) -> list[tuple[str, Point]]:
             continue
         point = Point.of(config, **{"shortcut": "pad", "seed": seed} | values | {"projections": 0})
         if count := values.get("projections", 0):
-            network, _, _ = resjax.train.plan(point)
-            equal = network.length - sum(network.changes_shape)
+            network, _, _ = resjax.lab.plan.plan(point)
+            equal = network.length - sum(network.transitions)
             point = dataclasses.replace(point, projections=equal if count == ALL else count)
         found.append((study, point))
     return list(dict.fromkeys(found))
@@ -145,21 +135,20 @@ def points(config: Config) -> list[tuple[str, Point]]:
 
 def run(config: Config):
     """Trains and reads what is not done yet, then writes the table and the figure."""
-    from experiments.shortcuts_figure import plot
-
     todo = points(config)
-    planned = [resjax.train.plan(point)[0] for _, point in todo]
-    work = resjax.record.WorkDirectory.open("shortcuts", config, {"results": RESULTS})
+    planned = [resjax.lab.plan.plan(point)[0] for _, point in todo]
+    work = resjax.lab.workdir.WorkDirectory.open("shortcuts", config, {"results": RESULTS})
     if not config.plot_only:
         from experiments.shortcuts_measure import measure
 
-        rows, following = [], [point for _, point in todo[1:]] + [None]
-        with resjax.session.session(work, total=2 * len(todo)) as session:
+        rows = []
+        following = [point for _, point in todo[1:]] + [None]
+        with resjax.lab.session.session(work, total=2 * len(todo)) as session:
             for (study, point), network, after in zip(todo, planned, following, strict=True):
                 result = session.train(point, share=1.0, following=after)
                 key = dataclasses.asdict(point) | {
                     "study": study,
-                    "layers": network.stages[-1].block.branch.layers,
+                    "layers": network.blocks[-1].branch.layers,
                     "blocks": network.length,
                     "paper_error": PAPER.get(point.connection) if study == "table1" else None,
                 }
@@ -172,7 +161,7 @@ def run(config: Config):
         work.write_table("results", rows)
     results = work.read_table("results")
     plot(config, results, work.path / "figure")
-    resjax.session.show(summary(results), title="held-out error (%), condition number κ of all blocks")
+    resjax.lab.session.show(summary(results), title="held-out error (%), condition number κ of all blocks")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
@@ -192,4 +181,4 @@ def summary(results):
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -7,8 +7,19 @@ import pathlib
 import numpy as np
 
 import resjax
-from experiments.shortcuts import PAPER, STAGES
 
+STAGES = {"start": "--", "trained": "-"}
+PAPER = {  # test error of ResNet-110; nan: failed
+    "residual": 6.61,
+    "plain": np.nan,
+    "scaled(alpha=0.5)": np.nan,
+    "scaled(alpha=0.5,beta=0.5)": 12.35,
+    "exclusive_gate(bias=-6)": 8.70,
+    "shortcut_gate(bias=0)": 12.86,
+    "shortcut_gate(bias=-6)": 6.91,
+    "projection": 12.22,
+    "dropout": np.nan,
+}
 LOST = 1e16  # no condition number above it can be told in float64
 
 
@@ -26,12 +37,12 @@ def plot(config, results, path: pathlib.Path):
     ]
     panels = [(draw, rows) for study, draw in panels if len(rows := results[results["study"] == study])]
     lines = -(-len(panels) // 2)
-    with resjax.figures.figure(path, panels=2, rows=lines, height=0.3 + 2.1 * lines) as axes:
+    with resjax.lab.figures.figure(path, panels=2, rows=lines, height=0.3 + 2.1 * lines) as axes:
         for axis, (draw, rows) in zip(axes, panels, strict=False):
             draw(axis, rows)
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
-        resjax.figures.legend(axes, columns=3)
+        resjax.lab.figures.legend(axes, columns=3)
 
 
 def errors(config, axis, results):
@@ -66,7 +77,7 @@ def gradients(config, axis, results):
 
 def against_projections(config, axis, results, column: str, style: str):
     """A line a kind, medians over the seeds and a band over them, from the network without projections on."""
-    for kind, color in zip(config.shortcut, itertools.cycle(resjax.figures.COLORS), strict=False):
+    for kind, color in zip(config.shortcut, itertools.cycle(resjax.lab.figures.COLORS), strict=False):
         rows = results[(results["shortcut"] == kind) | (results["projections"] == 0)]
         values = rows.groupby("projections")[column]
         axis.plot(values.median(), style, marker="o", color=color, label=kind)
@@ -88,7 +99,8 @@ def against_length(axis, results):
     lengths = sorted(set(results["layers"]))
     axis.set_xticks(lengths, labels=map(str, lengths))
     axis.minorticks_off()
-    right, color = axis.twinx(), resjax.figures.COLORS[1]
+    right = axis.twinx()
+    color = resjax.lab.figures.COLORS[1]
     right.plot(once["condition"].median(), "s--", color=color)
     right.set_yscale("log")
     right.set_ylabel("condition number, start", color=color)
@@ -102,10 +114,10 @@ def bars(axis, results, column: str):
     more = results["projections"].map(lambda count: f" + {count}" if count else "")
     kinds = results.groupby(results[column] + more, sort=False)
     for place, (kind, rows) in enumerate(kinds):
-        axis.barh(place, rows["test_error"].median(), 0.6, color=resjax.figures.COLORS[0], alpha=0.6)
+        axis.barh(place, rows["test_error"].median(), 0.6, color=resjax.lab.figures.COLORS[0], alpha=0.6)
         axis.plot(rows["test_error"], [place] * len(rows), "k.")
         if column == "connection" and kind in PAPER:
-            axis.plot(rows["paper_error"].fillna(100).iloc[0], place, "x", color=resjax.figures.COLORS[1])
+            axis.plot(rows["paper_error"].fillna(100).iloc[0], place, "x", color=resjax.lab.figures.COLORS[1])
     titles = {
         "shortcut": "images: changes of size, + other skips",
         "connection": "He et al. 2016, table 1: × (100: fails)",

@@ -11,28 +11,37 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from resjax import normalizers, steps, train
-from resjax.compiling import quickly
-from resjax.config import Point
-from resjax.networks import Network
-from resjax.probes import blocks, jacobian
-from resjax.squeezing import squeeze
-from resjax.stack import Block, Layers
+from resjax.lab import registry
+from resjax.lab.config import Point
+from resjax.lab.plan import plan, start
+from resjax.lab.trial import trained
+from resjax.layers import BlockAt, Layers
+from resjax.network import Network, SpaceToDepth
+from resjax.nn import Block
+from resjax.nn.norms import of_last_batch
+from resjax.nn.place import Place
+from resjax.probes import singular_values
+from resjax.random_streams import stream
+from resjax.stack import Stack
+from resjax.training.compilation import jit_unoptimized
+from resjax.training.step import keys_of
 
 
 def measure(point, folder: pathlib.Path) -> dict[str, float]:
     """`read` of one network at its start or, for the stage `trained`, of the one in `folder`."""
-    network, optimizer, dataset = train.plan(point)
+    planned = plan(point)
+    network, _, dataset = planned
     images, labels = next(dataset.train.all(point.batch_size))
-    key = steps.key_of(point.seed)
+    key = keys_of(point.seed)
     if point.stage == "trained":
-        _, carry, _ = train.trained(Point.of(point), folder)
+        _, found, _ = trained(Point.of(point), folder)
     else:
-        carry = steps.initialize(network, optimizer, key, images[:1])
-    network, _, _ = train.plan(dataclasses.replace(point, norm=normalizers.of_last_batch(point.norm)))
-    noise = jax.random.fold_in(key, steps.NOISE)
+        found = start(planned, point)
+    twin = registry.network(point, dataset.classes, norm=of_last_batch(registry.norm(point.norm)))
+    network = dataclasses.replace(twin, stochastic_depth=network.stochastic_depth)
+    noise = stream(key, "noise")
     with jax.enable_x64(True):
-        weights = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), carry[:2])
+        weights = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), found[:2])
         return read(network, *weights, images.astype(jnp.float64), labels, noise, min(point.jacobians, len(images)))
 
 
@@ -40,7 +49,7 @@ def read(network: Network, params, state, images, labels, noise, count: int) -> 
     """The Jacobian of all blocks, from the first one's input to the last one's output, and the gradient through it.
 
     Args:
-      network: its norms are `normalizers.of_last_batch`.
+      network: its norms are `norms.of_last_batch`.
       params, state: its parameters and state.
       images, labels: the batch (B H W C, B) whose statistics the norms keep.
       noise: a key, for networks that draw while the statistics are taken.
@@ -51,9 +60,9 @@ def read(network: Network, params, state, images, labels, noise, count: int) -> 
       gradient_norm: the norm of the gradient of the loss towards the blocks' input over that towards their output,
       root mean squares over the images.
     """
-    state = quickly(settle, 0)(network, params, state, images, noise)
+    state = jit_unoptimized(settle, 0)(network, params, state, images, noise)
     y, found = jacobians(network, params, state, images[:count])
-    outer = quickly(slopes, 0)(network, params, state, y, labels[:count]).reshape(count, -1)  # B D
+    outer = jit_unoptimized(slopes, 0)(network, params, state, y, labels[:count]).reshape(count, -1)  # B D
     inner = jnp.einsum("boi,bo->bi", found, outer)
     sigma = jnp.linalg.svd(found, compute_uv=False)  # B D, largest first; nan where a stream overflows
     values = {
@@ -75,24 +84,45 @@ def jacobians(network: Network, params, state, images):
 
     A product over the blocks, of which only the kinds are compiled.
     """
-    x = network.stem.apply({"params": params["stem"], **state["stem"]}, images, train=False)
+    x = network.run_stem(params, state, images)
+    layers = Layers(branch_scale=jnp.ones(network.length))
+    if network.stochastic_depth:
+        layers = network.stochastic_depth.evaluation(layers)
     product = jnp.eye(x[0].size, dtype=x.dtype)
-    for stack, variables in blocks.by_stack(network, params, state):
-        for place in range(stack.length):
-            own = jax.tree.map(lambda leaf, place=place: leaf[place], variables)
-            x, factor = step(stack.block, stack.squeeze if place == 0 else 1, own, x)
+    weights = zip(params["stages"], state["stages"], strict=True)
+    before = None
+    number = 0
+    for stage in network.stages:
+        if not isinstance(stage, Stack):
+            before = stage
+            continue
+        params_of, state_of = next(weights)
+        kinds = len(stage.blocks)
+        for at in range(stage.length):
+            own = _at(params_of[at % kinds], at // kinds)
+            own_state = _at(state_of[at % kinds], at // kinds)
+            variables = {"params": own, **own_state}
+            scale = layers.branch_scale[number]
+            number += 1
+            x, factor = step(stage.blocks[at % kinds], before, network.length, variables, number, scale, x)
             product = factor @ product
+            before = None
     return x, product
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def step(block: Block, factor: int, variables: blocks.Variables, x):
+def _at(tree, place: int):
+    return jax.tree.map(lambda leaf: leaf[place], tree)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def step(block: Block, before: SpaceToDepth | None, total: int, variables, number, scale, x):
     """The stream behind one block, and every example's Jacobian there: B … D, B D′ D."""
+    at = BlockAt(block, variables, Place(number, total), scale)
 
     def run(x):
-        return blocks.apply(block, variables, squeeze(x, factor))
+        return at(before(x) if before else x)
 
-    return run(x), jax.vmap(lambda one: jacobian.matrix(lambda one: run(one[None])[0], one))(x)
+    return run(x), jax.vmap(lambda one: singular_values.matrix(lambda one: run(one[None])[0], one))(x)
 
 
 def slopes(network: Network, params, state, y, labels):

@@ -23,7 +23,7 @@ import pathlib
 import numpy as np
 
 import resjax
-from resjax.config import Probed, Probing, Running, option
+from resjax.lab.config import Probed, Probing, Running, option
 
 TABLE = {
     "connection": "str",
@@ -32,10 +32,10 @@ TABLE = {
     "depth": "int64",
     "layer": "int64",  # weighted layers before the block, the stem's counted
     "seed": "int64",
-    "activation_ms": "float64",
-    "branch_ms": "float64",
+    "activation_mean_square": "float64",
+    "branch_mean_square": "float64",
     "input_cosine": "float64",
-    "gradient_ms": "float64",
+    "gradient_mean_square": "float64",
     "direct_share": "float64",
     "gradient_cosine": "float64",
     "dead_fraction": "float64",
@@ -43,8 +43,8 @@ TABLE = {
 PROBED = list(TABLE)[6:]
 LIMITS = 1e-15, 1e15  # of the figure
 PANELS = {
-    "activation_ms": "activations, mean square",
-    "gradient_ms": "gradient, mean square\n(last block = 1)",
+    "activation_mean_square": "activations, mean square",
+    "gradient_mean_square": "gradient, mean square\n(last block = 1)",
     "input_cosine": "cosine of two inputs",
 }
 
@@ -74,26 +74,26 @@ def run(config: Config):
         for seed in range(config.seeds)
     ]
     for point in todo:
-        resjax.probes.reading.plan(point)
-    work = resjax.record.WorkDirectory.open("signal_propagation", config, {"results": TABLE})
+        resjax.lab.initial.plan(point)
+    work = resjax.lab.workdir.WorkDirectory.open("signal_propagation", config, {"results": TABLE})
     if not config.plot_only:
-        with resjax.session.session(work, total=len(todo)) as session:
+        with resjax.lab.session.session(work, total=len(todo)) as session:
             found = [rows(point, session.measure(point, read)) for point in todo]
         work.write_table("results", [row for point_rows in found for row in point_rows])
     results = work.read_table("results")
     plot(config, results, work.path / "figure")
-    resjax.session.show(summary(results), title="the deepest networks: last block against first")
+    resjax.lab.session.show(summary(results), title="the deepest networks: last block against first")
     print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
 
 
 def read(point: Probed) -> dict[str, list[float]]:
     """What the table holds of one network."""
-    return resjax.probes.reading.read(point, PROBED)
+    return resjax.lab.initial.read(point, PROBED)
 
 
 def rows(point: Probed, found: dict) -> list[dict]:
     """A row a block."""
-    length = len(found["activation_ms"])
+    length = len(found["activation_mean_square"])
     a_block = (point.depth - 2) / length
     return [
         dataclasses.asdict(point)
@@ -108,26 +108,27 @@ def summary(results):
     deepest = results[results["depth"] == results["depth"].max()]
     names = ["connection", "norm", "initializer"]
     families = deepest.groupby([*names, "layer"], sort=False).mean().groupby(names, sort=False)
-    first, last = families.first(), families.last()
+    first = families.first()
+    last = families.last()
     shown = last[["input_cosine", "dead_fraction"]]
-    shown.insert(0, "activations", last["activation_ms"] / first["activation_ms"])
-    shown.insert(1, "gradients", first["gradient_ms"] / last["gradient_ms"])
+    shown.insert(0, "activations", last["activation_mean_square"] / first["activation_mean_square"])
+    shown.insert(1, "gradients", first["gradient_mean_square"] / last["gradient_mean_square"])
     return shown.reset_index()
 
 
 def plot(config: Config, results, path: pathlib.Path):
     """Activations, gradients and cosines against the layer: a column a norm, a line a connection."""
     norms = list(results["norm"].unique())
-    color = dict(zip(results["connection"].unique(), itertools.cycle(resjax.figures.COLORS), strict=False))
+    color = dict(zip(results["connection"].unique(), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
     shown = results[results["depth"] == results["depth"].max()]
     shown = shown[shown["initializer"] == shown["initializer"].iloc[0]]
-    with resjax.figures.figure(path, len(norms), len(PANELS), height=5.4, sharex=True, sharey="row") as axes:
+    with resjax.lab.figures.figure(path, len(norms), len(PANELS), height=5.4, sharex=True, sharey="row") as axes:
         for at, axis in enumerate(axes):
             row, column = divmod(at, len(norms))
             quantity = list(PANELS)[row]
             for connection, family in shown[shown["norm"] == norms[column]].groupby("connection", sort=False):
                 mean = family.groupby("layer")[quantity].mean()
-                mean = mean / mean.iloc[-1] if quantity == "gradient_ms" else mean
+                mean = mean / mean.iloc[-1] if quantity == "gradient_mean_square" else mean
                 axis.plot(mean.clip(*LIMITS), color=color[connection], label=connection)
                 line = theory(config, family, quantity)
                 if line is not None:
@@ -140,27 +141,28 @@ def plot(config: Config, results, path: pathlib.Path):
             axis.set_title(f"norm {norm}")
         for axis, label in zip(axes[:: len(norms)], PANELS.values(), strict=True):
             axis.set_ylabel(label)
-        resjax.figures.legend(axes, columns=5)
+        resjax.lab.figures.legend(axes, columns=5)
 
 
 def theory(config: Config, family, quantity: str) -> np.ndarray | None:
     """The line for one network, where there is one: dense, ReLU, He's weights, pre-activation, Gaussian inputs."""
     connection, norm, initializer, depth = family[["connection", "norm", "initializer", "depth"]].iloc[0]
     first = family[family["layer"] == family["layer"].min()]
-    length, start = family["layer"].nunique(), first["activation_ms"].mean()
+    length = family["layer"].nunique()
+    start = first["activation_mean_square"].mean()
     layers = (depth - 2) // length
-    factors = resjax.theory.paths(resjax.connections.build(connection, length=length))
+    factors = resjax.theory.paths(resjax.lab.registry.connection(connection), length)
     chosen = config.network, config.block, config.activation, config.order, config.bias_initializer
     usual = chosen == ("dense", "", "relu", "pre", "zeros") and not (config.projections or config.spectral_norm)
     if not usual or initializer != "he_normal" or norm not in ("none", "batch", "layer", "rms") or factors is None:
         return None
     if quantity != "input_cosine":
         squares, gradients = resjax.theory.growth(*factors, norm, length, layers, start)
-        return squares if quantity == "activation_ms" else gradients
-    if norm == "none" or (norm != "batch" and factors[0] == 0):  # then all inputs stay equally large
+        return squares if quantity == "activation_mean_square" else gradients
+    if norm == "none" or (norm != "batch" and not factors[0].any()):  # then all inputs stay equally large
         return resjax.theory.cosines(first["input_cosine"].mean(), length, *factors, layers)[:-1]
     return None
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -11,7 +11,7 @@ live. `batch` drops a block for the whole batch and does not compute it, `subset
 
 Three minutes on 2 CPU cores. All errors on the held-out digits are between 0.3 and 3 %, and 297 images show no order
 among them. Nor does dropping save time in networks so small (0.9 to 1.3 of the full one's step of 4 to 14 ms);
-in ResNet-110, and in wide layers, it does (see `throughput`).
+in ResNet-110, and in wide layers, it does (see `benchmarks.throughput`).
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import itertools
 import pathlib
 
 import resjax
-from resjax.config import Point, Running, Training, option
+from resjax.lab.config import Point, Running, Training, option
 
 POINT = {
     "depth": "int64",
@@ -77,10 +77,10 @@ def points(config: Config) -> list[Point]:
 def run(config: Config):
     """Trains what is not trained yet, then writes the tables and the figure."""
     wanted = points(config)
-    networks = [resjax.train.plan(point)[0] for point in wanted]
-    work = resjax.record.WorkDirectory.open("stochastic_depth", config, {"results": RESULTS, "timings": TIMINGS})
+    networks = [resjax.lab.plan.plan(point)[0] for point in wanted]
+    work = resjax.lab.workdir.WorkDirectory.open("stochastic_depth", config, {"results": RESULTS, "timings": TIMINGS})
     if not config.plot_only:
-        with resjax.session.session(work, total=sum(point.depth for point in wanted)) as session:
+        with resjax.lab.session.session(work, total=sum(point.depth for point in wanted)) as session:
             for point in wanted:  # one after the other, and nothing compiles beside: the steps are timed
                 session.train(point, share=point.depth)
         rows = [
@@ -89,10 +89,11 @@ def run(config: Config):
         ]
         for name in ("results", "timings"):
             work.write_table(name, rows)
-    results, timings = work.read_table("results"), work.read_table("timings")
+    results = work.read_table("results")
+    timings = work.read_table("timings")
     plot(results, timings, work.path / "figure")
     shown = results.pivot_table("test_accuracy", ["depth", "survival"], "drop", sort=False)
-    resjax.session.show(shown.reset_index(), title="held-out accuracy, mean over seeds")
+    resjax.lab.session.show(shown.reset_index(), title="held-out accuracy, mean over seeds")
     print(f"tables: {work.path / 'results.csv'}, timings.csv\nfigure: {work.path / 'figure.png'}")
 
 
@@ -103,8 +104,8 @@ def expected(network) -> float:
 
 def plot(results, timings, path: pathlib.Path):
     """Held-out error (left) and time of a step (right) against the expected share of live blocks, a colour a depth."""
-    with resjax.figures.figure(path, panels=2, height=2.9) as (left, right):
-        color = dict(zip(sorted(set(results["depth"])), itertools.cycle(resjax.figures.COLORS), strict=False))
+    with resjax.lab.figures.figure(path, panels=2, height=2.9) as (left, right):
+        color = dict(zip(sorted(set(results["depth"])), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
         marker = dict(zip(dict.fromkeys(results["drop"]), itertools.cycle("osv^D"), strict=False))
         share = results["expected_blocks"] / results["blocks"]
         error = 100 * (1 - results["test_accuracy"].fillna(0))
@@ -119,8 +120,8 @@ def plot(results, timings, path: pathlib.Path):
         right.set(ylabel="time of a step / the full network's", ylim=(0, None))
         for axis in (left, right):
             axis.set(xlabel="expected share of live blocks", xlim=(0, 1.05))
-        resjax.figures.legend((left, right), columns=4)
+        resjax.lab.figures.legend((left, right), columns=4)
 
 
 if __name__ == "__main__":
-    resjax.flags.main(Config, run)
+    resjax.lab.flags.main(Config, run)

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from etils import epath
 
-from resjax.errors import Failure
+from resjax.system.errors import Failure
 
 
 class Claim:

@@ -17,9 +17,9 @@ from etils import epath
 from launch import tethered
 from launch.directory import SweepDirectory, named
 from launch.units import Combination
-from resjax import config
-from resjax.errors import Failure, UserError
-from resjax.files import read_json, write
+from resjax.lab import config
+from resjax.system.errors import Failure, UserError
+from resjax.system.files import read_json, write
 
 
 def run(sweep: SweepDirectory):

@@ -29,8 +29,8 @@ from etils import epath
 
 from launch import claims
 from launch.units import Sweep, Unit
-from resjax.errors import Failure, UserError
-from resjax.files import in_bucket, seal, unseal, write
+from resjax.system.errors import Failure, UserError
+from resjax.system.files import in_bucket, read_checked, write, write_checked
 
 SHOWN = 5  # failed or missing units that a message names
 OUTPUT = ("stdout", "stderr")
@@ -49,7 +49,10 @@ class SweepDirectory:
     """The folder of one sweep."""
 
     def __init__(self, path: epath.PathLike, sweep: Sweep, cpus: int):
-        self.path, self.sweep, self.cpus, self.units = epath.Path(path), sweep, cpus, sweep.units()
+        self.path = epath.Path(path)
+        self.sweep = sweep
+        self.cpus = cpus
+        self.units = sweep.units()
 
     @classmethod
     def load(cls, path: epath.PathLike) -> "SweepDirectory":
@@ -61,7 +64,7 @@ class SweepDirectory:
         path = epath.Path(path)
         if not (path / "sweep.json").exists():
             raise UserError(f"--workdir={path}: there is no sweep")
-        found = unseal(path / "sweep.json")
+        found = read_checked(path / "sweep.json")
         return cls(path, Sweep(tuple(found["command"]), found["over"], found["grid"]), found["asked"]["cpus"])
 
     @classmethod
@@ -85,13 +88,13 @@ class SweepDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True)
             with _locked(path):  # shards may begin at the same moment
-                found = unseal(record)["asked"] if record.exists() else {}
+                found = read_checked(record)["asked"] if record.exists() else {}
                 asked = sweep.asked() | {"cpus": cpus or found.get("cpus") or available_cpus()}
                 if any(path.glob("units/*/run")):
                     _refuse_other(path, asked, found)
                 elif found not in ({}, asked):  # nothing of that sweep has begun, so nothing is lost
                     (path / "units").rmtree(missing_ok=True)
-                seal(record, dataclasses.asdict(sweep) | {"asked": asked})
+                write_checked(record, dataclasses.asdict(sweep) | {"asked": asked})
         except OSError as error:
             raise UserError(f"--workdir={path} cannot be written: {error}") from error
         return cls(path, sweep, asked["cpus"])
@@ -127,14 +130,14 @@ class SweepDirectory:
     def end(self, unit: Unit) -> End | None:
         """How a unit ended; None if it has not."""
         path = self.folder(unit) / "end.json"
-        return End(**unseal(path)) if path.exists() else None
+        return End(**read_checked(path)) if path.exists() else None
 
     def finish(self, unit: Unit, end: End):
         """Records how a unit ended, and in a bucket what it printed."""
         if in_bucket(self.path):
             for name in OUTPUT:
                 write(self.folder(unit) / name, (self.here(unit) / name).read_bytes())
-        seal(self.folder(unit) / "end.json", dataclasses.asdict(end))
+        write_checked(self.folder(unit) / "end.json", dataclasses.asdict(end))
 
     def left(self, units: list[Unit]) -> list[Unit]:
         """Those that have not ended."""

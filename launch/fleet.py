@@ -10,8 +10,9 @@ import time
 from launch import gcloud, tpu
 from launch.directory import SweepDirectory
 from launch.units import Sweep, shard
-from resjax import flags, signals
-from resjax.errors import Failure, Stopped, UserError
+from resjax.lab import flags
+from resjax.system import interrupts
+from resjax.system.errors import Failure, Stopped, UserError
 
 POLL = 0.2  # seconds between looks at the shards
 
@@ -69,8 +70,8 @@ def _done(sweep: Sweep, share: str, path: pathlib.Path) -> bool:
 def _execute(commands: dict[str, list[str]]):
     pathlib.Path("runs").mkdir(exist_ok=True)
     processes = {}
-    with signals.caught() as stop:
-        stop.patient = True  # for the slices to be deleted
+    with interrupts.graceful_shutdown() as stop:
+        stop.deferred = True  # for the slices to be deleted
         for name, command in commands.items():
             with open(f"runs/{name}.log", "w") as log:
                 processes[name] = subprocess.Popen(

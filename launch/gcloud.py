@@ -8,8 +8,8 @@ import pathlib
 import re
 import shlex
 
-from resjax.config import option
-from resjax.errors import UserError
+from resjax.lab.config import option
+from resjax.system.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
 RUNTIMES = {

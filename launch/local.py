@@ -7,8 +7,8 @@ import time
 
 from launch import progress, tethered, worker
 from launch.directory import SweepDirectory
-from resjax import signals
-from resjax.errors import Failure, UserError
+from resjax.system import interrupts
+from resjax.system.errors import Failure, UserError
 
 POLL = 0.5  # seconds between looks at the workers
 STOP = {UserError.exit_code, *worker.INTERRUPTED}  # exit codes of one worker, upon which all are stopped
@@ -29,8 +29,8 @@ def run(sweep: SweepDirectory, workers: int, gpus: int, tries: int):
     """
     sweep.forget_failures(sweep.units)
     crew: dict[int, subprocess.Popen] = {}
-    with signals.caught() as stop, progress.live(sweep) as refresh:
-        stop.patient = True  # for the workers
+    with interrupts.graceful_shutdown() as stop, progress.live(sweep) as refresh:
+        stop.deferred = True  # for the workers
         try:
             places = range(min(workers, len(sweep.left(sweep.units))))
             while places and not stop.signal:

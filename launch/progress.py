@@ -15,8 +15,8 @@ from rich.table import Table
 from launch import claims
 from launch.directory import SweepDirectory
 from launch.units import Unit
-from resjax.errors import Failure
-from resjax.files import in_bucket, read_json
+from resjax.system.errors import Failure
+from resjax.system.files import in_bucket, read_json
 
 
 def view(*sweeps: SweepDirectory) -> Group:
@@ -62,7 +62,8 @@ def _running(sweep: SweepDirectory, unit: Unit) -> tuple[str, ...] | None:
     if in_bucket(workdir):
         return (unit.name, "?", "", *_points(workdir)) if (workdir / "config.json").exists() else None
     if worker := claims.holder(sweep.folder(unit) / "claim"):
-        name, since = f"{worker.get('host')} {worker.get('pid')}", _clock(worker.get("since"))
+        name = f"{worker.get('host')} {worker.get('pid')}"
+        since = _clock(worker.get("since"))
         return unit.name, name, since, *_points(workdir)
     return None
 

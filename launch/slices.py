@@ -11,8 +11,8 @@ import time
 
 from launch import gcloud
 from launch.gcloud import Config
-from resjax import signals
-from resjax.errors import Failure, Stopped, UserError
+from resjax.system import interrupts
+from resjax.system.errors import Failure, Stopped, UserError
 
 SILENCES = 5  # times that a worker of a slice that is there does not answer, until it counts as lost
 DELETIONS = 10  # tries: a slice that is just being made cannot be deleted yet
@@ -29,8 +29,8 @@ def execute(config: Config):
     """
     if not shutil.which("gcloud"):
         raise UserError("gcloud is not installed: see launch/README.md")
-    with signals.caught() as stop:
-        stop.patient = True  # till the slice is deleted
+    with interrupts.graceful_shutdown() as stop:
+        stop.deferred = True  # till the slice is deleted
         if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # a terminal that is closed; nohup would ignore it
             signal.signal(signal.SIGHUP, lambda number, frame: setattr(stop, "signal", number))
         _refuse_taken(config, stop)
@@ -52,7 +52,7 @@ def execute(config: Config):
     _say(f"results: {config.local}")
 
 
-def _refuse_taken(config: Config, stop: signals.Stop):
+def _refuse_taken(config: Config, stop: interrupts.Stop):
     state, _ = _state(config, stop)
     if state == "UNKNOWN":
         raise Failure("gcloud cannot list queued resources: see what it says above")
@@ -65,7 +65,7 @@ def _refuse_taken(config: Config, stop: signals.Stop):
         raise UserError(f"--name={config.name}: {config.local} holds results already: take another name")
 
 
-def _attempts(config: Config, stop: signals.Stop):
+def _attempts(config: Config, stop: interrupts.Stop):
     """Until the experiment is done: a slice, the project on it, the experiment."""
     for attempt in range(1 + config.tries):
         if attempt:
@@ -78,7 +78,7 @@ def _attempts(config: Config, stop: signals.Stop):
     raise Failure(f"{config.name}: started {1 + config.tries} times (--tries={config.tries}) and never done")
 
 
-def _acquire(config: Config, stop: signals.Stop):
+def _acquire(config: Config, stop: interrupts.Stop):
     """Waits until the slice is there, and asks for it where nobody has, or where it was taken away."""
     before = None
     while (found := _state(config, stop))[0] != "ACTIVE":
@@ -96,7 +96,7 @@ def _acquire(config: Config, stop: signals.Stop):
     _say(f"{config.name}: ACTIVE")
 
 
-def _watch(config: Config, stop: signals.Stop) -> bool:
+def _watch(config: Config, stop: interrupts.Stop) -> bool:
     """Whether the experiment was done, in the end; False if a worker, or the whole slice, was lost.
 
     Raises:
@@ -113,7 +113,7 @@ def _watch(config: Config, stop: signals.Stop) -> bool:
     return answers == {"0"}
 
 
-def _answers(config: Config, stop: signals.Stop) -> set[str]:
+def _answers(config: Config, stop: interrupts.Stop) -> set[str]:
     """What the workers say of the experiment. Asked again while it is the network that is gone, not they."""
     silent = 0
     while True:
@@ -129,7 +129,7 @@ def _answers(config: Config, stop: signals.Stop) -> set[str]:
         _pause(config, stop)
 
 
-def _state(config: Config, stop: signals.Stop = signals.NEVER) -> tuple[str, str]:
+def _state(config: Config, stop: interrupts.Stop = interrupts.NEVER) -> tuple[str, str]:
     """The state and the reason for it; the state is empty if there is no slice, UNKNOWN if gcloud failed."""
     code, out = _call(gcloud.state(config), stop, show=False)
     state, _, reason = out.strip().partition("\t")
@@ -144,7 +144,7 @@ def _delete(config: Config):
     raise Failure(f"{config.name} is not deleted and costs money until it is: {shlex.join(gcloud.delete(config))}")
 
 
-def _call(command: list[str], stop: signals.Stop = signals.NEVER, show: bool = True) -> tuple[int, str]:
+def _call(command: list[str], stop: interrupts.Stop = interrupts.NEVER, show: bool = True) -> tuple[int, str]:
     """Runs a command to its end: its exit code, and what it printed unless that was shown.
 
     It has a session of its own, out of reach of the terminal's Ctrl-C: that is for this program to decide about.
@@ -166,14 +166,14 @@ def _call(command: list[str], stop: signals.Stop = signals.NEVER, show: bool = T
                     _check(stop)
 
 
-def _pause(config: Config, stop: signals.Stop):
+def _pause(config: Config, stop: interrupts.Stop):
     end = time.monotonic() + config.poll
     while (left := end - time.monotonic()) > 0:
         _check(stop)
         time.sleep(min(0.1, left))
 
 
-def _check(stop: signals.Stop):
+def _check(stop: interrupts.Stop):
     if stop.signal:
         raise Stopped(f"stopped by {signal.Signals(stop.signal).name}; the slice is deleted", stop.signal)
 

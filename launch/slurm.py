@@ -13,8 +13,8 @@ from etils import epath
 
 from launch import worker
 from launch.directory import SweepDirectory
-from resjax import signals
-from resjax.errors import Failure, Stopped, UserError
+from resjax.system import interrupts
+from resjax.system.errors import Failure, Stopped, UserError
 
 PATIENCE = 10.0  # seconds without a unit to take, after which a worker gives its node back
 LIMITS = 100  # times that a worker may run out of time: each time it goes on from where it was
@@ -66,7 +66,8 @@ class Worker:
     """One task of the array."""
 
     def __init__(self, workdir: epath.Path, tries: int):
-        self.workdir, self.tries = workdir, tries
+        self.workdir = workdir
+        self.tries = tries
 
     def __call__(self):
         """Takes units until none is left (see `worker.work`)."""
@@ -74,7 +75,7 @@ class Worker:
 
         warning = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
         try:
-            with signals.caught() as stop:
+            with interrupts.graceful_shutdown() as stop:
                 queue_again = signal.signal(warning, lambda number, frame: setattr(stop, "signal", number))
                 try:
                     sweep = SweepDirectory.load(self.workdir)

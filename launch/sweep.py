@@ -22,9 +22,10 @@ from rich.console import Console
 from launch import collect, fleet, local, progress, slurm, worker
 from launch.directory import SweepDirectory
 from launch.units import Sweep, shard
-from resjax import files, flags, names, signals
-from resjax.config import Options, option
-from resjax.errors import UserError
+from resjax.lab import flags, names
+from resjax.lab.config import Options, option
+from resjax.system import files, interrupts
+from resjax.system.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ def run(config: Config):
         units = shard(config.shard, sweep.units())
         directory = SweepDirectory.open(path, sweep, config.cpus)
         directory.forget_failures(units)
-        with signals.caught() as stop:
+        with interrupts.graceful_shutdown() as stop:
             worker.work(directory, units, config.tries, stop)
     elif config.on == "slurm":
         if not config.cpus:

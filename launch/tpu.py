@@ -17,8 +17,8 @@ import subprocess
 
 from launch import gcloud, slices
 from launch.gcloud import Config
-from resjax import flags
-from resjax.errors import UserError
+from resjax.lab import flags
+from resjax.system.errors import UserError
 
 STEPS = (
     ("A place for the results", gcloud.folder),

@@ -12,9 +12,9 @@ import re
 import shlex
 from typing import Any
 
-from resjax import config as config_lib
-from resjax import flags, names
-from resjax.errors import UserError
+from resjax.lab import config as config_lib
+from resjax.lab import flags, names
+from resjax.system.errors import UserError
 
 POINTS = ("depths", "connections", "norms")  # what is dealt out by default; the first changes slowest
 REFUSED = {  # of the experiment's flags, and what to do instead
@@ -99,7 +99,9 @@ class Sweep:
 
     def units(self) -> list[Unit]:
         """The product of everything: for each combination, that of the lists."""
-        alternatives, lists, units = self.alternatives(), self.lists(), []
+        alternatives = self.alternatives()
+        lists = self.lists()
+        units = []
         several = {name for name, values in (*alternatives, *lists) if len(values) > 1}
         for combination in self.combinations():
             for chosen in _product(lists):
@@ -117,7 +119,8 @@ class Sweep:
 
     def lists(self) -> list[Values]:
         """The lists that are dealt out, and their values."""
-        config, known = self.config(), _flags(_config_class(self.experiment), several=True)
+        config = self.config()
+        known = _flags(_config_class(self.experiment), several=True)
         over = names.split(self.over) or [name for name in POINTS if name in known]
         for name in over:
             if name not in known:
@@ -127,7 +130,8 @@ class Sweep:
 
     def alternatives(self) -> list[Values]:
         """The flags of `grid`, and their values."""
-        known, found = _flags(_config_class(self.experiment), several=False), []
+        known = _flags(_config_class(self.experiment), several=False)
+        found = []
         for part in shlex.split(self.grid):
             name, _, listed = part.lstrip("-").partition("=")
             values = names.split(listed)

@@ -15,12 +15,13 @@ from launch import tethered
 from launch.claims import Claim
 from launch.directory import End, SweepDirectory
 from launch.units import Unit
-from resjax import flags, signals
-from resjax.config import Options, option
-from resjax.errors import UserError
-from resjax.files import in_bucket
+from resjax.lab import flags
+from resjax.lab.config import Options, option
+from resjax.system import interrupts
+from resjax.system.errors import UserError
+from resjax.system.files import in_bucket
 
-INTERRUPTED = {128 + number: number for number in signals.STOPPING}  # exit codes
+INTERRUPTED = {128 + number: number for number in interrupts.STOPPING}  # exit codes
 POLL = 0.2  # seconds between looks at the experiment
 IDLE = 1.0  # seconds between looks for a unit to take
 
@@ -38,11 +39,11 @@ def run(config: Config):
     if in_bucket(config.workdir):
         raise UserError(f"--workdir={config.workdir}: has no locks: give each machine its shard (launch.sweep --shard)")
     sweep = SweepDirectory.load(config.workdir)
-    with signals.caught() as stop:
+    with interrupts.graceful_shutdown() as stop:
         work(sweep, sweep.units, config.tries, stop)
 
 
-def work(sweep: SweepDirectory, units: list[Unit], tries: int, stop: signals.Stop, patience: float = math.inf):
+def work(sweep: SweepDirectory, units: list[Unit], tries: int, stop: interrupts.Stop, patience: float = math.inf):
     """Runs units until all have ended.
 
     Args:
@@ -55,8 +56,9 @@ def work(sweep: SweepDirectory, units: list[Unit], tries: int, stop: signals.Sto
     Raises:
       UserError: the experiment says that its flags are wrong. Failure: units have failed. Stopped: `stop` was set.
     """
-    stop.patient = True  # the experiment in hand saves before it leaves
-    busy, left = time.monotonic(), units
+    stop.deferred = True  # the experiment in hand saves before it leaves
+    busy = time.monotonic()
+    left = units
     while True:
         stop.check()
         ends = {unit: sweep.end(unit) for unit in left}
@@ -72,7 +74,7 @@ def work(sweep: SweepDirectory, units: list[Unit], tries: int, stop: signals.Sto
     sweep.check(units)
 
 
-def _try(sweep: SweepDirectory, unit: Unit, tries: int, stop: signals.Stop) -> bool:
+def _try(sweep: SweepDirectory, unit: Unit, tries: int, stop: interrupts.Stop) -> bool:
     """Takes a unit and runs it, if it is free; whether it was."""
     claim = sweep.take(unit)
     if not claim:
@@ -86,17 +88,17 @@ def _try(sweep: SweepDirectory, unit: Unit, tries: int, stop: signals.Stop) -> b
     return True
 
 
-def _run(sweep: SweepDirectory, unit: Unit, claim: Claim, stop: signals.Stop):
+def _run(sweep: SweepDirectory, unit: Unit, claim: Claim, stop: interrupts.Stop):
     started = time.time()
     code = _experiment(sweep, unit, claim, stop)
     if code:
-        signals.check(stop.signal or INTERRUPTED.get(code, 0))
+        interrupts.check(stop.signal or INTERRUPTED.get(code, 0))
     claim.died = code < 0
     if not claim.died:
         sweep.finish(unit, End(code, _last_line(sweep, unit) if code else "", time.time() - started))
 
 
-def _experiment(sweep: SweepDirectory, unit: Unit, claim: Claim, stop: signals.Stop) -> int:
+def _experiment(sweep: SweepDirectory, unit: Unit, claim: Claim, stop: interrupts.Stop) -> int:
     """The exit code of the unit's experiment, negative if a signal ended it."""
     folder = sweep.here(unit)
     command = tethered.command(sweep.command(unit.flags, sweep.workdir(unit)))

@@ -1,20 +1,30 @@
 """resjax: how deep can a network go, and why?
 
-Submodules load when first used (`resjax.networks`, `resjax.train`, …), so a command can answer
-`--help` or refuse a bad flag without paying for the import of JAX.
+    import resjax as rj
+
+    network = rj.models.dense(1000, connection=rj.nn.Scaled(power=0.5))
+    result = rj.fit(network, rj.data.digits(), optax.sgd(0.05, 0.9), steps=200, key=jax.random.key(0))
+    table = rj.probes.gradients(network, result.params, result.state, x)
+
+`nn` has what a block is made of, `Stack` and `Network` put blocks together, `models` the networks that have a name,
+`data` what they learn from, `fit` trains them, `probes` reads them, `theory` is what is known of them. Everything loads
+when it is first used.
 """
 
-import importlib
-import pkgutil
+import lazy_loader
 
-_SUBMODULES = tuple(module.name for module in pkgutil.iter_modules(__path__))
-
-
-def __getattr__(name):
-    if name in _SUBMODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted([*globals(), *_SUBMODULES])
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["data", "lab", "models", "nn", "probes", "stochastic_depth", "system", "theory", "training"],
+    submod_attrs={
+        "cost": ["forward_flops", "parameter_count"],
+        "layers": ["BlockTrace", "Layers"],
+        "network": ["Network", "SpaceToDepth"],
+        "nn.block": ["Block", "Transition"],
+        "random_streams": ["stream"],
+        "stack": ["Stack"],
+        "stochastic_depth": ["StochasticDepth"],
+        "training.fit": ["Result", "fit"],
+        "training.loop": ["Every"],
+    },
+)

@@ -1,154 +1,63 @@
-"""What stem, branch, connection and head have in common: how they normalise, activate and initialise."""
+"""What a network of `resjax.models` is made of, and how one style reaches all of its parts."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import flax.linen as nn
-import jax.numpy as jnp
+import flax.linen as linen
+import jax
 
-from resjax import activations, initializers, normalizers
-from resjax.convolution import convolve
-from resjax.spectral import SpectralNorm
+from resjax import nn
+from resjax.nn import branches, initializers, shortcuts
+from resjax.nn.module import Part, Pointwise
 
-
-class Order(NamedTuple):
-    """Where norm and activation stand in a residual unit (He et al. 2016, arXiv 1603.05027, figure 4)."""
-
-    before: tuple[str, ...] = ()  # in front of F's first weights
-    between: tuple[str, ...] = ("norm", "activation")  # between two layers of weights
-    end: tuple[str, ...] = ()  # behind F's last weights
-    joined: tuple[str, ...] = ()  # behind the addition
-
-    @property
-    def stem(self) -> tuple[str, ...]:
-        """Behind the network's first weights: what the blocks do not do before theirs."""
-        return tuple(step for step in ("norm", "activation") if step not in self.before)
+STYLE = tuple(field.name for field in dataclasses.fields(Part) if field.name not in ("parent", "name"))
 
 
-ORDERS = {
-    "pre": Order(before=("norm", "activation")),  # full pre-activation
-    "post": Order(end=("norm",), joined=("activation",)),  # the original unit of He et al. 2015
-    "norm_after_addition": Order(joined=("norm", "activation")),
-    "activation_before_addition": Order(end=("norm", "activation")),
-    "activation_only_pre": Order(before=("activation",), end=("norm",)),
-}
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a network is made of. A part that has a norm, … of its own keeps it; the others take the network's."""
 
+    width: int = 64  # units or filters of the stem
+    classes: int = 10  # of the head
+    branch: linen.Module = branches.Dense()  # what a block computes
+    block: linen.Module | None = None  # (x, train) -> y in place of the branch, where a block keeps the shape
+    connection: nn.Connection = nn.Residual()
+    shortcut: shortcuts.Shortcut = shortcuts.Projection()  # where sizes differ
+    projections: int = 0  # blocks, spread evenly, whose stream takes the shortcut though the size stays
+    norm: linen.Module = nn.BatchNorm()
+    activation: Callable[[jax.Array], jax.Array] = jax.nn.relu
+    initializer: initializers.Initializer = initializers.he_normal()
+    bias_initializer: initializers.Initializer = initializers.zeros()
+    order: nn.Order = nn.PRE
+    spectral_norm: float = 0.0  # a bound on the norm of every layer of a branch; 0: none
+    remat: Callable[..., bool] | None = None  # a policy of jax.checkpoint_policies; None stores every value
+    dtype: Any = None  # what the network computes in; None: the inputs'
 
-class Part(nn.Module):
-    """A piece of a network: `__call__(x, train) -> y`.
+    def styled(self, part: Any, **fields: Any) -> Any:
+        """A part of the network, or a connection with some inside: with the network's style where it has none."""
+        if isinstance(part, Part):
+            usual = type(part)()
+            own = {name: getattr(self, name) for name in STYLE if getattr(part, name) == getattr(usual, name)}
+            return part.clone(**own | fields)
+        inside = {name: getattr(part, name, None) for name in getattr(part, "__dataclass_fields__", ())}
+        styled = {name: self.styled(value) for name, value in inside.items() if _has_parts(value)}
+        return part.clone(**styled) if styled else part
 
-    Choices are kept as their names (see `resjax.names`), so that a part is plain data: it can be
-    compared, hashed and printed, and equal networks compile once. The methods make new layers, in
-    the precision of x: call them inside a compact method.
-    """
-
-    norm: str = "none"
-    activation: str = "relu"
-    initializer: str = "he_normal"
-    bias_initializer: str = "zeros"
-    order: str = "pre"  # a name of ORDERS
-    spectral_norm: float = 0.0  # a bound on the norm of each of a branch's layers; 0: none
-
-    role: ClassVar[str] = "shortcut"  # in the network, as `initializers.Place` has it
+    def pointwise(self, where: str) -> Pointwise:
+        """The norms and activations that the order has at one place."""
+        return self.styled(Pointwise(where=where))
 
     @property
-    def choices(self) -> dict[str, str | float]:
-        """The options above, to build another part with."""
-        own = (field.name for field in dataclasses.fields(Part) if field.name not in ("parent", "name"))
-        return {name: getattr(self, name) for name in own}
-
-    def normalize(self, x, train: bool):
-        """A new normalisation layer, applied to x (… D)."""
-        return normalizers.build(self.norm)(x, train)
-
-    def activate(self, x):
-        """The nonlinearity."""
-        return activations.build(self.activation)(x)
-
-    def place(self, layer: int) -> initializers.Place:
-        """Where this part's layer of weights stands."""
-        return initializers.Place(self.role)
-
-    def dense(self, x, features: int, layer: int = 0):
-        """A new dense layer, … D -> … features."""
-        return Dense(features, self.initializer, self.bias_initializer, self.place(layer), self.bound)(x)
-
-    def conv(self, x, features: int, size: int = 3, stride: int = 1, layer: int = 0):
-        """A new convolution without bias, B H W C -> B ⌈H/stride⌉ ⌈W/stride⌉ features."""
-        return Conv(features, size, stride, self.initializer, self.place(layer), self.bound)(x)
-
-    @property
-    def bound(self) -> float:
-        """On the norm of this part's layers: stem, shortcut and head have none."""
-        return self.spectral_norm if self.role == "branch" else 0.0
+    def inner(self) -> linen.Module:
+        """What the blocks compute that keep the shape."""
+        return branches.BranchOf(self.block) if self.block is not None else self.styled(self.branch)
 
 
-class Dense(nn.Module):
-    """xW + b, … D -> … features."""
-
-    features: int
-    initializer: str
-    bias_initializer: str
-    place: initializers.Place
-    bound: float = 0.0  # on the norm of W (see `resjax.spectral`); 0: none
-
-    @nn.compact
-    def __call__(self, x):
-        shape = x.shape[-1], self.features
-        kernel = self.param("kernel", initializers.build(self.initializer, self.place), shape, jnp.float32)
-        bias = self.param("bias", initializers.build(self.bias_initializer, self.place), shape[1:], jnp.float32)
-        if self.bound:
-            kernel = SpectralNorm(self.bound)(kernel, lambda kernel, x: x @ kernel, shape[:1])
-        return x @ kernel.astype(x.dtype) + bias.astype(x.dtype)
+def _has_parts(value: Any) -> bool:
+    return isinstance(value, Part | nn.Connection)
 
 
-class Conv(nn.Module):
-    """Convolution with kernels of size × size and no bias."""
-
-    features: int
-    size: int
-    stride: int
-    initializer: str
-    place: initializers.Place
-    bound: float = 0.0  # on the norm of the convolution as a map of images (see `resjax.spectral`); 0: none
-
-    @nn.compact
-    def __call__(self, x):
-        shape = self.size, self.size, x.shape[-1], self.features  # h w C C′
-        kernel = self.param("kernel", initializers.build(self.initializer, self.place), shape, jnp.float32)
-        if self.bound:
-            linear = lambda kernel, x: convolve(x, kernel, self.stride)  # noqa: E731
-            kernel = SpectralNorm(self.bound)(kernel, linear, (1, *x.shape[1:]))
-        return convolve(x, kernel.astype(x.dtype), self.stride)
-
-
-class Branch(Part):
-    """F: `__call__(x, train) -> f`, what a block computes."""
-
-    layers: int = 2  # weighted layers on the longest path, what He et al. count as depth
-    features: int = 0  # of f; 0 for those of x. Other than 0 only for branches of images
-    stride: int = 1  # of the image
-    shared: bool = False  # the block has done what stands `before` already, for the shortcut too
-    length: int = 1  # L, blocks in the whole network, for initialisers that depend on depth
-
-    role: ClassVar[str] = "branch"
-    expansion: ClassVar[int] = 1  # features of f, in widths of the stage
-
-    def place(self, layer: int) -> initializers.Place:
-        """Where one of the branch's layers stands."""
-        return initializers.Place(self.role, layer, self.layers, self.length)
-
-
-def pointwise(part: Part, place: str, x, train: bool):
-    """The norms and activations that `part.order` has at a place of `Order`, in the module that calls.
-
-    What activation functions return is sown into the collection `activations`, for probes.
-    """
-    for step in getattr(ORDERS[part.order], place):
-        if step == "norm":
-            x = normalizers.build(part.norm)(x, train)
-        else:
-            x = activations.build(part.activation)(x)
-            if not part.is_initializing():
-                part.sow("activations", place, x)
-    return x
+def layers_of(branch: linen.Module) -> int:
+    """Weighted layers on the longest path through a branch: its own count, else 1."""
+    return getattr(branch, "layers", 1)

@@ -9,9 +9,9 @@ import dataclasses
 import importlib.util
 import logging
 
-from resjax import flags
-from resjax.config import option
-from resjax.errors import Failure, UserError
+from resjax.lab import flags
+from resjax.lab.config import option
+from resjax.system.errors import Failure, UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,164 +6,177 @@ code inside the network: one compiled program serves every lesion, every order, 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from resjax import convolution
-from resjax.connections import Connection
-from resjax.parts import Branch, pointwise
-from resjax.squeezing import squeeze
-
-
-class Block(nn.Module):
-    """y = connection(x, rate · F(x)), with norm and activation where the branch's order has them."""
-
-    branch: Branch
-    connection: Connection
-
-    @nn.compact
-    def __call__(self, x, rate=None, *, train: bool, without=None, fork: Callable = lambda x: (x, x)):
-        """The next stream and F(x).
-
-        `without` leaves the branch out, and not computed, of a block that changes the shape: it is
-        the shape and dtype of F(x), to which the shortcut then brings x. `fork` is where the stream
-        parts: what the branch gets and what the connection gets.
-        """
-        if self.branch.shared:
-            x = pointwise(self.branch, "before", x, train)
-        inward, onward = fork(x)
-        if without is not None:
-            return self.connection.match(onward, without, train), jnp.zeros(without.shape, without.dtype)
-        f = self.branch(inward, train)
-        f = f if rate is None else f * jnp.asarray(rate, f.dtype)
-        return pointwise(self.branch, "joined", self.connection(onward, f, train), train), f
-
-
-class Layers(NamedTuple):
-    """Arrays with one entry a block; None leaves that freedom out of the compiled program."""
-
-    alive: jax.Array | None = None  # L bool. False: the branch is left out, and not computed; only the stream remains
-    # or L B bool, an example each, with every branch computed; here and below not together with a fork
-    rows: Any = None  # L n int. The examples that go through the branch; for the others it is left out
-    rate: jax.Array | None = None  # L float. A factor on F(x), such as a survival probability
-    order: jax.Array | None = None  # L int. The block that stands at each place, a permutation
-    sink: Any = None  # a tree, L …. What a fork may hand a gradient to (see `resjax.probes.gradients`)
-    key: jax.Array | None = None  # one key, split over the blocks: dropout and its like
-    gates: jax.Array | None = None  # one key: what a network with stochastic depth draws `alive` or `rows` from
-
-
-class Seen(NamedTuple):
-    """What a probe sees of a block, at its place in the network."""
-
-    x: jax.Array  # B … D, the stream before the block
-    f: jax.Array  # B … D, what the branch adds, its rate counted in
-    y: jax.Array  # B … D, the stream after the block
-    activations: tuple[jax.Array, ...]  # B … D each, what came out of the block's activation functions, in order
+from resjax.gating import gated
+from resjax.layers import BlockAt, BlockTrace, Layers
+from resjax.nn import convolution
+from resjax.nn.block import Block
+from resjax.nn.place import Place
 
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """`length` copies of `block` in a row; a block is any Linen module (x, rate, train) -> (y, f)."""
+    """`length` blocks in a row: copies of one, or of several that take turns (attention, MLP, attention, …).
 
-    block: nn.Module
-    length: int
-    remat: str = ""  # a name from jax.checkpoint_policies; "" stores every intermediate value
-    squeeze: int = 1  # the sides of the squares of pixels that become channels before the first block
+    Parameters and state are tuples, a tree a kind of block, whose leaves have a leading axis of L/kinds.
 
-    def init(self, key, x):
-        """Parameters and state (batch statistics), each leaf with a leading axis of L."""
-        x = squeeze(x, self.squeeze)
+    Raises:
+      ValueError: a length that is no multiple of the number of kinds.
+    """
 
-        def init(key):
-            variables = dict(self.block.init(key, x, train=False))
-            return variables.pop("params", {}), variables
+    blocks: Block | tuple[Block, ...]  # or any other Linen modules that are called as `Block` is
+    length: int  # L
+    remat: Callable[..., bool] | None = None  # a policy of jax.checkpoint_policies; None stores every value
 
-        return jax.vmap(init)(jax.random.split(key, self.length))
+    def __post_init__(self):
+        object.__setattr__(self, "blocks", self.blocks if isinstance(self.blocks, tuple) else (self.blocks,))
+        if self.length < 1 or self.length % len(self.blocks):
+            raise ValueError(f"length {self.length}: must be a multiple of {len(self.blocks)}, the kinds of block")
 
-    def apply(self, params, state, x, layers=Layers(), *, train=False, probe=None, fork=None):
+    def init(self, key: jax.Array, x: jax.Array, first: int = 0, total: int | None = None) -> tuple[Any, Any]:
+        """Parameters and state (batch statistics) for streams shaped like x (B … D); `apply` says what else."""
+        keys = self.by_kind(jax.random.split(key, self.length))
+        numbers = self.by_kind(first + 1 + jnp.arange(self.length))
+        found = []
+        for block, *own in zip(self.blocks, keys, numbers, strict=True):
+
+            def init(key, number, block=block):
+                variables = dict(block.init(key, x, Place(number, total or self.length), train=False))
+                return variables.pop("params", {}), variables
+
+            found.append(jax.vmap(init)(*own))
+        params, state = zip(*found, strict=True)
+        return params, state
+
+    def apply(
+        self,
+        params: Any,
+        state: Any,
+        x: jax.Array,
+        layers: Layers = Layers(),
+        *,
+        train: bool = False,
+        probe: Callable[[BlockTrace], Any] | None = None,
+        fork: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
+        first: int = 0,
+        total: int | None = None,
+    ) -> tuple[jax.Array, Any, Any]:
         """Runs x (B … D) through the blocks.
 
         Args:
           params, state: as `init` made them.
           x: the stream.
-          layers: what differs from block to block. `order` moves a block with all that is its own:
-            parameters, state, `alive`, `rows` and `rate`.
+          layers: what differs from block to block.
           train: batch statistics are taken from the batch and the running ones move on.
-          probe: `Seen` -> any tree, called in every block.
-          fork: (x, sink) -> (x for the branch, x for the connection), called in every block with its
-            `layers.sink`.
+          probe: `BlockTrace` -> any tree, called in every block.
+          fork: (x, tap) -> (x for the branch, x for the connection), called in every block with its `layers.grad_tap`.
+          first, total: blocks of the network before this stack, and in all; by default this stack is all there is.
 
         Returns:
           y (B … D), the new state, and the probe's values with a leading axis of L (by place).
         """
-        x = squeeze(x, self.squeeze)
-        per_block = params, state, layers.alive, layers.rows, layers.rate, layers.sink
-        if layers.order is not None:
-            per_block = jax.tree.map(lambda leaf: leaf[layers.order], per_block)
-        keys = None if layers.key is None else jax.random.split(layers.key, self.length)
-
-        def body(x, per_block):
-            (params, state, alive, rows, rate, sink), key = per_block
-            own_fork = {} if fork is None else {"fork": lambda x: fork(x, sink)}
-
-            def run(x, **how):
-                (y, f), new_state = self.block.apply(
-                    {"params": params, **state},
-                    x,
-                    rate,
-                    train=train,
-                    mutable=(list(state) if train else []) + ([] if probe is None else ["activations"]),
-                    rngs=None if key is None else {"dropout": key},
-                    **own_fork,
-                    **how,
-                )
-                activations = tuple(jax.tree.leaves(new_state.pop("activations", ())))
-                return y, new_state, None if probe is None else (f, activations)
-
-            def leave_out(x):
-                y, new_state, inside = jax.eval_shape(run, x)
-                zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), inside)
-                if y.shape != x.shape:  # what is left of a block that changes the shape is its shortcut
-                    return (*run(x, without=y)[:2], zeros)
-                return x if fork is None else fork(x, sink)[1], state if new_state else {}, zeros
-
-            y, new_state, inside = _through(run, leave_out, x, alive, rows)
-            return y, (new_state, None if probe is None else probe(Seen(x, inside[0], y, inside[1])))
-
+        step = functools.partial(_step, train=train, probe=probe, fork=fork, total=total or self.length)
         if self.remat:
-            policy = convolution.counted(getattr(jax.checkpoint_policies, self.remat))
-            body = jax.checkpoint(body, policy=policy, prevent_cse=False)  # scan already prevents it
-
-        if self.length == 1:  # no loop: a block that changes the shape could not be in one
-            y, out = body(x, jax.tree.map(lambda leaf: leaf[0], (per_block, keys)))
-            new_state, seen = jax.tree.map(lambda leaf: leaf[None], out)
-        else:
-            y, (new_state, seen) = lax.scan(body, x, (per_block, keys), length=self.length)
+            policy = convolution.counted(self.remat)
+            step = functools.partial(_checkpointed, step, policy)
+        order = layers.order
+        weights = params, state
+        if order is not None:
+            weights = self.moved(weights, order)
+            layers = layers.permuted()
+        keys = None if layers.key is None else jax.random.split(layers.key, self.length)
+        own = self.by_kind((layers._replace(key=keys), first + 1 + jnp.arange(self.length)))
+        y, found = self.scan(step, x, tuple(zip(*weights, own, strict=True)))
+        new_state, seen = zip(*found, strict=True)
+        seen = self.by_place(seen)
         if not train:
             return y, state, seen
-        if layers.order is not None:  # back from places to blocks
-            new_state = jax.tree.map(lambda leaf: leaf[jnp.argsort(layers.order)], new_state)
+        if order is not None:  # back from places to blocks
+            (new_state,) = self.moved((new_state,), jnp.argsort(order))
         return y, new_state, seen
 
+    def scan(self, step: Callable, x: jax.Array, per_block: Any, reverse: bool = False) -> tuple[jax.Array, Any]:
+        """The one loop over the blocks: `step(block, x, own) -> (x, out)` for each of them.
 
-def _through(run: Callable, leave_out: Callable, x, alive, rows):
-    """Through the block for the examples that go through it, and around it for the others."""
-    if rows is not None:
-        through, around = run(x[rows]), leave_out(x)
-        y, inside = jax.tree.map(lambda o, t: o.at[rows].set(t), around[::2], through[::2])
-        return y, through[1], inside
-    if alive is None:
-        return run(x)
-    if not alive.ndim:
-        # a conditional keeps for the way back what either side would, filled with zeros for the other: keep nothing
-        return lax.cond(alive, jax.checkpoint(run, prevent_cse=False), leave_out, x)
-    through, around = run(x), leave_out(x)
-    y, inside = jax.tree.map(
-        lambda t, o: jnp.where(alive.reshape(-1, *[1] * (t.ndim - 1)), t, o), through[::2], around[::2]
-    )
-    return y, through[1], inside
+        Args:
+          step: what is done in a block.
+          x: B … D, what the first block gets, or the last one if `reverse`.
+          per_block: `own`, a tree a kind of block, with leading axes of L/kinds.
+          reverse: from the last block to the first.
+
+        Returns:
+          x in the end, and `out`, a tree a kind, with leading axes of L/kinds.
+        """
+        turns = range(len(self.blocks))
+
+        def body(x, own):
+            outs = {}
+            for kind in reversed(turns) if reverse else turns:
+                x, outs[kind] = step(self.blocks[kind], x, own[kind])
+            return x, tuple(outs[kind] for kind in turns)
+
+        if self.length == len(self.blocks):  # no loop: a block that changes the shape could not be in one
+            x, outs = body(x, jax.tree.map(lambda leaf: leaf[0], per_block))
+            return x, jax.tree.map(lambda leaf: leaf[None], outs)
+        return lax.scan(body, x, per_block, length=self.length // len(self.blocks), reverse=reverse)
+
+    def by_kind(self, tree: Any) -> tuple[Any, ...]:
+        """A tree of arrays with an entry a block, as a tree a kind of block: leading axes of L/kinds."""
+        kinds = len(self.blocks)
+        if kinds == 1:
+            return (tree,)
+        return tuple(jax.tree.map(lambda leaf, kind=kind: leaf[kind::kinds], tree) for kind in range(kinds))
+
+    def by_place(self, trees: tuple[Any, ...]) -> Any:
+        """The inverse of `by_kind`."""
+        if len(trees) == 1:
+            return trees[0]
+        return jax.tree.map(lambda *kinds: jnp.stack(kinds, 1).reshape(-1, *kinds[0].shape[1:]), *trees)
+
+    def moved(self, weights: tuple[Any, ...], order: jax.Array) -> tuple[Any, ...]:
+        """Parameters and state (or one of them) in this order of the blocks, in which each kind keeps its turns."""
+        orders = self.by_kind(order // len(self.blocks))
+        return tuple(
+            tuple(jax.tree.map(lambda leaf, own=own: leaf[own], tree) for tree, own in zip(trees, orders, strict=True))
+            for trees in weights
+        )
+
+
+def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable | None, total: int):
+    """The next stream; and the block's new state and what the probe says of it."""
+    params, state, (layers, number) = own
+    place = Place(number, total)
+    variables = {"params": params, **state}
+    moving = list(state) if train else []
+    options = {"train": train, "rngs": None if layers.key is None else {"dropout": layers.key}}
+    if fork is not None:
+        options["fork"] = lambda x: fork(x, layers.grad_tap)
+
+    def through(x):
+        mutable = moving if probe is None else [*moving, "activations"]
+        (y, f), new_state = block.apply(variables, x, place, layers.branch_scale, mutable=mutable, **options)
+        activations = tuple(jax.tree.leaves(new_state.pop("activations", ())))
+        return y, new_state, None if probe is None else (f, activations)
+
+    def around(x):
+        (y, _), new_state = block.apply(variables, x, place, keep=False, mutable=moving, **options)
+        inside = jax.eval_shape(through, x)[2]
+        return y, new_state, jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), inside)
+
+    y, new_state, inside = gated(through, around, x, layers.keep, layers.rows)
+    if probe is None:
+        return y, (new_state, None)
+    at = BlockAt(block, variables, place, layers.branch_scale)
+    return y, (new_state, probe(BlockTrace(x, *inside, y, at)))
+
+
+def _checkpointed(step: Callable, policy: Callable, block, x, own):
+    """The step, of which only what the policy says is kept for the backward pass. Scan already prevents CSE."""
+    return jax.checkpoint(functools.partial(step, block), policy=policy, prevent_cse=False)(x, own)

@@ -1,6 +1,6 @@
 """Stochastic depth: blocks that training leaves out at random (Huang et al. 2016, arXiv 1603.09382).
 
-A dropped block has a gradient of exactly zero and leaves its batch statistics alone. Its weights still
+A dropped block has a gradient of exactly zero and leaves its branch's batch statistics alone. Its weights still
 move by the momentum they have, and weight decay still shrinks them, as in the paper's code.
 """
 
@@ -11,30 +11,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resjax import names
-from resjax.errors import UserError
-from resjax.stack import Layers
+from resjax.layers import Layers
 
 
-def linear(lengths: Sequence[int], last: float = 0.5):
-    """p_l = 1 − (l/L)(1 − p_L) for l = 1 … L, through all stages (Huang et al. 2016, eq. 4)."""
+def linear(lengths: Sequence[int], last: float = 0.5) -> np.ndarray:
+    """p_l = 1 − (l/L)(1 − p_L) for l = 1 … L, through all stages of these lengths (Huang et al. 2016, eq. 4): L."""
     length = sum(lengths)
     return 1 - np.arange(1, length + 1) / length * (1 - last)
 
 
-def uniform(lengths: Sequence[int], p: float = 0.5):
-    """The same in all blocks."""
+def uniform(lengths: Sequence[int], p: float = 0.5) -> np.ndarray:
+    """The same in all blocks: L."""
     return np.full(sum(lengths), p)
 
 
-def stage(lengths: Sequence[int], number: int = 1, p: float = 0.5):
-    """p in the blocks of one stage, counted from 1; the others always survive."""
+def stage(lengths: Sequence[int], number: int = 1, p: float = 0.5) -> np.ndarray:
+    """p in the blocks of one stage, counted from 1; the others always survive: L.
+
+    Raises:
+      ValueError: there is no such stage.
+    """
     if number not in range(1, len(lengths) + 1):
         raise ValueError(f"number={number}: the network has stages 1 to {len(lengths)}")
     return np.concatenate([np.full(length, p if at == number else 1.0) for at, length in enumerate(lengths, 1)])
-
-
-SURVIVAL = {"none": lambda lengths: np.ones(sum(lengths)), "linear": linear, "uniform": uniform, "stage": stage}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,7 @@ class StochasticDepth:
 
     Modes: `batch`, a gate a block for the whole batch (what it closes is not computed); `sample`, a
     gate for each example (all is computed); `subset`, a random part of the batch goes through the
-    branch, p of it as near as whole examples come.
+    branch, p of it as near as whole examples come: that of a stack's first block in all of the stack.
     """
 
     survival: tuple[float, ...]  # p by block, L
@@ -51,10 +50,10 @@ class StochasticDepth:
     scaling: str = "test"  # F(x) times p in evaluation, or `inverted`: over p in training
 
     def evaluation(self, layers: Layers) -> Layers:
-        """What evaluation runs with: every block, at its rate."""
+        """What evaluation runs with: every block, its branch times p."""
         if self.scaling == "inverted":
             return layers
-        return layers._replace(rate=self._times(layers.rate, jnp.asarray(self.survival)))
+        return layers._replace(branch_scale=_times(layers.branch_scale, jnp.asarray(self.survival)))
 
     def training(self, layers: Layers, lengths: Sequence[int], batch: int) -> Layers:
         """What a step runs with, drawn from `layers.gates`, for stacks of these lengths and so large a batch."""
@@ -68,29 +67,33 @@ class StochasticDepth:
             layers = layers._replace(rows=tuple(orders[first : first + n, :size] for first, n, size in parts))
             p = jnp.repeat(jnp.asarray(sizes) / batch, jnp.asarray(lengths), total_repeat_length=len(p))
         elif self.mode == "sample":
-            layers = layers._replace(alive=jax.random.bernoulli(layers.gates, p[:, None], (len(p), batch)))
+            layers = layers._replace(keep=jax.random.bernoulli(layers.gates, p[:, None], (len(p), batch)))
         else:
-            layers = layers._replace(alive=jax.random.bernoulli(layers.gates, p))
-        return layers._replace(rate=self._times(layers.rate, 1 / p)) if self.scaling == "inverted" else layers
-
-    @staticmethod
-    def _times(rate, factor):
-        return factor if rate is None else rate * factor
+            layers = layers._replace(keep=jax.random.bernoulli(layers.gates, p))
+        return (
+            layers._replace(branch_scale=_times(layers.branch_scale, 1 / p)) if self.scaling == "inverted" else layers
+        )
 
 
-def build(survival: str, mode: str, scaling: str, lengths: Sequence[int]) -> StochasticDepth | None:
-    """Stochastic depth for stages of these lengths; None where every block always survives.
+def _times(scale, factor):
+    return factor if scale is None else scale * factor
+
+
+def of(
+    survival: Sequence[float], lengths: Sequence[int], mode: str = "batch", scaling: str = "test"
+) -> StochasticDepth | None:
+    """Stochastic depth with these probabilities, L, for stages of these lengths; None where all blocks always survive.
 
     In mode `subset` p is the stage's mean, since one program runs all of its blocks, with one size of subset.
 
     Raises:
-      UserError: an unknown schedule, or one whose probabilities are not L numbers in (0, 1].
+      ValueError: the probabilities are not L numbers in (0, 1].
     """
-    p = np.asarray(names.build(survival, "survival", SURVIVAL, lengths=tuple(lengths)), np.float64)
+    p = np.asarray(survival, np.float64)
     if p.shape != (sum(lengths),):
-        raise UserError(f"--survival={survival}: gives {p.size} probabilities for {sum(lengths)} blocks")
+        raise ValueError(f"gives {p.size} probabilities for {sum(lengths)} blocks")
     if not ((p > 0) & (p <= 1)).all():
-        raise UserError(f"--survival={survival}: probability {p[~((p > 0) & (p <= 1))][0]:g} is not in (0, 1]")
+        raise ValueError(f"probability {p[~((p > 0) & (p <= 1))][0]:g} is not in (0, 1]")
     if (p == 1).all():
         return None
     if mode == "subset":

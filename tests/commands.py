@@ -21,9 +21,10 @@ QUICK = {  # commands compile far more than they run, and what one has compiled 
 
 
 def start(experiment, *arguments, **options):
-    """Starts a command and returns its process."""
+    """Starts a command, an experiment or any module (`benchmarks.throughput`), and returns its process."""
     environment = os.environ | QUICK
-    command = [sys.executable, "-m", f"experiments.{experiment}", *map(str, arguments)]
+    module = experiment if "." in experiment else f"experiments.{experiment}"
+    command = [sys.executable, "-m", module, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes | options)
 

@@ -5,5 +5,7 @@ import os
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
 import jax
+import jaxtyping
 
 jax.config.update("jax_enable_x64", True)
+jaxtyping.install_import_hook(["resjax.probes", "resjax.theory"], "beartype.beartype")  # shapes are checked

@@ -13,10 +13,10 @@ import signal
 import sys
 import time
 
-from resjax import flags
-from resjax.config import Options, Running, option, relevant
-from resjax.errors import Failure, Stopped, UserError
-from resjax.signals import caught
+from resjax.lab import flags
+from resjax.lab.config import Options, Running, option, relevant
+from resjax.system.errors import Failure, Stopped, UserError
+from resjax.system.interrupts import graceful_shutdown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ def run(config: Config):
         raise UserError(f"--workdir={work} holds another configuration")
     (work / "config.json").write_text(json.dumps(asked))
     rows = []
-    with caught() as stop:
+    with graceful_shutdown() as stop:
         for connection in config.connections:
             for number in config.depths:
                 done = work / "points" / f"{connection}-{number}-{config.factor}" / "done.json"

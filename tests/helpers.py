@@ -1,12 +1,15 @@
 """What several tests need."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from resjax import branches, connections
-from resjax.signals import Stop
-from resjax.stack import Block, Stack
+from resjax import nn
+from resjax.parts import Parts
+from resjax.stack import Stack
+from resjax.system.interrupts import Stop
 
 
 def double(tree):
@@ -23,12 +26,19 @@ def close(left, right, tolerance=1e-12):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
-def stack(length=3, connection="residual", norm="batch", remat="", **choices):
-    """A small stack with random float64 parameters, state and input: (stack, params, state, x)."""
-    branch = branches.build(choices.pop("branch", "dense"), norm=norm, **choices)
-    block = Block(branch, connections.build(connection, length=length))
-    built = Stack(block, length, remat)
-    x = jax.random.normal(jax.random.key(1), (8, 5), jnp.float64)  # B D
+def stack(length=3, **options):
+    """A small stack with random float64 parameters, state and input: (stack, params, state, x).
+
+    The options are fields of `Parts`: branch, connection, norm, order, remat, ….
+    """
+    parts = Parts(**options)
+    block = nn.Block(parts.inner, parts.styled(parts.connection), parts.pointwise("after"))
+    return drawn(Stack(block, length, parts.remat))
+
+
+def drawn(built, shape=(8, 5)):
+    """A stack with random float64 parameters, state and input of this shape: (stack, params, state, x)."""
+    x = jax.random.normal(jax.random.key(1), shape, jnp.float64)  # B D
     params, state = jax.jit(built.init)(jax.random.key(0), x)
     return built, jitter(double(params), 2), jitter(double(state), 3), x
 
@@ -43,9 +53,27 @@ def jitter(tree, seed):
     return structure.unflatten(moved)
 
 
-def layer(tree, place):
-    """The parameters or the state of one block."""
-    return jax.tree.map(lambda leaf: leaf[place], tree)
+def layer(tree: Any, place: int):
+    """The parameters or the state of one block, of a stack's own (a tuple, a tree a kind of block) or of one kind's."""
+    if not isinstance(tree, tuple):
+        return jax.tree.map(lambda leaf: leaf[place], tree)
+    turn, kind = divmod(place, len(tree))
+    return layer(tree[kind], turn)
+
+
+def inside(own, name):
+    """The variables of one of a module's parts, of those of the module: {collection: tree}."""
+    return {kind: tree[name] for kind, tree in own.items() if name in tree}
+
+
+def batch_normed(x, own, train):
+    """Batch normalisation of x (… D), by its formula, with these variables of a module that has one: a NumPy array."""
+    norm = inside(own, "BatchNorm_0")
+    weights = norm["params"]["norm"]
+    running = norm["batch_stats"]["norm"]
+    axes = tuple(range(x.ndim - 1))
+    mean, var = (x.mean(axes), x.var(axes)) if train else (running["mean"], running["var"])
+    return np.asarray((x - mean) / np.sqrt(var + 1e-5) * weights["scale"] + weights["bias"])
 
 
 class StopAt(Stop):

@@ -3,6 +3,7 @@
 python on_devices.py OUT.npz MESH FSDP [COORDINATOR PROCESSES PROCESS]
 """
 
+import dataclasses
 import sys
 
 import jax
@@ -16,8 +17,10 @@ if COORDINATOR:
 
 from helpers import double  # noqa: E402 (JAX must know its neighbours first)
 
-from resjax import distributed, mesh, steps, train  # noqa: E402
-from resjax.config import Point  # noqa: E402
+from resjax.lab import plan as planning  # noqa: E402
+from resjax.lab.config import Point  # noqa: E402
+from resjax.system import distributed  # noqa: E402
+from resjax.training.step import train_step  # noqa: E402
 
 KINDS = {
     "dense": {"depth": 6, "width": 8},
@@ -27,19 +30,18 @@ KINDS = {
 }
 for name in NAMES.split(","):
     point = Point(batch_size=16, learning_rate=0.01, mesh=MESH, fsdp=FSDP == "fsdp", **KINDS[name])
-    network, optimizer, dataset = train.plan(point)
-    layout = mesh.build(point.mesh, point.fsdp, point.batch_size)
-    carry = double(train._start(network, optimizer, dataset, point, layout))
-    split = double(dataset.train)
-    split = split.on(layout) if layout else split
-    batches = split.batches(point.batch_size, point.augment, point.seed, point.together)
+    planned = planning.plan(point)
+    layout = planning.layout(point)
+    found = double(planning.start(planned, point, layout))
+    dataset = dataclasses.replace(planned.dataset, train=double(planned.dataset.train))
+    batches = planning.batches(point, dataset.on(layout) if layout else dataset)
     for step in range(50):
-        carry, loss, _ = steps.train_step(network, optimizer, carry, batches.at(step), layout)
-    weights = carry.params, carry.state, carry.optimizer, loss
+        found, loss, _ = train_step(planned.network, planned.optimizer.build(), found, batches.at(step), layout)
+    weights = found.params, found.state, found.optimizer, loss
     if layout:
-        sharded = sum(not leaf.is_fully_replicated for leaf in jax.tree.leaves(carry.params))
+        sharded = sum(not leaf.is_fully_replicated for leaf in jax.tree.leaves(found.params))
         assert bool(sharded) == point.fsdp, sharded
         weights = jax.jit(layout.gather)(weights)
-    if distributed.first():
+    if distributed.is_primary():
         named = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(weights)}
         np.savez(f"{OUT}-{name}.npz", **{path: np.asarray(leaf) for path, leaf in named.items()})

@@ -11,7 +11,8 @@ import sys
 import pytest
 from commands import POINTS, SMALL, run, start
 
-from resjax import flags, signals
+from resjax.lab import flags
+from resjax.system import interrupts
 
 FILES = {"results": ["csv"], "timings": ["csv"], "curves": ["csv", "png", "pdf"], "figure": ["png", "pdf"]}
 
@@ -32,10 +33,10 @@ def refused(tmp_path, *arguments, code=2, experiment="depth_scaling"):
 @pytest.fixture
 def refused_here(tmp_path, monkeypatch, capfd):
     """As `refused`, in this process: the same but for Python's own start, which takes seconds."""
-    before = {number: signal.getsignal(number) for number in signals.STOPPING}
+    before = {number: signal.getsignal(number) for number in interrupts.STOPPING}
 
     def refused(*arguments, experiment="depth_scaling"):
-        module = importlib.import_module(f"experiments.{experiment}")
+        module = importlib.import_module(experiment if "." in experiment else f"experiments.{experiment}")
         monkeypatch.setattr(sys, "argv", [experiment, *arguments, f"--workdir={tmp_path}/run"])
         with pytest.raises(SystemExit) as left:
             flags.main(module.Config, module.run)
@@ -55,7 +56,7 @@ def test_a_bad_flag_of_the_real_command(tmp_path):
 BAD = (
     (["--depths=0"], "--depths=0: must be at least 1"),
     (["--depths=4,abc"], "abc"),
-    (["--depths=5"], "depth 5: --network=dense with 2 layers a branch has depth 2 + 2·n; nearest: 4 and 6"),
+    (["--depths=5"], "--network=dense: depth 5: dense with 2 layers a branch has depth 2 + 2·n; nearest: 4 and 6"),
     (
         ["--connections=residul"],
         "unknown connection 'residul': known are plain, residual, projection, scaled, rezero",
@@ -63,11 +64,14 @@ BAD = (
     (["--norms=batch,grop"], "unknown norm 'grop': known are none, batch, center, layer, rms"),
     (["--dataset=nosuchset"], "unknown dataset 'nosuchset': known are digits"),
     (["--dataset=mnist", "--data_dir=/nowhere"], "python -m resjax.prepare --dataset=mnist --data_dir=/nowhere"),
-    (["--network=resnet", "--depths=21"], "depth 21: --network=resnet with 2 layers a branch has depth 2 + 6·n"),
+    (
+        ["--network=resnet", "--depths=21"],
+        "--network=resnet: depth 21: resnet with 2 layers a branch has depth 2 + 6·n; nearest: 20 and 26",
+    ),
     (["--network=imagenet", "--depths=18"], "--network=imagenet: needs images of 32×32 or more, digits has 8×8"),
     (["--preset=resnet56_cifar10", "--dataset=digits"], "is for cifar10 (colour 32×32 images), not for"),
     (["--examples=1501"], "--examples=1501: digits has 1500 training images"),
-    (["--augment=rotate"], "unknown change of images 'rotate': known are none, crop, flip"),
+    (["--augment=rotate"], "unknown augmentation 'rotate': known are crop, flip"),
     (["--seeds=0"], "--seeds=0: must be at least 1"),
     (["--batch_size=1501"], "--batch_size=1501: digits has 1500 training images"),
     (["--plot_only"], "there is no run in"),
@@ -89,9 +93,9 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
 @pytest.mark.parametrize(
     ("experiment", "arguments", "says"),
     (
-        ("throughput", ["--turns=0"], "--turns=0: must be at least 1"),
+        ("benchmarks.throughput", ["--turns=0"], "--turns=0: must be at least 1"),
         ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
-        ("depth_frontier", ["--max_depth=3"], "depth 3: --network=dense with 2 layers a branch has depth 2"),
+        ("depth_frontier", ["--max_depth=3"], "--network=dense: depth 3: dense with 2 layers a branch has depth 2"),
         ("signal_propagation", ["--block=collections:OrderedDict"], "is no flax.linen.Module but OrderedDict"),
         ("signal_propagation", ["--block=own_blocks:Wider"], "Wider makes 257 of 256, not its own shape"),
         ("signal_propagation", ["--inputs=8,8"], "--inputs=8,8: give height, width and channels"),
@@ -161,12 +165,12 @@ def test_a_damaged_record(copy, tmp_path):
 def test_damaged_checkpoints(copy):
     point = next(copy.glob("points/*"))
     (point / "done.json").unlink()
-    for path in point.rglob("checkpoints/*/carry/_METADATA"):
+    for path in point.rglob("checkpoints/*/train_state/_METADATA"):
         path.write_bytes(path.read_bytes()[:-1])
     code, _, err = run("depth_scaling", *SMALL, "--steps=40", f"--workdir={copy}")
     assert code == 1 and "Traceback" not in err and "is damaged: remove the folder" in err.splitlines()[-1]
     assert len(list(copy.glob("points/*/done.json"))) == POINTS - 1 and any(
-        point.rglob("checkpoints/*/carry/_METADATA")
+        point.rglob("checkpoints/*/train_state/_METADATA")
     )
 
 

@@ -7,18 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from resjax.checkpoint import Checkpoints
-from resjax.errors import Failure
+from resjax.system.errors import Failure
+from resjax.training.checkpoint import Checkpoints
 
 
-def carry(value=1.0):
+def tree(value=1.0):
     return {"params": value * jnp.arange(12.0).reshape(3, 4), "key": jax.random.key(7), "step": jnp.int32(5)}
 
 
 def saved(tmp_path, steps=(10, 20)):
     checkpoints = Checkpoints(tmp_path, "cafe")
     for step in steps:
-        checkpoints.save(step, carry(step))
+        checkpoints.save(step, tree(step))
     return checkpoints
 
 
@@ -31,12 +31,12 @@ def same(left, right):
 
 
 def test_what_was_saved_comes_back(tmp_path):
-    step, restored, _ = saved(tmp_path).restore(jax.eval_shape(carry))
-    assert step == 20 and same(restored, carry(20))
+    step, restored, _ = saved(tmp_path).restore(jax.eval_shape(tree))
+    assert step == 20 and same(restored, tree(20))
 
 
 def test_nothing_saved_is_nothing_restored(tmp_path):
-    assert Checkpoints(tmp_path, "cafe").restore(carry()) is None
+    assert Checkpoints(tmp_path, "cafe").restore(tree()) is None
 
 
 def test_the_newest_two_are_kept(tmp_path):
@@ -60,15 +60,15 @@ def test_every_flipped_bit_and_truncation_is_found_and_the_older_step_used(tmp_p
             content = bytearray(path.read_bytes())
             content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
             path.write_bytes(content if damage == "flip" else content[: len(content) // 2])
-            step, restored, _ = Checkpoints(tmp_path / "run", "cafe").restore(carry())
-            assert step == 10 and same(restored, carry(10)), path
+            step, restored, _ = Checkpoints(tmp_path / "run", "cafe").restore(tree())
+            assert step == 10 and same(restored, tree(10)), path
             assert "20 is damaged" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_found(tmp_path):
     checkpoints = saved(tmp_path)
     files(tmp_path / "checkpoints/20")[-1].unlink()
-    assert checkpoints.restore(carry())[0] == 10
+    assert checkpoints.restore(tree())[0] == 10
 
 
 def test_a_damaged_step_is_removed_only_after_a_sound_one_was_restored(tmp_path):
@@ -76,31 +76,31 @@ def test_a_damaged_step_is_removed_only_after_a_sound_one_was_restored(tmp_path)
     for step in (10, 20):
         files(tmp_path / f"checkpoints/{step}")[0].unlink()
     with pytest.raises(Failure, match=r"every checkpoint .* is damaged"):
-        checkpoints.restore(carry())
+        checkpoints.restore(tree())
     assert (tmp_path / "checkpoints/10").exists() and (tmp_path / "checkpoints/20").exists()
 
 
 def test_a_save_that_was_killed_before_its_manifest_does_not_count_and_can_be_repeated(tmp_path):
     checkpoints = saved(tmp_path)
     (tmp_path / "manifests/20.json").unlink()
-    assert checkpoints.restore(carry())[0] == 10
-    checkpoints.save(20, carry(21))
-    assert same(checkpoints.restore(carry())[1], carry(21))
+    assert checkpoints.restore(tree())[0] == 10
+    checkpoints.save(20, tree(21))
+    assert same(checkpoints.restore(tree())[1], tree(21))
 
 
 def test_another_configuration_is_refused(tmp_path):
     saved(tmp_path)
     with pytest.raises(Failure, match="another run: configuration is cafe, expected beef"):
-        Checkpoints(tmp_path, "beef").restore(carry())
+        Checkpoints(tmp_path, "beef").restore(tree())
 
 
 @pytest.mark.parametrize(
     "other",
     (
-        carry() | {"params": jnp.zeros((4, 4))},
-        carry() | {"params": jnp.zeros((3, 4), jnp.float32)},
-        carry() | {"more": jnp.zeros(1)},
-        {"params": carry()["params"], "key": carry()["key"]},
+        tree() | {"params": jnp.zeros((4, 4))},
+        tree() | {"params": jnp.zeros((3, 4), jnp.float32)},
+        tree() | {"more": jnp.zeros(1)},
+        {"params": tree()["params"], "key": tree()["key"]},
     ),
     ids=("shape", "dtype", "leaf more", "leaf less"),
 )

@@ -3,112 +3,145 @@ import jax.numpy as jnp
 import pytest
 from helpers import close, stack
 
-from resjax import architectures, branches, connections, normalizers, parts
-from resjax.config import Point
-from resjax.errors import UserError
-from resjax.stack import Block, Layers, Stack
+from resjax import models, nn
+from resjax.layers import Layers
+from resjax.nn.order import ORDERS
 
 X = jnp.arange(1.0, 7.0).reshape(2, 3)
 F = jnp.cos(X)
+CONNECTIONS = (
+    nn.Plain(),
+    nn.Residual(),
+    nn.Projected(),
+    nn.Scaled(power=0.5),
+    nn.ReZero(),
+    nn.ShortcutGate(),
+    nn.ExclusiveGate(),
+    nn.Dropout(),
+)
+NORMS = (nn.NoNorm(), nn.BatchNorm(), nn.Center(), nn.LayerNorm(), nn.RMSNorm())
+IMAGES = jax.random.normal(jax.random.key(0), (5, 4, 4, 1), jnp.float32)
 
 
-def join(text, length=1, f=F):
-    connection = connections.build(text, length=length)
-    return connection.apply(connection.init(jax.random.key(0), X, f, False), X, f, False)
+def joined(connection, x=X, f=F, length=1, train=False, key=0):
+    """What a connection writes and what it carries, at its start, and its parameters."""
+    place = nn.Place(1, length)
+
+    def both(module):
+        c = module.coefficients(x, place, train)
+        return module.write(x, f, c, place), module.carry(x, c, place)
+
+    rngs = {"params": jax.random.key(0), "dropout": jax.random.key(key)}
+    (written, carried), variables = connection.init_with_output(rngs, method=both)
+    return written, carried, dict(variables).get("params", {})
 
 
 @pytest.mark.parametrize(
-    ("text", "length", "expected"),
+    ("connection", "length", "written", "carried"),
     (
-        ("plain", 1, F),
-        ("residual", 1, X + F),
-        ("scaled(alpha=0.5,beta=0.1)", 7, 0.5 * X + 0.1 * F),
-        ("scaled(power=0.5)", 100, X + F / 10),
-        ("scaled(power=1)", 100, X + F / 100),
-        ("scaled(beta=3,power=1)", 100, X + 3 * F / 100),
-        ("rezero", 1, X),
-        ("rezero(alpha=0.25)", 1, X + 0.25 * F),
+        (nn.Plain(), 1, F, X),
+        (nn.Residual(), 1, X + F, X),
+        (nn.Scaled(alpha=0.5, beta=0.1), 7, 0.5 * X + 0.1 * F, 0.5 * X),
+        (nn.Scaled(power=0.5), 100, X + F / 10, X),
+        (nn.Scaled(power=1), 100, X + F / 100, X),
+        (nn.Scaled(beta=3, power=1), 100, X + 3 * F / 100, X),
+        (nn.ReZero(), 1, X, X),
+        (nn.ReZero(alpha=0.25), 1, X + 0.25 * F, X),
+        (nn.Dropout(), 1, X + F, X),
     ),
+    ids=repr,
 )
-def test_formula(text, length, expected):
-    close(join(text, length), expected)
+def test_formula(connection, length, written, carried):
+    close(joined(connection, length=length)[:2], (written, carried))
 
 
-def test_projection_joins_different_sizes():
-    f = jnp.ones((2, 5))
-    connection = connections.build("projection", length=1)
-    variables = connection.init(jax.random.key(0), X, f, False)
-    kernel = variables["params"]["joint"]["Dense_0"]["kernel"]
-    assert kernel.shape == (3, 5)
-    close(connection.apply(variables, X, f, False), X @ kernel + f, 1e-6)
-
-
-def gated(text):
-    """The connection's output and its gate, computed from its parameters."""
-    connection = connections.build(text, length=1)
-    variables = connection.init(jax.random.key(0), X, F, False)
-    weights = variables["params"]["gate"]
-    gate = 1 / (1 + jnp.exp(-(X @ weights["kernel"] + weights["bias"])))
-    return connection.apply(variables, X, F, False), gate, weights["bias"]
+@pytest.mark.parametrize("connection", CONNECTIONS, ids=repr)
+def test_factors_are_what_stream_and_branch_are_multiplied_with(connection):
+    written, _, params = joined(connection, length=9)
+    factors = connection.factors(nn.Place(1, 9), params or None)
+    if factors is None:
+        assert isinstance(connection, nn.Projected | nn.ShortcutGate | nn.Dropout)
+    else:
+        stream, branch = factors
+        close(written, stream * X + branch * F)
 
 
 @pytest.mark.parametrize("bias", (0, -6))
-def test_gates(bias):
-    y, gate, found = gated(f"shortcut_gate(bias={bias})")
-    close(y, (1 - gate) * X + F, 1e-6)
-    y, gate, found = gated(f"exclusive_gate(bias={bias})")
-    close(y, (1 - gate) * X + gate * F, 1e-6)
-    assert (found == bias).all()
+@pytest.mark.parametrize("kind", (nn.ShortcutGate, nn.ExclusiveGate))
+def test_gates(kind, bias):
+    written, carried, params = joined(kind(bias=bias))
+    weights = params["gate"]
+    gate = 1 / (1 + jnp.exp(-(X @ weights["kernel"] + weights["bias"])))
+    close(written, (1 - gate) * X + (gate if kind is nn.ExclusiveGate else 1) * F, 1e-6)
+    close(carried, (1 - gate) * X, 1e-6)
+    assert (weights["bias"] == bias).all()
 
 
 def test_dropout_of_the_shortcut_keeps_its_mean_and_stops_in_evaluation():
-    connection, ones = connections.build("dropout(rate=0.25)", length=1), jnp.ones((200, 200))
-    y = connection.apply({}, ones, 0 * ones, True, rngs={"dropout": jax.random.key(0)})
-    assert set(y.ravel().tolist()) == {0.0, 1 / 0.75}
-    assert abs((y == 0).mean() - 0.25) < 5 * (0.25 * 0.75 / y.size) ** 0.5
-    close(connection.apply({}, ones, ones, False), 2 * ones)
+    ones = jnp.ones((200, 200))
+    written, carried, _ = joined(nn.Dropout(rate=0.25), ones, 0 * ones, train=True)
+    assert set(written.ravel().tolist()) == {0.0, 1 / 0.75}
+    assert abs((written == 0).mean() - 0.25) < 5 * (0.25 * 0.75 / written.size) ** 0.5
+    close(carried, written, 0)
+    close(joined(nn.Dropout(rate=0.25), ones, ones)[0], 2 * ones)
+
+
+@pytest.mark.parametrize("inner", (nn.Residual(), nn.Scaled(alpha=0.5), nn.ShortcutGate(bias=0)), ids=repr)
+def test_projected_is_the_connection_behind_the_shortcut(inner):
+    written, carried, params = joined(nn.Projected(inner, nn.orthogonal()))
+    kernel = params["shortcut"]["Dense_0"]["kernel"]
+    place = nn.Place(1, 1)
+
+    def both(module, x):
+        c = module.coefficients(x, place, False)
+        return module.write(x, F, c, place), module.carry(x, c, place)
+
+    expected = inner.apply({"params": params.get("inner", {})}, X @ kernel, method=both)
+    close((written, carried), expected, 1e-6)
 
 
 def test_rezero_starts_as_the_identity_and_can_leave_it():
-    built, params, state, x = stack(connection="rezero")
-    params["connection"]["alpha"] = jnp.zeros(3)
+    built, params, state, x = stack(connection=nn.ReZero())
+    params[0]["connection"]["alpha"] = jnp.zeros(3)
     close(built.apply(params, state, x)[0], x, 0)
     gradient = jax.grad(lambda params: built.apply(params, state, x)[0].sum())(params)
-    assert (gradient["connection"]["alpha"] != 0).all()
+    assert (gradient[0]["connection"]["alpha"] != 0).all()
 
 
 def test_plain_and_residual_have_the_same_parameters():
-    (_, plain, _, _), (_, residual, _, _) = stack(connection="plain"), stack(connection="residual")
+    _, plain, _, _ = stack(connection=nn.Plain())
+    _, residual, _, _ = stack(connection=nn.Residual())
     close(plain, residual, 0)
 
 
-@pytest.mark.parametrize("order", parts.ORDERS)
-@pytest.mark.parametrize("norm", normalizers.NORMS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("norm", NORMS, ids=repr)
 def test_every_norm_and_order_builds_and_learns(norm, order):
-    learns(Point(depth=6, width=4, norm=norm, order=order))
+    learns(models.dense(6, 4, norm=norm, order=ORDERS[order]))
 
 
-@pytest.mark.parametrize("connection", connections.CONNECTIONS)
-@pytest.mark.parametrize("network", ("dense", pytest.param("resnet", marks=pytest.mark.slow)))
-def test_every_connection_builds_and_learns(network, connection):
-    branch = {"dense": "dense(layers=1)", "resnet": "basic(layers=1)"}[network]  # one layer a block: quick to compile
-    learns(Point(network=network, branch=branch, depth=5, connection=connection))
+@pytest.mark.parametrize("connection", CONNECTIONS, ids=repr)
+def test_every_connection_builds_and_learns(connection):
+    learns(models.dense(5, 4, branch=nn.Dense(layers=1), connection=connection))  # quick to compile
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("connection", CONNECTIONS, ids=repr)
+def test_every_connection_of_images_builds_and_learns(connection):
+    learns(models.resnet(5, branch=nn.Basic(layers=1), connection=connection))
 
 
 @pytest.mark.slow
 def test_bottlenecks_build_and_learn():
-    learns(Point(network="bottleneck", depth=11))
+    learns(models.bottleneck(11))
 
 
-def learns(point):
-    network = architectures.build(point, classes=3)
-    images = jax.random.normal(jax.random.key(0), (5, 4, 4, 1), jnp.float32)
-
+def learns(network):
     @jax.jit
     def gradient(key):
-        params, state = network.init(key, images)
+        params, state = network.init(key, IMAGES)
         layers = Layers(key=key)
-        return jax.value_and_grad(lambda params: network.apply(params, state, images, layers, train=True)[0].var())(
+        return jax.value_and_grad(lambda params: network.apply(params, state, IMAGES, layers, train=True)[0].var())(
             params
         )
 
@@ -116,28 +149,23 @@ def learns(point):
     assert jnp.isfinite(value) and any((leaf != 0).any() for leaf in jax.tree.leaves(slopes))
 
 
-def test_branches_of_two_and_of_three_layers_fill_a_depth():
-    assert architectures.build(Point(depth=20), 10).length == 9
-    assert architectures.build(Point(depth=20, branch="dense(layers=3)"), 10).length == 6
+class Doubled(nn.Connection):
+    """y = x + factor · F(x)."""
 
-
-def test_a_connection_from_a_fork():
-    assert join("test_connections:Doubled(factor=3)").sum() == (X + 3 * F).sum()
-
-
-class Doubled(connections.Connection):
     factor: float = 2.0
 
-    def __call__(self, x, f, train):
+    def write(self, x, f, c, place):
         return x + self.factor * f
 
 
-@pytest.mark.parametrize("text", ("residul", "scaled(betta=1)", "no.such.module:Name", "test_connections:Nothing"))
-def test_bad_names_are_refused(text):
-    with pytest.raises(UserError, match=text.split(":")[0].split("(")[0]):
-        connections.build(text, length=1)
+def test_a_connection_of_ones_own_is_one_method():
+    twice = models.dense(6, 4, connection=Doubled())
+    params, state = jax.jit(twice.init)(jax.random.key(0), IMAGES)
+    layers = Layers(branch_scale=jnp.full(2, 2.0))
+    found = twice.apply(params, state, IMAGES)[0]
+    close(found, models.dense(6, 4).apply(params, state, IMAGES, layers)[0], 1e-6)
 
 
-def test_a_block_with_a_scaled_branch_is_still_a_stack():
-    block = Block(branches.build("dense"), connections.build("scaled(power=0.5)", length=4))
-    assert Stack(block, 4) == Stack(Block(branches.build("dense"), connections.build("scaled(power=0.5)", length=4)), 4)
+def test_a_connection_without_write_says_so():
+    with pytest.raises(NotImplementedError, match=r"Connection has no write\(x, f, c, place\)"):
+        joined(nn.Connection())

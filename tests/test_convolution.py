@@ -7,7 +7,7 @@ import pytest
 from helpers import close
 from jax import lax
 
-from resjax.convolution import convolve
+from resjax.nn.convolution import convolve
 
 CASES = [
     *itertools.product((1, 2), (1, 3), ((8, 7),)),

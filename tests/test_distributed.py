@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from commands import run, start
 
-from resjax import runs, train
+from resjax.lab import other_runs
+from resjax.training.evaluation import evaluate
 
 PAIR = ("depth_scaling", "--depths=6", "--width=8", "--connections=residual", "--norms=batch", "--checkpoint_every=20")
 STEPS = "--steps=120"
@@ -107,10 +108,10 @@ def test_bad_addresses_are_refused(tmp_path, arguments, says):
 
 
 def test_what_two_processes_saved_one_restores(undisturbed):
-    ((point, folder),) = runs.networks_of(undisturbed)
+    ((point, folder),) = other_runs.networks_of(undisturbed)
     with jax.enable_x64(False):
-        network, carry, dataset = runs.restore(point, folder)
-        found, _ = train.evaluate(network, carry.params, carry.state, dataset.train)
+        network, saved, dataset = other_runs.restore(point, folder)
+        found, _ = evaluate(network, saved.params, saved.state, dataset.train)
     np.testing.assert_allclose(found, loss(undisturbed), rtol=1e-5)
 
 

@@ -9,17 +9,19 @@ from sklearn.metrics import log_loss
 
 from experiments import ensembles
 from experiments.ensembles_measure import calibration_error, cross_entropy, measure, scores
-from resjax import architectures, networks, train
-from resjax.config import Untrained
-from resjax.errors import UserError
-from resjax.stack import Layers
+from resjax import models, nn
+from resjax.cost import forward_flops
+from resjax.lab import registry, trial
+from resjax.layers import Layers
+from resjax.system.errors import UserError
+from resjax.training.step import member
 
 
 def test_the_blocks_of_a_deep_network_are_dealt_out_equally():
     config = ensembles.Config()
     deep, *shallow = ensembles.points(config, depth=66, connection="plain", seed=1)
-    blocks = [architectures.build(point, 10).length for point in (deep, *shallow)]
-    assert [point.together for point in shallow] == [2, 4, 8] and blocks == [32, 16, 8, 4]
+    blocks = [registry.network(point, 10).length for point in (deep, *shallow)]
+    assert [point.num_seeds for point in shallow] == [2, 4, 8] and blocks == [32, 16, 8, 4]
     assert [point.seed for point in (deep, *shallow)] == [1, 8, 8, 8]  # seed 0 has members 0 to 7
 
 
@@ -57,21 +59,21 @@ def test_scores_of_three_members_by_hand():
 def test_what_is_measured_of_an_ensemble_is_a_loop_over_members_and_blocks(tmp_path):
     config = ensembles.Config(width=8, steps=30, members=(2,))
     family = ensembles.points(config, depth=10, connection="residual", seed=0)
-    result, _ = train.fit(family[1], tmp_path)
+    result, _ = trial.train(family[1], tmp_path)
     _, system, trained = ensembles.systems(config, family, own=True)[1]
     found = measure(system, trained, tmp_path, result["diverged"])
-    network, carry, dataset = train.trained(trained, tmp_path)
+    network, saved, dataset = trial.trained(trained, tmp_path)
     images, labels = dataset.test.take(jnp.arange(len(dataset.test)))
 
-    def answer(member, alive=None):
-        logits, _, _ = network.apply(*train.member(carry[:2], member), images, Layers(alive=alive))
+    def answer(at, keep=None):
+        logits, _, _ = network.apply(*member((saved.params, saved.state), at), images, Layers(keep=keep))
         return jax.nn.softmax(logits)
 
-    whole = [answer(member) for member in (0, 1)]
+    whole = [answer(at) for at in (0, 1)]
     average = (whole[0] + whole[1]) / 2
     np.testing.assert_allclose(found["accuracy"], (average.argmax(-1) == labels).mean())
     np.testing.assert_allclose(found["loss"], log_loss(labels, average), rtol=1e-5)
-    harmed = [(answer(member, jnp.arange(2) != block) + whole[1 - member]) / 2 for member in (0, 1) for block in (0, 1)]
+    harmed = [(answer(at, jnp.arange(2) != block) + whole[1 - at]) / 2 for at in (0, 1) for block in (0, 1)]
     expected = np.mean([log_loss(labels, one) for one in harmed]) - log_loss(labels, average)
     np.testing.assert_allclose(found["lesion_loss"], expected, rtol=1e-4)
 
@@ -80,7 +82,7 @@ def test_what_is_measured_of_an_ensemble_is_a_loop_over_members_and_blocks(tmp_p
 def test_sub_networks_lose_their_share_of_blocks(tmp_path):
     config = ensembles.Config(width=8, steps=30, members=(2,), left_out=0.5)
     family = ensembles.points(config, depth=18, connection="residual", seed=0)
-    result, _ = train.fit(family[0], tmp_path)
+    result, _ = trial.train(family[0], tmp_path)
     system, point, trained = ensembles.systems(config, family, own=True)[-1]
     none = dataclasses.replace(point, left_out=0.0)
     found, whole = (measure(one, trained, tmp_path, [result["diverged"]]) for one in (point, none))
@@ -97,11 +99,10 @@ def test_an_ensemble_that_diverged_is_a_row():
 
 
 def test_forward_flops_are_those_of_the_matrix_products():
-    network = architectures.build(Untrained(depth=22, width=256, norm="none"), 10)
+    network = models.dense(22, width=256, norm=nn.NoNorm())
     products = 2 * 3 * (64 * 256 + 20 * 256 * 256 + 256 * 10)
-    np.testing.assert_allclose(
-        networks.forward_flops(network, jnp.zeros((3, 8, 8, 1), jnp.float32)), products, rtol=0.01
-    )
+    found = forward_flops(network, jnp.zeros((3, 8, 8, 1), jnp.float32))
+    np.testing.assert_allclose(found, products, rtol=0.01)
 
 
 @pytest.mark.slow

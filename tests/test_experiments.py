@@ -5,7 +5,7 @@ import pytest
 from commands import run
 
 SIGNAL = (
-    "connection,norm,initializer,depth,layer,seed,activation_ms,branch_ms,input_cosine,gradient_ms,direct_share,"
+    "connection,norm,initializer,depth,layer,seed,activation_mean_square,branch_mean_square,input_cosine,gradient_mean_square,direct_share,"
     "gradient_cosine,dead_fraction"
 )
 pytestmark = pytest.mark.slow

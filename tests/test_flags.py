@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import depth_frontier, depth_scaling
-from resjax import config, flags, names
-from resjax.errors import UserError
+from resjax.lab import config, flags, names
+from resjax.system.errors import UserError
 
 
 def parse(*arguments):

@@ -1,4 +1,4 @@
-"""Random command lines are refused in one line, whatever stands there; `experiments.torture` tries more of them."""
+"""Random command lines are refused in one line, whatever stands there; `tests.torture` tries more of them."""
 
 import importlib
 import shlex
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.torture_flags import EXPERIMENTS, command_lines, planned, refused
+from tests.torture.flags import EXPERIMENTS, command_lines, planned, refused
 
 
 @pytest.mark.parametrize(

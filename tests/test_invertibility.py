@@ -10,9 +10,11 @@ import pytest
 from commands import run
 
 from experiments import invertibility_measure
-from resjax import architectures, networks
-from resjax.config import Point
-from resjax.errors import UserError
+from resjax import models, nn
+from resjax.cost import parameter_count
+from resjax.lab import registry
+from resjax.lab.config import Point
+from resjax.system.errors import UserError
 
 HEADER = (
     "connection,norm,spectral_norm,branch_scale,width,depth,seed,stage,train_accuracy,lipschitz_lower,lipschitz_upper,"
@@ -50,17 +52,17 @@ def test_an_experiment_leaves_its_tables_and_figure(experiment, tmp_path):
 
 @pytest.mark.parametrize("blocks", (1, 4))
 def test_an_iresnet_has_the_parameters_of_its_convolutions(blocks):
-    network = architectures.build(Point(network="iresnet", depth=9 * blocks + 1, width=5, norm="none"), 10)
+    network = models.iresnet(9 * blocks + 1, width=5, norm=nn.NoNorm())
     params, _ = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     widths = [5, 20, 80]
     branches = sum(blocks * (9 + 1 + 9) * width**2 for width in widths)
-    assert networks.parameter_count(params) == branches + 10 * 80 + 10
+    assert parameter_count(params) == branches + 10 * 80 + 10
     assert (network.depth, network.stride, network.lengths) == (9 * blocks + 1, 4, (blocks,) * 3)
 
 
 def test_statistics_of_a_batch_at_once():
     point = Point(depth=6, width=5, norm="batch")
-    network = architectures.build(point, 10)
+    network = registry.network(point, 10)
     images = 3 + jax.random.normal(jax.random.key(0), (16, 4, 4, 1))
     params, state = jax.jit(network.init)(jax.random.key(1), images)
     found = invertibility_measure.settled(point, network, params, state, images)
@@ -74,7 +76,11 @@ def test_statistics_of_a_batch_at_once():
     ("experiment", "choices", "says"),
     (
         ("invertibility", {"spectral_norm": (1.0,)}, "--spectral_norm=1: an inverse is promised only below 1"),
-        ("invertibility", {"network": "resnet", "depths": (8,)}, "block 1 changes the shape of the stream"),
+        (
+            "invertibility",
+            {"network": "resnet", "depths": (8,)},
+            "--network=resnet: block 1 opens a stage, which cannot be inverted",
+        ),
         ("invertibility", {"order": "post"}, "--order=post: what stands behind the addition has no inverse"),
         ("invertibility", {"images": 1501}, "--images=1501: digits has 1500 training images"),
         ("invertible_resnet", {"spectral_norm": (0.9, 1.2)}, "--spectral_norm=1.2: an inverse is promised only below"),
@@ -85,7 +91,7 @@ def test_statistics_of_a_batch_at_once():
         ),
         ("invertible_resnet", {"images": 298}, "--images=298: digits has 297 held-out images"),
         ("invertible_resnet", {"pictures": 9}, "--pictures=9: at most --images=8"),
-        ("invertible_resnet", {"dataset": "digits", "depth": 12}, "depth 12: --network=iresnet"),
+        ("invertible_resnet", {"dataset": "digits", "depth": 12}, "--network=iresnet: depth 12: iresnet"),
     ),
 )
 def test_what_is_refused(experiment, choices, says, tmp_path):
@@ -97,8 +103,8 @@ def test_what_is_refused(experiment, choices, says, tmp_path):
 
 def test_images_that_cannot_be_squeezed():
     point = Point(network="iresnet", depth=10, width=4)
-    network = architectures.build(point, 10)
+    network = registry.network(point, 10)
     with pytest.raises(UserError, match=r"squeezes squares of 4×4, which do not fill the 30×32 pixels of mine"):
-        architectures.check(point, network, (30, 32, 3), "mine")
+        registry.check(point, network, (30, 32, 3), "mine")
     with pytest.raises(UserError, match=r"--width=4: must be at least 5, the channels of mine"):
-        architectures.check(point, network, (32, 32, 5), "mine")
+        registry.check(point, network, (32, 32, 5), "mine")

@@ -9,11 +9,11 @@ import sys
 import pytest
 from commands import ROOT, run
 
-from resjax import lock
+from resjax.system import lock
 
 HOLDER = """
 import pathlib, sys
-from resjax import lock
+from resjax.system import lock
 held = lock.take(pathlib.Path(sys.argv[1]), "it")
 print("held", flush=True)
 sys.stdin.read()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from commands import QUICK, ROOT
 
-from resjax import mesh
-from resjax.errors import UserError
+from resjax.system import sharding
+from resjax.system.errors import UserError
 
 MORE = "together,dropped"
 
@@ -86,8 +86,8 @@ def test_networks_together_and_dropped_blocks_on_four_devices(alone, tmp_path, f
 )
 def test_meshes_that_cannot_be(text, says):
     with pytest.raises(UserError, match=says):
-        mesh.build(text, False, 64)
+        sharding.build(text, False, 64)
 
 
 def test_one_device_needs_no_layout():
-    assert mesh.build("", False, 64) is None
+    assert sharding.build("", False, 64) is None

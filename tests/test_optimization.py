@@ -8,9 +8,11 @@ import tensorflow_datasets as tfds
 from commands import run
 
 from experiments import optimization as experiment
-from resjax import data, train
-from resjax.config import Point
-from resjax.errors import UserError
+from resjax.data import digits, loading
+from resjax.lab.config import Point
+from resjax.lab.plan import load, plan
+from resjax.lab.trial import Goal, train
+from resjax.system.errors import UserError
 
 HEADER = (
     "connection,norm,width,depth,seed,random_labels,parameters,steps,train_loss,train_accuracy,test_accuracy,reached,"
@@ -22,57 +24,57 @@ EASY = {"depth": 4, "width": 32, "examples": 64, "batch_size": 32, "steps": 200}
 
 @pytest.mark.parametrize("share", (0.3, 1.0))
 def test_a_drawn_label_is_another_one_with_probability_one_minus_one_over_the_classes(share):
-    true, drawn = data.load("digits").train.labels, data.load("digits", random_labels=share).train.labels
+    true = digits().train.labels
+    drawn = load(Point(random_labels=share)).train.labels
     expected = share * (1 - 1 / 10)
     error = (expected * (1 - expected) / len(true)) ** 0.5
     assert abs((true != drawn).mean() - expected) < 3 * error
 
 
 def test_labels_that_are_drawn_have_all_classes_equally_often():
-    counts = np.bincount(data.load("digits", random_labels=1.0).train.labels, minlength=10)
+    counts = np.bincount(load(Point(random_labels=1.0)).train.labels, minlength=10)
     assert (abs(counts - 150) < 4 * (1500 * 0.1 * 0.9) ** 0.5).all()
 
 
 def test_random_labels_leave_images_and_held_out_labels_as_they_are():
-    true, drawn = data.load("digits"), data.load("digits", random_labels=1.0)
+    true = digits()
+    drawn = load(Point(random_labels=1.0))
     assert np.array_equal(true.train.images, drawn.train.images)
     assert np.array_equal(true.test.labels, drawn.test.labels) and drawn.train.labels.dtype == jnp.int32
 
 
 def test_the_labels_are_one_draw_for_all_seeds_and_numbers_of_examples():
     points = [Point(random_labels=1.0, seed=0), Point(random_labels=1.0, seed=5, examples=100)]
-    (whole, first) = (train.plan(point)[2].train.labels for point in points)
+    (whole, first) = (plan(point).dataset.train.labels for point in points)
     assert np.array_equal(whole[:100], first)
 
 
 def test_without_random_labels_the_set_is_as_it_was():
-    assert np.array_equal(train.plan(Point())[2].train.labels, data.load("digits").train.labels)
+    assert np.array_equal(plan(Point()).dataset.train.labels, digits().train.labels)
 
 
 def test_a_larger_share_draws_the_same_images_and_more():
-    true, some, more = (data.load("digits", random_labels=share).train.labels for share in (0.0, 0.3, 0.6))
+    true, some, more = (load(Point(random_labels=share)).train.labels for share in (0.0, 0.3, 0.6))
     changed = some != true
     assert np.array_equal(some[changed], more[changed]) and (more != true).sum() > changed.sum()
 
 
 def test_a_set_that_is_streamed_cannot_have_random_labels(monkeypatch):
-    monkeypatch.setattr(data, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
     with (
         tfds.testing.mock_data(num_examples=12),
         pytest.raises(UserError, match=r"--random_labels=0\.5: svhn_cropped is"),
     ):
-        data.load("svhn_cropped", "elsewhere", random_labels=0.5)
+        load(Point(dataset="svhn_cropped", data_dir="elsewhere", random_labels=0.5))
 
 
 @pytest.fixture(scope="module")
 def goals(tmp_path_factory):
     """What training ends with for a goal of accuracy, for one of accuracy and loss, and one look before that."""
-    folder, loss = tmp_path_factory.mktemp("goals"), train.Goal(1.0, 5, 0.02)
-    accuracy, both = (
-        train.fit(Point(**EASY), folder / name, goal=goal)[0]
-        for name, goal in (("accuracy", train.Goal(1.0, 5)), ("both", loss))
-    )
-    before, _ = train.fit(Point(**EASY | {"steps": both["steps"] - 5}), folder / "before")
+    folder = tmp_path_factory.mktemp("goals")
+    accuracy, _ = train(Point(**EASY), folder / "accuracy", goal=Goal(1.0, 5))
+    both, _ = train(Point(**EASY), folder / "both", goal=Goal(1.0, 5, 0.02))
+    before, _ = train(Point(**EASY | {"steps": both["steps"] - 5}), folder / "before")
     return accuracy, both, before
 
 
@@ -94,7 +96,7 @@ def test_training_ends_at_the_first_look_that_finds_the_goal(goals):
         ({"random_labels": (1.5,)}, "--random_labels=1.5: must be at most 1"),
         ({"random_labels": (-0.5,)}, "--random_labels=-0.5: must be at least 0"),
         ({"global_loss": -1.0}, "--global_loss=-1.0: must be at least 0"),
-        ({"depths": (5,)}, "depth 5: --network=dense with 2 layers a branch"),
+        ({"depths": (5,)}, "--network=dense: depth 5: dense with 2 layers a branch"),
         ({"batch_size": 300}, "--batch_size=300: digits has 256 training images"),
     ),
 )

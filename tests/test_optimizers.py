@@ -4,16 +4,16 @@ import optax
 import pytest
 from helpers import close
 
-from resjax.config import Point
-from resjax.errors import UserError
-from resjax.train import plan
+from resjax.lab.config import Point
+from resjax.lab.plan import plan
+from resjax.system.errors import UserError
 
 W = jnp.array([1.0, -2.0])
 G = jnp.array([0.3, 0.4])
 
 
 def optimizer(**choices):
-    return plan(Point(**choices))[1]
+    return plan(Point(**choices)).optimizer
 
 
 def walk(steps=2, **choices):

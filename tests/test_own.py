@@ -4,43 +4,63 @@ import jax
 import jax.numpy as jnp
 import pytest
 from helpers import close, layer
-from own_blocks import Mine
+from own_blocks import Mine, Wider
 
-from resjax import architectures
-from resjax.config import Untrained
-from resjax.errors import UserError
-from resjax.probes import gradients
-from resjax.stack import Layers
+from resjax import models, nn
+from resjax.lab import registry
+from resjax.lab.config import Untrained
+from resjax.layers import Layers
+from resjax.system.errors import UserError
 
 IMAGES = jax.random.normal(jax.random.key(0), (4, 4, 4, 2), jnp.float64)
 
 
-def made(block="own_blocks:Mine", **choices):
-    network = architectures.build(Untrained(**{"block": block, "width": 6, "depth": 5, "norm": "none"} | choices), 3)
+def made():
+    network = models.dense(5, 6, block=Mine(), norm=nn.NoNorm(), classes=3)
     return network, *jax.jit(network.init)(jax.random.key(1), IMAGES)
 
 
-def test_a_residual_network_of_it_runs_the_block_itself():
-    network, params, state = made(remat="")
+def mine(params, block, x):
+    """The block itself, with the parameters of one of the network's."""
+    own = layer(params["stages"][0], block)["branch"]["block"]
+    return Mine().apply({"params": own}, x, train=True)
+
+
+def ends(network, params):
+    """The stream from the stem, and a function from the last stream to the logits."""
     x = network.stem.apply({"params": params["stem"]}, IMAGES, train=False)
-    for place in range(3):
-        x = Mine().apply({"params": layer(params["stages"][0]["branch"]["block"], place)}, x, train=True)
-    close(network.apply(params, state, IMAGES)[0], network.head.apply({"params": params["head"]}, x, train=False))
+    return x, lambda x: network.head.apply({"params": params["head"]}, x, train=False)
+
+
+def test_a_residual_network_of_it_runs_the_block_itself():
+    network, params, state = made()
+    x, head = ends(network, params)
+    for block in range(3):
+        x = mine(params, block, x)
+    close(network.apply(params, state, IMAGES)[0], head(x))
 
 
 def test_its_branch_is_what_it_adds_to_the_stream():
     network, params, state = made()
-    dead = network.apply(params, state, IMAGES, Layers(alive=jnp.zeros(3, bool)))[0]
-    x = network.stem.apply({"params": params["stem"]}, IMAGES, train=False)
-    close(dead, network.head.apply({"params": params["head"]}, x, train=False))
-    found = gradients.read(network, params, state, IMAGES, gradients.readout(jax.random.key(2)))
-    assert 0 < found["direct_share"].min() < found["direct_share"].max() < 1
+    _, _, (streams, added) = network.apply(params, state, IMAGES, probe=lambda seen: (seen.x, seen.f))
+    for block in range(3):
+        close(added[block], mine(params, block, streams[block]) - streams[block])
+
+
+def test_left_out_it_is_the_identity():
+    network, params, state = made()
+    x, head = ends(network, params)
+    close(network.apply(params, state, IMAGES, Layers(keep=jnp.zeros(3, bool)))[0], head(x))
 
 
 def test_it_takes_the_place_of_the_blocks_that_keep_the_shape():
-    point = Untrained(block="own_blocks:Mine(layers=2,features=4)", network="preact", depth=8, width=4)
-    network = architectures.build(point, 3)
-    assert [type(stack.block.branch).__name__ for stack in network.stages] == ["Own", "Basic", "Basic"]
+    network = models.resnet(8, block=Mine(layers=2, features=4), width=4)
+    assert [type(block.branch).__name__ for block in network.blocks] == ["BranchOf", "Basic", "Basic"]
+
+
+def test_one_that_changes_the_shape_is_refused():
+    with pytest.raises(ValueError, match="Wider makes 7 of 6, not its own shape"):
+        models.dense(5, 6, block=Wider()).init(jax.random.key(0), IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -56,4 +76,4 @@ def test_it_takes_the_place_of_the_blocks_that_keep_the_shape():
 def test_what_cannot_be_a_block_is_refused(block, says):
     with pytest.raises(UserError, match=says):
         point = Untrained(block=block, width=6, depth=5)
-        architectures.check(point, architectures.build(point, 3), (4, 4, 2), "--inputs")
+        registry.check(point, registry.network(point, 3), (4, 4, 2), "--inputs")

@@ -14,11 +14,10 @@ from helpers import close, double, jitter
 from scipy.stats import binom
 
 from experiments import paths as experiment
-from resjax import architectures
-from resjax.config import Untrained
-from resjax.errors import UserError
-from resjax.probes import paths
-from resjax.stack import Layers
+from resjax import models, nn
+from resjax.layers import Layers
+from resjax.probes import forks, path_lengths, paths
+from resjax.system.errors import UserError
 
 CLASSES = 3
 IN_PAPER = {(19, 35): 0.98017, (5, 17): 0.0045367}  # lengths, in blocks of 54: the share of paths
@@ -29,9 +28,9 @@ HEADERS = {
 }
 
 
-def made(size=1, **choices):
+def made(model=models.dense, depth=14, size=1, **choices):
     """A network of six blocks with random parameters and state, images and labels, all in float64."""
-    network = architectures.build(Untrained(**{"depth": 14, "width": 5} | choices), CLASSES)
+    network = model(depth, classes=CLASSES, **{"width": 5} | choices)
     images = jax.random.normal(jax.random.key(0), (8, size, size, 3), jnp.float64)
     params, state = jax.jit(network.init)(jax.random.key(1), images)
     labels = jnp.arange(len(images)) % CLASSES
@@ -53,32 +52,32 @@ def check_sum(network, params, state, images, labels):
     @jax.jit
     @jax.vmap
     def along(chosen):
-        return paths.path_gradient(network, params, state, images, labels, chosen)
+        return path_lengths.path_gradient(network, params, state, images, labels, chosen)
 
     found = along(subsets(network.length))
     close(found.sum(0), jax.jit(jax.grad(loss))(images), 1e-10)
     assert len(np.unique(found.reshape(len(found), -1), axis=0)) == 2**network.length
 
 
-@pytest.mark.parametrize("order", ("pre", "post"))
-@pytest.mark.parametrize("norm", ("batch", pytest.param("none", marks=pytest.mark.slow)))
+@pytest.mark.parametrize("order", (nn.PRE, nn.POST))
+@pytest.mark.parametrize("norm", (nn.BatchNorm(), pytest.param(nn.NoNorm(), marks=pytest.mark.slow)))
 def test_the_paths_sum_to_the_gradient(norm, order):
     check_sum(*made(norm=norm, order=order))
 
 
 @pytest.mark.slow
 def test_the_paths_of_images_do_too():
-    check_sum(*made(network="preact", size=8))
+    check_sum(*made(models.preact, size=8))
 
 
 def test_a_path_of_a_linear_network_is_a_product_of_its_weights():
-    linear = {"branch": "dense(layers=1)", "activation": "identity", "norm": "none"}
+    linear = {"branch": nn.Dense(layers=1), "activation": jax.nn.identity, "norm": nn.NoNorm()}
     network, params, state, images, labels = made(depth=8, **linear)
     stem, head = (np.asarray(params[name]["Dense_0"]["kernel"]) for name in ("stem", "head"))
-    weights = np.asarray(params["stages"][0]["branch"]["Dense_0"]["kernel"])  # L D D
+    weights = np.asarray(params["stages"][0][0]["branch"]["Dense_0"]["kernel"])  # L D D
     shares = np.asarray(jax.nn.softmax(network.apply(params, state, images)[0]))
     slope = (shares - np.eye(CLASSES)[labels]) / len(labels)  # of the loss towards the logits, B K
-    along = jax.jit(lambda chosen: paths.path_gradient(network, params, state, images, labels, chosen))
+    along = jax.jit(lambda chosen: path_lengths.path_gradient(network, params, state, images, labels, chosen))
     for blocks in ([], [3], [0, 5], [1, 2, 4], [0, 1, 2, 3, 4, 5]):
         found = along(jnp.isin(jnp.arange(6), jnp.array(blocks, int))).reshape(len(images), -1)
         product = np.linalg.multi_dot([slope, head.T, *(weights[block].T for block in reversed(blocks)), stem.T])
@@ -86,49 +85,60 @@ def test_a_path_of_a_linear_network_is_a_product_of_its_weights():
 
 
 def test_the_way_forward_is_that_of_the_network():
-    network, params, state, images, _ = made(connection="dropout")
+    network, params, state, images, _ = made(connection=nn.Dropout())
 
-    def forward(sink=None, **fork):
-        layers = Layers(sink=sink, key=jax.random.key(4))
+    def forward(tap=None, **fork):
+        layers = Layers(grad_tap=tap, key=jax.random.key(4))
         return jax.jit(lambda: network.apply(params, state, images, layers, train=True, **fork)[:2])()
 
-    close(forward(jnp.arange(6) < 3, fork=paths.fork), forward(), tolerance=0)
+    close(forward(jnp.arange(6) < 3, fork=forks.choosing), forward(), tolerance=0)
 
 
 def test_norms_of_many_paths_are_those_of_each():
-    network, params, state, images, labels = made(connection="dropout", norm="none")
-    key, chosen = jax.random.key(4), subsets(6)[: paths.TOGETHER + 3]
+    network, params, state, images, labels = made(connection=nn.Dropout(), norm=nn.NoNorm())
+    key, chosen = jax.random.key(4), subsets(6)[: path_lengths.AT_ONCE + 3]
 
     @jax.jit
     def along(chosen):
-        return paths.path_gradient(network, params, state, images, labels, chosen, key)
+        return path_lengths.path_gradient(network, params, state, images, labels, chosen, key)
 
     expected = [np.linalg.norm(np.ravel(along(each))) for each in chosen]
-    found = paths.path_norms(network, params, state, images, labels, chosen, key)
+    found = path_lengths.path_norms(network, params, state, images, labels, chosen, key)
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 def test_random_paths_have_their_length_and_differ():
     for length, different in ((0, 1), (1, 16), (27, 20), (54, 1)):
-        chosen = paths.masks(jax.random.key(0), 54, length, samples=20)
+        chosen = path_lengths.masks(jax.random.key(0), 54, length, samples=20)
         assert chosen.shape == (20, 54) and (chosen.sum(1) == length).all()
         assert len(np.unique(chosen, axis=0)) >= different
-    often = paths.masks(jax.random.key(0), 54, 10, samples=4000).mean(0)  # every block as often as the others
+    often = path_lengths.masks(jax.random.key(0), 54, 10, samples=4000).mean(0)  # every block as often as the others
     np.testing.assert_allclose(often, 10 / 54, atol=0.03)  # five standard deviations
 
 
 @pytest.mark.parametrize(("lengths", "share"), IN_PAPER.items())
 def test_lengths_are_distributed_as_in_the_paper(lengths, share):
     shortest, longest = lengths
-    assert paths.shares(54)[shortest : longest + 1].sum() == pytest.approx(share, rel=1e-5)
+    assert path_lengths.shares(54)[shortest : longest + 1].sum() == pytest.approx(share, rel=1e-5)
 
 
 @pytest.mark.parametrize("length", (54, 2000))  # 2⁻²⁰⁰⁰ is below the smallest float
 def test_norms_that_fall_by_a_factor_a_block_contribute_as_a_binomial(length):
     with np.errstate(under="ignore"):
-        found = paths.contributions(0.25 ** np.arange(length + 1))  # Σ binom(L, k) aᵏ = (1 + a)ᴸ
+        found = path_lengths.contributions(0.25 ** np.arange(length + 1))  # Σ binom(L, k) aᵏ = (1 + a)ᴸ
     np.testing.assert_allclose(found, binom.pmf(np.arange(length + 1), length, 0.2), atol=1e-12)
-    assert paths.central(found) == tuple(binom.ppf((0.025, 0.975), length, 0.2))
+    assert path_lengths.central(found) == tuple(binom.ppf((0.025, 0.975), length, 0.2))
+
+
+def test_the_table_has_a_row_a_length():
+    network, params, state, images, labels = made(norm=nn.LayerNorm())
+    table = paths(network, params, state, images, labels, jax.random.key(5), samples=2)
+    assert table["length"].tolist() == list(range(7)) and table["contribution"].sum() == pytest.approx(1)
+    np.testing.assert_allclose(table["paths"], binom.pmf(range(7), 6, 0.5))
+    for length, chosen in ((0, jnp.zeros(6, bool)), (6, jnp.ones(6, bool))):  # of these there is one
+        expected = path_lengths.path_norms(network, params, state, images, labels, chosen[None])[0]
+        assert table["gradient_norm"][length] == pytest.approx(float(expected), rel=1e-9)
+    assert (table["gradient_norm_low"] <= table["gradient_norm_high"]).all()
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ import importlib.util
 import pytest
 
 from resjax import prepare
-from resjax.errors import Failure, UserError
+from resjax.system.errors import Failure, UserError
 
 
 def test_a_missing_tensorflow_is_said(tmp_path, monkeypatch):

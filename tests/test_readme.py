@@ -11,13 +11,21 @@ import sys
 import pytest
 from commands import run
 
-from resjax import flags
+from resjax.lab import flags
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-SOURCES = [path.read_text() for folder in ("experiments", "resjax") for path in sorted((ROOT / folder).glob("*.py"))]
+FOLDERS = ("benchmarks", "experiments", "resjax", "tests/torture")
+SOURCES = [path.read_text() for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 TEXT = re.sub(r"\\\\\n +", "", "\n".join([README, *SOURCES]))  # a command may go on in the next line
-COMMANDS = sorted(set(re.findall(r"python -m ((?:experiments|resjax)\.[a-z_]+(?![^`#\n]*{)[^`#\n]*)", TEXT)))
+MODULE = r"(?:(?:benchmarks|experiments|resjax)\.[a-z_]+|tests\.torture)"
+COMMANDS = sorted(set(re.findall(rf"python -m ({MODULE}(?![^`#\n]*{{)[^`#\n]*)", TEXT)))
+
+
+def imported(command):
+    """The module that a command runs; a package has it in a file of its own."""
+    module = importlib.import_module(command)
+    return importlib.import_module(f"{command}.__main__") if hasattr(module, "__path__") else module
 
 
 def test_the_first_screen_has_the_two_commands():
@@ -30,7 +38,7 @@ def test_the_first_screen_has_the_two_commands():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_flags_that_exist(command):
     module, *arguments = shlex.split(command)
-    flags.parse(importlib.import_module(module).Config, [module, *arguments])
+    flags.parse(imported(module).Config, [module, *arguments])
 
 
 def test_every_link_and_figure_exists():
@@ -38,8 +46,15 @@ def test_every_link_and_figure_exists():
         assert target.startswith("http") or (ROOT / target).exists(), target
 
 
+def test_the_example_in_python_runs():
+    code, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names = {}
+    exec(code.replace("steps=200", "steps=2").replace("resnet(20,", "resnet(8, width=4,"), names)
+    assert len(names["table"]) == names["network"].length and names["result"].steps == 2
+
+
 def test_the_example_of_a_fork_runs(tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    _, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (tmp_path / "highway.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (connections,) = re.findall(r"--connections=(\S*highway:Highway\S*)", README)
@@ -60,5 +75,5 @@ assert "jax" not in sys.modules
     command = [sys.executable, "-c", script]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert f"python -m {module}" in shown
-    names = (field.name.rstrip("_") for field in dataclasses.fields(importlib.import_module(module).Config))
+    names = (field.name.rstrip("_") for field in dataclasses.fields(imported(module).Config))
     assert all(f"--{name}=" in shown for name in names)

@@ -3,10 +3,10 @@ import json
 import pytest
 
 from experiments.depth_scaling import TABLES, Config
-from resjax.config import Point
-from resjax.errors import Failure, UserError
-from resjax.metrics import Metrics
-from resjax.record import WorkDirectory, environment
+from resjax.lab.config import Point
+from resjax.lab.workdir import WorkDirectory, environment
+from resjax.system.errors import Failure, UserError
+from resjax.training.metrics import Metrics
 
 RESULT = {"parameters": 3, "train_loss": 0.1, "train_accuracy": 1 / 3, "test_accuracy": 0.5, "diverged": None}
 TIMING = {"first_step_seconds": 1.0, "step_milliseconds": 2.0, "total_seconds": 3.0}
@@ -123,7 +123,7 @@ def test_metrics_after_the_checkpoint_are_dropped_on_resume(tmp_path):
 
 
 def test_networks_that_trained_together_have_a_row_and_a_course_each(tmp_path):
-    work, point = work_directory(tmp_path / "run"), Point(seed=3, together=2)
+    work, point = work_directory(tmp_path / "run"), Point(seed=3, num_seeds=2)
     work.folder(point).mkdir(parents=True)
     with Metrics(work.folder(point), 0, False) as metrics:
         for step in (10, 20):
@@ -131,8 +131,10 @@ def test_networks_that_trained_together_have_a_row_and_a_course_each(tmp_path):
     work.finish(point, RESULT | {"train_loss": [0.1, 0.2], "diverged": [None, 7]}, TIMING)
     rows = [(row["seed"], row["train_loss"], row["diverged"], row["parameters"]) for row in work.rows([point])]
     assert rows == [(3, 0.1, None, 3), (4, 0.2, 7, 3)]
-    courses = [(row["seed"], row["step"], row["loss"], row["learning_rate"]) for row in work.courses([point])]
-    assert courses == [(3, 10, 10.0, 0.1), (3, 20, 20.0, 0.1), (4, 10, 11.0, 0.1), (4, 20, 21.0, 0.1)]
+    learning_curves = [
+        (row["seed"], row["step"], row["loss"], row["learning_rate"]) for row in work.learning_curves([point])
+    ]
+    assert learning_curves == [(3, 10, 10.0, 0.1), (3, 20, 20.0, 0.1), (4, 10, 11.0, 0.1), (4, 20, 21.0, 0.1)]
 
 
 @pytest.mark.parametrize("name", ("results", "timings"))
@@ -150,12 +152,12 @@ def test_a_course_that_was_changed_is_not_used(tmp_path):
     work.folder(point).mkdir(parents=True)
     with Metrics(work.folder(point), 0, False) as metrics:
         metrics.write(10, loss=1)
-        sealed = metrics.seal()
+        sealed = metrics.checksum_on_disk()
     work.finish(point, RESULT, TIMING)
     path = work.folder(point) / "metrics.jsonl"
     path.write_text(path.read_text().replace("1.0", "1.5"))
     with pytest.raises(Failure, match=r"metrics.jsonl is damaged"):
-        work.courses([point])
+        work.learning_curves([point])
     with pytest.raises(Failure, match=r"metrics.jsonl is damaged"):
         Metrics(work.folder(point), 10, False, sealed)
 

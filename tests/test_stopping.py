@@ -10,7 +10,8 @@ from commands import ROOT
 
 PROGRAM = """
 import contextlib, dataclasses, time
-from resjax import config, flags, signals
+from resjax.lab import config, flags
+from resjax.system import interrupts
 
 @dataclasses.dataclass(frozen=True)
 class Config(config.Options):
@@ -18,9 +19,9 @@ class Config(config.Options):
 
 def run(config):
     stopped = time.monotonic() + 60
-    with signals.caught() if config.what != "nothing" else contextlib.nullcontext() as stop:
+    with interrupts.graceful_shutdown() if config.what != "nothing" else contextlib.nullcontext() as stop:
         if config.what == "saves":
-            stop.patient = True
+            stop.deferred = True
         print("ready", flush=True)
         while time.monotonic() < stopped:
             try:
@@ -28,11 +29,11 @@ def run(config):
             except BaseException:  # as a callback of the garbage collector does
                 pass
             if config.what == "saves" and stop.signal:
-                time.sleep(signals.GRACE + 2)  # it takes long, and is not cut off
+                time.sleep(interrupts.GRACE + 2)  # it takes long, and is not cut off
                 print("saved", flush=True)
                 stop.check()
             if config.what == "waits" and stop.signal:
-                stop.patient = False
+                stop.deferred = False
                 time.sleep(60)
 
 flags.main(Config, run)

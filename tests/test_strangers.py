@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import lesions, lesions_measure
-from resjax import data, runs
-from resjax.checkpoint import Checkpoints
-from resjax.config import Point
-from resjax.errors import UserError
-from resjax.files import seal
-from resjax.record import WorkDirectory
+from resjax.lab import other_runs, plan
+from resjax.lab.config import Point
+from resjax.lab.workdir import WorkDirectory
+from resjax.system.errors import UserError
+from resjax.system.files import write_checked
+from resjax.training.checkpoint import Checkpoints
 
 NO_PICKLE = """
 import os, runpy, sys
@@ -45,7 +45,7 @@ def test_no_name_of_a_point_leads_outside(connection, norm):
 )
 def test_what_is_no_name_of_a_data_set_is_refused_and_nothing_is_made(tmp_path, name):
     with pytest.raises(UserError, match="unknown dataset"):
-        data.load(name, str(tmp_path / "sets"))
+        plan.load(Point(dataset=name, data_dir=str(tmp_path / "sets")))
     assert not list(tmp_path.iterdir())
 
 
@@ -54,7 +54,7 @@ def stranger(tmp_path, **values):
     folder = tmp_path / "run/points/residual-batch-20-0-12345678"
     (folder / "manifests").mkdir(parents=True)
     (folder / "manifests/5.json").write_text("{}")
-    seal(folder / "config.json", {"depth": 4} | values)
+    write_checked(folder / "config.json", {"depth": 4} | values)
     return tmp_path / "run"
 
 
@@ -63,7 +63,7 @@ def test_code_that_another_runs_configuration_names_is_not_imported(tmp_path, mo
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match=rf"the {name} in .*config.json is code from elsewhere, trap:Block\(a=1\)"):
-        runs.networks_of(stranger(tmp_path, **{name: "trap:Block(a=1)"}))
+        other_runs.networks_of(stranger(tmp_path, **{name: "trap:Block(a=1)"}))
 
 
 def test_code_that_the_command_line_names_too_is_the_users_own(tmp_path):
@@ -82,7 +82,7 @@ def test_code_that_the_command_line_names_too_is_the_users_own(tmp_path):
 )  # fmt: skip
 def test_what_is_no_configuration_is_named(tmp_path, values):
     with pytest.raises(UserError) as error:
-        runs.networks_of(stranger(tmp_path, **values))
+        other_runs.networks_of(stranger(tmp_path, **values))
     assert "\n" not in str(error.value) and next(iter(values)) in str(error.value)
 
 
@@ -90,11 +90,13 @@ def test_a_configuration_too_deep_to_read_is_named(tmp_path):
     run = stranger(tmp_path)
     next(run.glob("points/*/config.json")).write_text("[" * 99_999)
     with pytest.raises(UserError, match=r"config.json is damaged"):
-        runs.networks_of(run)
+        other_runs.networks_of(run)
 
 
 def test_where_data_lie_is_not_taken_from_a_stranger(tmp_path):
-    ((point, _),) = runs.networks_of(stranger(tmp_path, data_dir="/stranger/sets", tensorboard=True, mesh="data:8"))
+    ((point, _),) = other_runs.networks_of(
+        stranger(tmp_path, data_dir="/stranger/sets", tensorboard=True, mesh="data:8")
+    )
     assert (point.data_dir, point.tensorboard, point.mesh) == ("", False, "")
 
 

@@ -1,16 +1,23 @@
 import dataclasses
+import pickle
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 import tiny_set
+from absl import flags
 from helpers import StopAt
 from PIL import Image
 
-from resjax import cuts, data, stream, train
-from resjax.config import Point
-from resjax.errors import Stopped, UserError
+from resjax import data
+from resjax.data import crop, loading, streaming
+from resjax.lab import registry, trial
+from resjax.lab.config import Point
+from resjax.system.errors import Stopped, UserError
+
+AUGMENTATIONS = (crop.resized_crop(), crop.flip())
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +32,14 @@ def tiny(data_dir):
     return data.load("tiny_set", data_dir, image_size=16, workers=0)
 
 
-def test_images_of_different_sizes_are_streamed_and_cut_to_one(tiny):
-    assert isinstance(tiny.train, stream.Stream) and tiny.classes == tiny_set.EXAMPLES
+def test_images_of_different_sizes_are_streamed_and_cropped_to_one(tiny):
+    assert isinstance(tiny.train, data.Stream) and tiny.streamed and tiny.classes == tiny_set.EXAMPLES
     seen = [(images, labels) for images, labels in tiny.test.all(10)]
     assert [images.shape for images, _ in seen] == 3 * [(10, 16, 16, 3)]
     labels = np.concatenate([labels for _, labels in seen])
     assert sorted(labels[: tiny_set.EXAMPLES]) == list(range(tiny_set.EXAMPLES))
     assert np.array_equal(labels[tiny_set.EXAMPLES :], labels[:6])  # filled up from the start
-    pixels = np.concatenate([images for images, _ in seen]) * stream.STD + stream.MEAN
+    pixels = np.concatenate([images for images, _ in seen]) * streaming.STD + streaming.MEAN
     np.testing.assert_allclose(pixels, np.broadcast_to(10 * labels[:, None, None, None], pixels.shape), atol=1e-3)
 
 
@@ -40,14 +47,16 @@ def test_an_epoch_sees_every_example_once_and_a_restored_iterator_goes_on(tiny):
     def labels(batches, steps):
         return [np.asarray(batches.at(step).labels) for step in range(steps)]
 
-    changes = ("resized_crop", "flip")
-    batches = tiny.train.batches(8, changes, seed=3)
-    first, place, rest = labels(batches, 3), batches.state(), [batches.at(step) for step in range(4)]
+    batches = tiny.train.batches(8, AUGMENTATIONS, jax.random.key(3))
+    assert isinstance(batches, data.Batches)
+    first = labels(batches, 3)
+    place = batches.state()
+    rest = [batches.at(step) for step in range(4)]
     assert sorted(np.concatenate(first)) == list(range(tiny_set.EXAMPLES))
-    again = tiny.train.batches(8, changes, seed=3)
+    again = tiny.train.batches(8, AUGMENTATIONS, jax.random.key(3))
     again.restore(place)
     assert same([again.at(step) for step in range(4)], rest)
-    other = np.concatenate(labels(tiny.train.batches(8, changes, seed=4), 3))
+    other = np.concatenate(labels(tiny.train.batches(8, AUGMENTATIONS, jax.random.key(4)), 3))
     assert not np.array_equal(other, np.concatenate(first))
 
 
@@ -64,11 +73,12 @@ def test_every_process_reads_its_own_part_of_each_batch_as_it_is_in_the_whole(ti
         put = staticmethod(lambda tree: tree)
 
     def all_of(split):
-        batches = split.batches(8, ("resized_crop", "flip"), seed=3)
-        given = [batches.at(step) for step in range(4)]
-        return [(batch.images, batch.labels) for batch in given] + list(split.all(10))
+        batches = split.batches(8, AUGMENTATIONS, jax.random.key(3))
+        streamed = [batches.at(step) for step in range(4)]
+        return [(batch.images, batch.labels) for batch in streamed] + list(split.all(10))
 
-    whole, parts = all_of(tiny.train), []
+    whole = all_of(tiny.train)
+    parts = []
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     for process in range(2):
         monkeypatch.setattr(jax, "process_index", lambda process=process: process)
@@ -79,15 +89,55 @@ def test_every_process_reads_its_own_part_of_each_batch_as_it_is_in_the_whole(ti
 
 
 def test_worker_processes_give_the_same_batches(tiny):
-    split, changes = dataclasses.replace(tiny.train, workers=2), ("resized_crop", "flip")
-    with_and_without = (one.batches(8, changes, seed=3) for one in (split, tiny.train))
+    flags.FLAGS.mark_as_parsed()  # Grain looks at absl's
+    split = dataclasses.replace(tiny.train, workers=2)
+    with_and_without = (one.batches(8, AUGMENTATIONS, jax.random.key(3)) for one in (split, tiny.train))
     assert same(*([batches.at(step) for step in range(4)] for batches in with_and_without))
 
 
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_augmentations_can_be_sent_to_worker_processes(augmentation):
+    image = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    sent = pickle.loads(pickle.dumps(augmentation))
+    one, other = (np.asarray(change(np.random.default_rng(5), image, (3, 3))) for change in (augmentation, sent))
+    assert np.array_equal(one, other)
+
+
+def test_several_networks_get_the_batches_of_the_first_ones_key(tiny):
+    keys = jax.vmap(jax.random.key)(jnp.arange(3, 5))
+    several, one = (tiny.train.batches(8, AUGMENTATIONS, key) for key in (keys, jax.random.key(3)))
+    assert same([several.at(0)], [one.at(0)]) and several.at(1).several is None
+
+
+def test_the_first_examples_of_a_stream(tiny):
+    ((_, first),) = tiny.first(8).train.all(8)
+    ((_, whole),) = tiny.train.all(tiny_set.EXAMPLES)
+    assert np.array_equal(first, whole[:8])
+    with pytest.raises(ValueError, match="tiny_set has 24 training images"):
+        tiny.first(25)
+
+
+def test_a_batch_larger_than_the_set_is_refused(tiny):
+    with pytest.raises(ValueError, match="a batch must be of 1 to 24 training images, not of 25"):
+        tiny.train.batches(25, (), jax.random.key(0))
+
+
 def test_a_place_of_another_number_of_workers_is_refused(tiny):
-    batches = tiny.train.batches(8, ("none",), seed=3)
-    with pytest.raises(UserError, match="--workers=0: the checkpoint is of a run with 3"):
+    batches = tiny.train.batches(8, (), jax.random.key(3))
+    with pytest.raises(ValueError, match="the checkpoint is of a run with 3 workers"):
         batches.restore(batches.state() | {"workers": 3})
+
+
+def test_a_set_that_is_streamed_cannot_have_random_labels(tiny):
+    with pytest.raises(ValueError, match="tiny_set is streamed; use a set that fits on the device"):
+        tiny.with_random_labels(0.5)
+
+
+def test_a_set_that_is_too_large_is_streamed(monkeypatch):
+    monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
+    with tfds.testing.mock_data(num_examples=12):
+        large = data.load("svhn_cropped", "elsewhere", image_size=24)
+    assert large.streamed and large.train.shape == (24, 24, 3)
 
 
 @pytest.mark.slow
@@ -103,18 +153,20 @@ def test_a_stopped_run_on_a_stream_goes_on_to_the_same_result(data_dir, tmp_path
         augment=("flip",),
         workers=1,
     )
-    undisturbed, _ = train.fit(point, tmp_path / "undisturbed")
+    flags.FLAGS.mark_as_parsed()  # Grain looks at absl's
+    undisturbed, _ = trial.train(point, tmp_path / "undisturbed")
     with pytest.raises(Stopped):
-        train.fit(point, tmp_path / "stopped", StopAt(5))
-    assert train.fit(point, tmp_path / "stopped")[0] == undisturbed
+        trial.train(point, tmp_path / "stopped", StopAt(5))
+    assert trial.train(point, tmp_path / "stopped")[0] == undisturbed
 
 
 def test_a_resized_crop_is_a_part_of_the_image_of_the_given_area():
     y, x = np.mgrid[:100, :200]  # a pixel's colour says where it is
     image = Image.fromarray(np.stack([x, y, 0 * x], -1).astype(np.uint8))
-    rng, areas = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    areas = []
     for _ in range(50):
-        part = np.asarray(cuts.build("resized_crop(area=(0.2,0.4))")(rng, image, (64, 64)), float)
+        part = np.asarray(crop.resized_crop(area=(0.2, 0.4))(rng, image, (64, 64)), float)
         assert part.shape == (64, 64, 3)
         spans = [(part[..., axis].max() - part[..., axis].min()) * 64 / 63 for axis in (0, 1)]
         areas.append(np.prod(spans) / 20_000)
@@ -124,27 +176,40 @@ def test_a_resized_crop_is_a_part_of_the_image_of_the_given_area():
 def test_the_middle_is_seven_eighths_of_the_shorter_side():
     image = np.zeros((80, 120, 3), np.uint8)
     image[5:75, 25:95] = 200  # 70 of 80 pixels
-    cut = cuts.cut_out({"image": image, "label": 1}, shape=(32, 32, 3))["image"]
+    cut = crop.cropped({"image": image, "label": 1}, shape=(32, 32, 3))["image"]
     assert (cut[1:-1, 1:-1] == 200).all() and (cut > 100).all()  # the edge is mixed with what is around
 
 
-@pytest.mark.parametrize("change", ("crop(pad=4)", "rotate"))
-def test_an_unknown_change_is_refused(data_dir, change):
-    point = Point(dataset="tiny_set", data_dir=data_dir, image_size=8, batch_size=8, augment=(change,))
-    with pytest.raises(UserError, match=r"unknown change of streamed images .*known are none, resized_crop, flip"):
-        train.plan(point)
+@pytest.mark.parametrize(
+    ("options", "says"),
+    (
+        ({"area": (0.0, 1.0)}, r"area must be two shares, 0 < least <= greatest <= 1, not \(0\.0, 1\.0\)"),
+        ({"area": (0.5, 0.2)}, "area must be two shares"),
+        ({"area": (0.5,)}, "area must be two shares"),
+        ({"ratio": 0.0}, r"ratio must be positive, not 0\.0"),
+    ),
+)
+def test_a_crop_that_cannot_be(options, says):
+    with pytest.raises(ValueError, match=says):
+        crop.resized_crop(**options)
 
 
-def test_a_set_of_another_version_is_refused(data_dir, tmp_path):
+@pytest.mark.parametrize("name", ("crop(pad=4)", "rotate"))
+def test_an_unknown_name_is_refused(name):
+    with pytest.raises(UserError, match=r"unknown augmentation of streamed images .*known are .*resized_crop, flip"):
+        registry.augmentations((name,), streamed=True)
+
+
+def test_a_set_of_another_version_is_refused(tmp_path):
     (tmp_path / "tiny_set" / "1.0.0").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"is prepared as version 1\.0\.0 in .*, version 1\.2\.0 is needed"):
+    with pytest.raises(data.NotPrepared, match=r"is prepared as version 1\.0\.0 in .*, version 1\.2\.0 is needed"):
         data.load("tiny_set", str(tmp_path))
 
 
 def test_compiling_ahead_knows_the_shapes(tiny):
-    shapes = tiny.train.abstract(8, ("none",))
-    given = tiny.train.batches(8, ("none",), seed=0).at(0)
+    shapes = tiny.train.abstract(8, ())
+    streamed = tiny.train.batches(8, (), jax.random.key(0)).at(0)
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), shapes) == jax.tree.map(
-        lambda leaf: (leaf.shape, leaf.dtype), given
+        lambda leaf: (leaf.shape, leaf.dtype), streamed
     )
-    assert given.images.dtype == jnp.uint8
+    assert streamed.images.dtype == jnp.uint8

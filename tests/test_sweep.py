@@ -18,8 +18,8 @@ from fake_slurm import Cluster, descendants, until
 from launch import claims, collect, fleet, units, worker
 from launch.directory import SweepDirectory
 from launch.units import Sweep
-from resjax.errors import Failure, Stopped, UserError
-from resjax.signals import Stop
+from resjax.system.errors import Failure, Stopped, UserError
+from resjax.system.interrupts import Stop
 
 TESTS = pathlib.Path(__file__).parent
 

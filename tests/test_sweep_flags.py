@@ -13,7 +13,7 @@ from experiments import depth_scaling
 from launch import local, sweep, units
 from launch.directory import SweepDirectory
 from launch.units import Sweep
-from resjax import config, flags
+from resjax.lab import config, flags
 
 DOCUMENTED = sweep.__doc__ + (ROOT / "launch/sweeps.md").read_text()
 

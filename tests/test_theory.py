@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from resjax import architectures, connections, theory
-from resjax.config import Untrained
-from resjax.errors import UserError
-from resjax.probes import gradients, signals, whiteness
+from resjax import models, nn, theory
+from resjax.nn import initializers
+from resjax.probes import backward, forward, whiteness
 
 WIDTH = 400
+NORMS = {
+    "none": nn.NoNorm(),
+    "batch": nn.BatchNorm(),
+    "layer": nn.LayerNorm(),
+    "center": nn.Center(momentum=0.0),
+    "settled": nn.BatchNorm(momentum=0.0),
+}
 
 
 @pytest.mark.parametrize("c", (-0.9, 0.0, 0.4, 0.99))
@@ -38,7 +44,7 @@ def test_mean_field_of_tanh_layers(weights, bias):
 def test_the_edge_of_chaos():
     assert theory.mean_field(1.0)[1] == pytest.approx(1) and theory.depth_scale(1.0) == np.inf
     assert theory.depth_scale(0.5) == pytest.approx(1 / np.log(2)) == theory.depth_scale(2.0)
-    with pytest.raises(UserError, match="must not be negative"):
+    with pytest.raises(ValueError, match="must not be negative"):
         theory.mean_field(-1.0)
 
 
@@ -46,15 +52,14 @@ def test_the_edge_of_chaos():
 @pytest.mark.parametrize("variance", (0.8, 1.5, 3.0))
 def test_gradients_of_tanh_networks_grow_by_chi_a_layer(variance):
     """One network of width 400, 40 layers: ln χ1 to within three times its scatter, √(5/400/40)."""
-    point = Untrained(
-        width=WIDTH, depth=62, connection="plain", norm="none", activation="tanh",
-        branch="dense(layers=1)", initializer=f"variance_scaling(scale={variance})",
+    network = models.dense(
+        62, width=WIDTH, classes=3, connection=nn.Plain(), norm=nn.NoNorm(), activation=jnp.tanh,
+        branch=nn.Dense(layers=1), initializer=initializers.variance_scaling(scale=variance),
     )  # fmt: skip
-    network = architectures.build(point, 3)
-    x = signals.pairs(jax.random.key(0), 8, (1, 1, WIDTH), 0.0, jnp.float64)
+    x = forward.pairs(jax.random.key(0), 8, (1, 1, WIDTH), 0.0, jnp.float64)
     params, state = jax.jit(network.init)(jax.random.key(1), x)
-    squares = jax.jit(lambda: gradients.read(network, params, state, x, gradients.readout(jax.random.key(2))))()
-    rate = np.log(squares["gradient_ms"][10] / squares["gradient_ms"][50]) / 40
+    squares = jax.jit(lambda: backward.read(network, params, state, x, backward.readout(jax.random.key(2))))()
+    rate = np.log(squares["gradient_mean_square"][10] / squares["gradient_mean_square"][50]) / 40
     assert rate == pytest.approx(np.log(theory.mean_field(variance)[1]), abs=0.053)
 
 
@@ -74,15 +79,19 @@ def test_a_residual_block_halves_what_the_layer_does_to_the_cosine():
 @functools.cache
 def measured(connection, norm, depth, cosine=0.0, layers=2):
     """Probes of wide networks in float64, the mean over 8: the squares of one scatter by some 5·depth/width."""
-    point = Untrained(width=WIDTH, depth=depth, connection=connection, norm=norm, branch=f"dense(layers={layers})")
-    network = whiteness.without_ends(architectures.build(point, 1))
-    loss = gradients.readout(jax.random.key(2))
+    branch = nn.Dense(layers=layers)
+    built = models.dense(depth, width=WIDTH, classes=1, connection=connection, norm=NORMS[norm], branch=branch)
+    network = whiteness.without_ends(built)
+    loss = backward.readout(jax.random.key(2))
 
     def one(key):
-        x = signals.pairs(key, 64, (WIDTH,), cosine, jnp.float64)
+        x = forward.pairs(key, 64, (WIDTH,), cosine, jnp.float64)
         params, state = network.init(key, x)
-        found = gradients.read(network, params, state, x, loss)
-        return {name: found[name] for name in ("activation_ms", "gradient_ms", "direct_share", "input_cosine")}
+        found = backward.read(network, params, state, x, loss)
+        return {
+            name: found[name]
+            for name in ("activation_mean_square", "gradient_mean_square", "direct_share", "input_cosine")
+        }
 
     found = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), 8))
     return {name: np.asarray(values).mean(0) for name, values in found.items()}
@@ -90,52 +99,54 @@ def measured(connection, norm, depth, cosine=0.0, layers=2):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("connection", "norm"), (
-    ("plain", "batch"), ("residual", "batch"), ("residual", "layer"), ("scaled(alpha=0.9,beta=0.5)", "none"),
+    (nn.Plain(), "batch"), (nn.Residual(), "batch"), (nn.Residual(), "layer"), (nn.Scaled(alpha=0.9, beta=0.5), "none"),
 ))  # fmt: skip
 def test_squares_grow_as_the_theory_says(connection, norm):
     found = measured(connection, norm, 18)  # L = 8
-    factors = theory.paths(connections.build(connection, length=8))
+    factors = theory.paths(connection, 8)
     squares, backward = theory.growth(*factors, norm, 8, layers=2)
-    np.testing.assert_allclose(found["activation_ms"], squares, rtol=0.15)
-    np.testing.assert_allclose(found["gradient_ms"] / found["gradient_ms"][-1], backward, rtol=0.25)
+    np.testing.assert_allclose(found["activation_mean_square"], squares, rtol=0.15)
+    np.testing.assert_allclose(found["gradient_mean_square"] / found["gradient_mean_square"][-1], backward, rtol=0.25)
 
 
 @pytest.mark.slow
 def test_skips_without_a_norm_double_the_squares_of_activations_and_gradients():
-    found = measured("residual", "none", 18)  # L = 8
-    np.testing.assert_allclose(found["activation_ms"], 2.0 ** np.arange(8), rtol=0.15)
-    np.testing.assert_allclose(found["gradient_ms"] / found["gradient_ms"][-1], 2.0 ** np.arange(7, -1, -1), rtol=0.15)
+    found = measured(nn.Residual(), "none", 18)  # L = 8
+    np.testing.assert_allclose(found["activation_mean_square"], 2.0 ** np.arange(8), rtol=0.15)
+    np.testing.assert_allclose(
+        found["gradient_mean_square"] / found["gradient_mean_square"][-1], 2.0 ** np.arange(7, -1, -1), rtol=0.15
+    )
     np.testing.assert_allclose(found["direct_share"], 0.5, atol=0.05)
 
 
 @pytest.mark.slow
 def test_with_a_norm_they_grow_by_one_a_block():
-    found = measured("residual", "layer", 18)
-    np.testing.assert_allclose(found["activation_ms"], 1 + np.arange(8), rtol=0.1)
+    found = measured(nn.Residual(), "layer", 18)
+    np.testing.assert_allclose(found["activation_mean_square"], 1 + np.arange(8), rtol=0.1)
     share = found["direct_share"]
     np.testing.assert_allclose(share, np.arange(1, 9) / np.arange(2, 10), atol=0.05)  # 1/(1 + 1/(1 + l))
 
 
 @pytest.mark.slow
 def test_branches_over_the_root_of_the_depth_keep_the_squares_below_e():
-    found = measured("scaled(power=0.5)", "none", 18)
-    np.testing.assert_allclose(found["activation_ms"], (1 + 1 / 8) ** np.arange(8), rtol=0.1)
+    found = measured(nn.Scaled(power=0.5), "none", 18)
+    np.testing.assert_allclose(found["activation_mean_square"], (1 + 1 / 8) ** np.arange(8), rtol=0.1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("connection", "skip"), (("plain", False), ("residual", True)))
+@pytest.mark.parametrize(("connection", "skip"), ((nn.Plain(), False), (nn.Residual(), True)))
 def test_cosines_follow_the_kernels(connection, skip):
     found = measured(connection, "none", 18, cosine=0.3)
-    np.testing.assert_allclose(found["input_cosine"], theory.cosines(0.3, 8, skip, 1, layers=2)[:-1], atol=0.04)
+    np.testing.assert_allclose(found["input_cosine"], theory.cosines(0.3, 8, float(skip), 1, layers=2)[:-1], atol=0.04)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("connection", "norm", "expected"), (
-    ("plain", "none", theory.gradient_correlation(0.0, 6)),
-    ("plain", "center(momentum=0)", 0.5 ** np.arange(7)),
-    ("residual", "none", theory.gradient_correlation(0.0, 6, skip=True)),
-    ("residual", "center(momentum=0)", 0.75 ** np.arange(7)),
-    ("scaled(beta=0.5)", "batch(momentum=0)", np.divide(*theory.normalized_residual(0.5, 6, 1 - 1 / np.pi)[::-1])),
+    (nn.Plain(), "none", theory.gradient_correlation(0.0, 6)),
+    (nn.Plain(), "center", 0.5 ** np.arange(7)),
+    (nn.Residual(), "none", theory.gradient_correlation(0.0, 6, skip=True)),
+    (nn.Residual(), "center", 0.75 ** np.arange(7)),
+    (nn.Scaled(beta=0.5), "settled", np.divide(*theory.normalized_residual(0.5, 6, 1 - 1 / np.pi)[::-1])),
 ))  # fmt: skip
 def test_correlations_of_gradients_follow_the_papers_laws(connection, norm, expected):
     """Means over 6 networks of width 400 and 256 inputs; the tolerance is three times their spread."""
@@ -143,8 +154,8 @@ def test_correlations_of_gradients_follow_the_papers_laws(connection, norm, expe
     x = jax.random.normal(jax.random.key(0), (256, WIDTH), jnp.float64)
     direction = jax.random.normal(jax.random.key(3), (WIDTH,), jnp.float64)
     for length in (1, 3, 6):
-        point = Untrained(width=WIDTH, depth=2 + length, connection=connection, norm=norm, branch="dense(layers=1)")
-        network = whiteness.without_ends(architectures.build(point, 1))
+        style = {"connection": connection, "norm": NORMS[norm], "branch": nn.Dense(layers=1)}
+        network = whiteness.without_ends(models.dense(2 + length, width=WIDTH, classes=1, **style))
 
         @jax.jit
         def one(key, network=network):
@@ -157,3 +168,61 @@ def test_correlations_of_gradients_follow_the_papers_laws(connection, norm, expe
         )
         found.append(covariance.mean() / variance.mean())
     np.testing.assert_allclose(found, expected[[1, 3, 6]], atol=0.03)
+
+
+class Shallow(nn.Residual):
+    """y = x + F(x)/√l in block l."""
+
+    def write(self, x, f, c, place):
+        return x + f * place.block**-0.5
+
+    def factors(self, place, params=None):
+        return 1.0, place.block**-0.5
+
+
+class Elsewhere(nn.Residual):
+    """y = x + F(2x)."""
+
+    def read(self, x, c, place):
+        return 2 * x
+
+
+def test_a_connection_says_itself_what_it_multiplies_with():
+    direct, branch = theory.paths(Shallow(), 4)
+    np.testing.assert_allclose(direct, np.ones(4))
+    np.testing.assert_allclose(branch, 1 / np.arange(1, 5))
+    squares, backward = theory.growth(direct, branch, "none", 4, 1)
+    np.testing.assert_allclose(squares, [1, 2, 3, 4])  # Π (1 + 1/l) = l + 1
+    np.testing.assert_allclose(backward, [4, 2, 4 / 3, 1])
+    assert theory.condition(branch, "none", 4, 1) == pytest.approx(theory.condition(branch.mean(), "none", 4, 1))
+    assert theory.cosines(0.2, 4, 1, branch)[1] == theory.cosines(0.2, 4, 1, 1)[1]
+
+
+@pytest.mark.parametrize(
+    "connection",
+    (
+        nn.Projected(),
+        nn.Projected(nn.Scaled(alpha=0.5)),
+        nn.ShortcutGate(),
+        nn.ExclusiveGate(),
+        nn.Dropout(),
+        Elsewhere(),
+    ),
+)
+def test_there_are_no_factors_of_what_draws_gates_projects_or_reads_otherwise(connection):
+    assert theory.paths(connection, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("connection", "a", "b"),
+    (
+        (nn.Plain(), 0, 1),
+        (nn.Residual(), 1, 1),
+        (nn.Scaled(alpha=0.9, beta=0.5, power=0.5), 0.9, 0.25),
+        (nn.ReZero(alpha=0.3), 1, 0.3),
+    ),
+)
+def test_the_factors_of_constants_are_those_of_every_block(connection, a, b):
+    direct, branch = theory.paths(connection, 4)
+    np.testing.assert_allclose(direct, [a**2] * 4)
+    np.testing.assert_allclose(branch, [b**2] * 4)

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from commands import ROOT, run
 
-from experiments import torture
-from experiments.torture_commands import differs
-from experiments.torture_flips import KINDS, damage, names
+from tests.torture import __main__ as torture
+from tests.torture.commands import differs
+from tests.torture.flips import KINDS, damage, names
 
 
 def some_run(path):
@@ -71,8 +71,8 @@ def test_compiled_programs_carry_a_checksum():
     script = """
 import pathlib, sys, types, zlib
 sys.modules["zstandard"] = sys.modules["compression.zstd"] = types.ModuleType("zstandard")
-from resjax import compiling
-compiling.keep(pathlib.Path("runs"))
+from resjax.training import compilation
+compilation.keep(pathlib.Path("runs"))
 from jax._src import compilation_cache
 assert compilation_cache.compress_executable(b"program") == zlib.compress(b"program")
 assert compilation_cache.decompress_executable(zlib.compress(b"program")) == b"program"
@@ -84,7 +84,7 @@ assert compilation_cache.decompress_executable(zlib.compress(b"program")) == b"p
 def test_the_short_form_loses_nothing(tmp_path):
     counts = {"kills": 3, "flips": len(KINDS), "signals": 4, "disks": 2, "locks": 1, "flags_tried": 17}
     flags = [f"--{name}={count}" for name, count in counts.items()]
-    code, out, err = run("torture", *flags, f"--workdir={tmp_path}/run")
+    code, out, err = run("tests.torture", *flags, f"--workdir={tmp_path}/run")
     assert (code, err) == (0, ""), out
     table = pd.read_csv(tmp_path / "run/results.csv")
     assert not table["lost"].any() and set(KINDS) <= set(table["where"])

@@ -18,8 +18,9 @@ from commands import ROOT
 
 from launch import gcloud, tpu
 from launch.gcloud import Config
-from resjax import flags, signals
-from resjax.errors import UserError
+from resjax.lab import flags
+from resjax.system import interrupts
+from resjax.system.errors import UserError
 
 COMMAND = ("--", "experiments.depth_scaling", "--depths=20,56")
 ZONE = ("--zone=us-east5-b", "--quiet")
@@ -364,7 +365,7 @@ def test_an_experiment_that_fails(cloud, code):
 def test_an_interrupt_deletes_the_slice(cloud, number):
     if signal.getsignal(number) == signal.SIG_IGN:
         pytest.skip("ignored, as by nohup")
-    seconds = signals.GRACE + 1  # after which a command that saves nothing is ended
+    seconds = interrupts.GRACE + 1  # after which a command that saves nothing is ended
     scenario = SUCCESS | {"follow": ["wait"], "codes": [None], "seconds": seconds}
     (cloud / "scenario.json").write_text(json.dumps(scenario))
     process = start("--execute")

@@ -8,24 +8,28 @@ import optax
 import pytest
 from helpers import StopAt, close
 
-from resjax import steps, train
-from resjax.config import Point
-from resjax.errors import Stopped, UserError
-from resjax.resident import Shuffled
+from resjax.data.in_memory import Shuffled
+from resjax.lab.config import Point
+from resjax.lab.plan import compile_ahead, plan
+from resjax.lab.trial import Goal, train
+from resjax.system.errors import Stopped, UserError
+from resjax.training.evaluation import evaluate
+from resjax.training.step import initialize, train_step
 
 POINT = Point(depth=4, width=8, norm="none", connection="plain", steps=30, log_every=10, checkpoint_every=10)
 
 
 def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
     point = Point(depth=4, width=8, norm="none", connection="plain", optimizer="sgd(momentum=0)", batch_size=50)
-    network, optimizer, dataset = train.plan(point)
-    carry = steps.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
+    network, optimizer, dataset = plan(point)
+    tx = optimizer.build()
+    found = initialize(network, tx, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
     order = jax.random.permutation(jax.random.key(1), 1500)
-    weights = carry.params
+    weights = found.params
 
     def loss_of(params, images, labels):  # written out, without the package
         (w1, b1), (w4, b4) = ((p["Dense_0"]["kernel"], p["Dense_0"]["bias"]) for p in (params["stem"], params["head"]))
-        branch = params["stages"][0]["branch"]
+        branch = params["stages"][0][0]["branch"]
         x = images.reshape(50, 64) @ w1 + b1
         for name in ("Dense_0", "Dense_1"):
             x = jnp.where(x > 0, x, 0) @ branch[name]["kernel"][0] + branch[name]["bias"][0]
@@ -36,47 +40,47 @@ def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
         images, labels = dataset.train.take(order[50 * step : 50 * step + 50])
         expected, gradient = jax.value_and_grad(loss_of)(weights, images, labels)
         weights = optax.apply_updates(weights, jax.tree.map(lambda g: -0.05 * g, gradient))
-        carry, loss, _ = steps.train_step(network, optimizer, carry, Shuffled(dataset.train, order, 50))
+        found, loss, _ = train_step(network, tx, found, Shuffled(dataset.train, order, 50))
         close(loss, expected, 1e-5)
-    close(carry.params, weights, 1e-5)
+    close(found.params, weights, 1e-5)
 
 
 def test_evaluation_counts_every_example_once():
-    network, optimizer, dataset = train.plan(POINT)
-    carry = steps.initialize(network, optimizer, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
+    network, optimizer, dataset = plan(POINT)
+    found = initialize(network, optimizer.build(), jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
     images, labels = dataset.train.take(jnp.arange(1500))
-    logits, _, _ = network.apply(carry.params, carry.state, images)
+    logits, _, _ = network.apply(found.params, found.state, images)
     losses = -np.asarray(jax.nn.log_softmax(logits))[np.arange(1500), labels]
     expected = losses.mean(dtype=np.float64), np.mean(np.argmax(logits, -1) == labels)
-    np.testing.assert_allclose(train.evaluate(network, carry.params, carry.state, dataset.train), expected, rtol=1e-6)
+    np.testing.assert_allclose(evaluate(network, found.params, found.state, dataset.train), expected, rtol=1e-6)
 
 
 def test_a_small_network_learns(tmp_path):
-    result, _ = train.fit(Point(depth=4, steps=100), tmp_path)
+    result, _ = train(Point(depth=4, steps=100), tmp_path)
     assert result["test_accuracy"] > 0.9 and result["diverged"] is None and result["steps"] == 100
 
 
 @pytest.mark.parametrize("log_every", (1, 7, 1000))
 def test_divergence_is_a_result_with_the_step(tmp_path, log_every):
     point = Point(depth=4, width=8, norm="none", learning_rate=1e20, steps=40, log_every=log_every)
-    result, _ = train.fit(point, tmp_path)
+    result, _ = train(point, tmp_path)
     assert math.isnan(result["train_loss"])
     assert result["diverged"] == 2  # the loss at the initial weights is finite, the one after a step of 1e20 is not
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_goal_ends_training_early(tmp_path):
-    result, _ = train.fit(Point(depth=4, steps=200), tmp_path, goal=train.Goal(0.8, every=10))
+    result, _ = train(Point(depth=4, steps=200), tmp_path, goal=Goal(0.8, every=10))
     assert result["train_accuracy"] >= 0.8 and result["steps"] < 200 and result["steps"] % 10 == 0
 
 
 @pytest.mark.parametrize("looks", (0, 1, 17, 29, 31, 33))
 def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, looks):
-    undisturbed, _ = train.fit(POINT, tmp_path / "undisturbed")
+    undisturbed, _ = train(POINT, tmp_path / "undisturbed")
     with pytest.raises(Stopped) as stopped:
-        train.fit(POINT, tmp_path / "stopped", StopAt(looks))
+        train(POINT, tmp_path / "stopped", StopAt(looks))
     assert stopped.value.exit_code == 143
-    assert train.fit(POINT, tmp_path / "stopped")[0] == undisturbed
+    assert train(POINT, tmp_path / "stopped")[0] == undisturbed
     metrics = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("undisturbed", "stopped")]
     assert metrics[0] == metrics[1]
     assert [json.loads(line)["step"] for line in metrics[0].splitlines()] == [10, 20, 30]
@@ -84,27 +88,27 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, looks):
 
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(UserError, match="batch_size=1501: digits has 1500"):
-        train.plan(Point(batch_size=1501))
+        plan(Point(batch_size=1501))
 
 
-@pytest.mark.parametrize("together", (pytest.param(0, marks=pytest.mark.slow), 2))
-def test_a_network_compiled_ahead_is_not_compiled_again(tmp_path, caplog, together):
-    programs = {"initial_carry", "train_step", "evaluate_batch"}
+@pytest.mark.parametrize("num_seeds", (pytest.param(0, marks=pytest.mark.slow), 2))
+def test_a_network_compiled_ahead_is_not_compiled_again(tmp_path, caplog, num_seeds):
+    programs = {"initial_state", "train_step", "evaluate_batch"}
 
     def compiled(point, run):
         caplog.clear()
         with jax.log_compiles():
-            train.fit(point, tmp_path / run)
+            train(point, tmp_path / run)
         lines = [line for line in caplog.messages if "XLA compilation" in line]
         return {name for name in programs if any(name in line for line in lines)}
 
-    usual, ahead = (Point(depth=depth, width=9 + together, steps=20, together=together) for depth in (6, 8))
+    usual, ahead = (Point(depth=depth, width=9 + num_seeds, steps=20, num_seeds=num_seeds) for depth in (6, 8))
     assert compiled(usual, "usual") == programs
-    train.compile_ahead(ahead)
+    compile_ahead(ahead)
     assert compiled(ahead, "ahead") == set()
 
 
 def test_tensorboard_gets_the_metrics(tmp_path):
-    train.fit(Point(depth=4, width=8, steps=20, log_every=10, tensorboard=True), tmp_path)
+    train(Point(depth=4, width=8, steps=20, log_every=10, tensorboard=True), tmp_path)
     (events,) = (tmp_path / "tensorboard").iterdir()
     assert b"learning_rate" in events.read_bytes()

@@ -1,3 +1,4 @@
+import itertools
 from functools import partial
 
 import jax
@@ -6,15 +7,15 @@ import pytest
 from helpers import close, layer
 from test_convolution import reference
 
-from resjax import architectures, parts
-from resjax.config import Point
-from resjax.stack import Layers
+from resjax import models, nn
+from resjax.layers import Layers
+from resjax.nn.place import Place
 
 
-def made(size=6, batch=3, **choices):
+def made(build, depth=8, **parts):
     """A small network with random float64 parameters, state and images."""
-    network = architectures.build(Point(**{"width": 4} | choices), classes=5)
-    images = jax.random.normal(jax.random.key(0), (batch, size, size, 2), jnp.float64)
+    network = build(depth, width=4, classes=5, **parts)
+    images = jax.random.normal(jax.random.key(0), (3, 6, 6, 2), jnp.float64)
     shapes = jax.eval_shape(network.init, jax.random.key(0), images)  # nothing to compile
     leaves, structure = jax.tree_util.tree_flatten_with_path(shapes)
     keys = jax.random.split(jax.random.key(1), len(leaves))
@@ -27,18 +28,25 @@ def made(size=6, batch=3, **choices):
     return network, *structure.unflatten(drawn), images
 
 
+def of_stage(number, network, params, state):
+    """One of the stacks, with its parameters and state."""
+    return network.stages[number], params["stages"][number], state["stages"][number]
+
+
 class Written:
     """Residual units written out with JAX's own convolution and the formula of batch norm."""
 
     def __init__(self, params, state):
-        self.params, self.state, self.norms = params, state, iter(range(9))
+        self.params = params
+        self.state = state
+        self.norms = iter(range(9))
 
     def conv(self, x, place, stride=1):
         return reference(x, self.params["branch"][f"Conv_{place}"]["kernel"], stride)
 
     def norm(self, x, part="branch", name=None):
         name = name or f"BatchNorm_{next(self.norms)}"
-        params, state = (tree if part is None else tree[part] for tree in (self.params, self.state["batch_stats"]))
+        params, state = (tree[part] for tree in (self.params, self.state["batch_stats"]))
         params, state = params[name]["norm"], state[name]["norm"]
         return (x - state["mean"]) / jnp.sqrt(state["var"] + 1e-5) * params["scale"] + params["bias"]
 
@@ -48,7 +56,7 @@ class Written:
             case "post":
                 return relu(skip * x + norm(self.conv(relu(norm(self.conv(x, 0))), 1)))
             case "norm_after_addition":
-                return relu(norm(skip * x + self.conv(relu(norm(self.conv(x, 0))), 1), None, "BatchNorm_0"))
+                return relu(norm(skip * x + self.conv(relu(norm(self.conv(x, 0))), 1), "after", "BatchNorm_0"))
             case "activation_before_addition":
                 return skip * x + relu(norm(self.conv(relu(norm(self.conv(x, 0))), 1)))
             case "activation_only_pre":
@@ -57,66 +65,68 @@ class Written:
                 return skip * x + self.conv(relu(norm(self.conv(relu(norm(x)), 0))), 1)
 
 
-@pytest.mark.parametrize("order", parts.ORDERS)
-@pytest.mark.parametrize("connection", ("residual", "plain"))
+@pytest.mark.parametrize("order", nn.ORDERS)
+@pytest.mark.parametrize("connection", (nn.Residual(), nn.Plain()))
 def test_the_units_of_figure_4_of_he_2016(order, connection):
-    network, params, state, _ = made(network="resnet", depth=8, order=order, connection=connection)
-    unit, params, state = network.stages[0], params["stages"][0], state["stages"][0]
-    assert (unit.length, unit.block.branch.stride) == (1, 1)
+    network, params, state, _ = made(models.resnet, order=nn.ORDERS[order], connection=connection)
+    unit, params, state = of_stage(0, network, params, state)
+    assert (unit.length, unit.blocks[0].branch.stride) == (1, 1)
     x = jax.random.normal(jax.random.key(4), (3, 6, 6, 4), jnp.float64)
-    expected = Written(layer(params, 0), layer(state, 0)).unit(x, order, float(connection == "residual"))
+    expected = Written(layer(params, 0), layer(state, 0)).unit(x, order, float(connection.skip))
     close(unit.apply(params, state, x)[0], expected, 1e-10)
 
 
 @pytest.mark.parametrize("size", (6, 7))
 def test_where_sizes_differ_a_pre_activation_unit_shares_its_activation(size):
-    network, params, state, _ = made(network="preact", depth=8, shortcut="projection")
-    unit, params, state = network.stages[1], params["stages"][1], state["stages"][1]
+    network, params, state, _ = made(models.preact, shortcut=nn.Projection())
+    unit, params, state = of_stage(1, network, params, state)
     x = jax.random.normal(jax.random.key(4), (3, size, size, 4), jnp.float64)
     written = Written(layer(params, 0), layer(state, 0))
-    shared = jax.nn.relu(written.norm(x, None, "BatchNorm_0"))
+    shared = jax.nn.relu(written.norm(x, "before", "BatchNorm_0"))
     branch = written.conv(jax.nn.relu(written.norm(written.conv(shared, 0, 2))), 1)
-    kernel = params["connection"]["joint"]["Conv_0"]["kernel"][0, 0, 0]  # C C′ of the 1×1 convolution
+    kernel = layer(params, 0)["shortcut"]["Conv_0"]["kernel"][0, 0]  # C C′ of the 1×1 convolution
     close(unit.apply(params, state, x)[0], shared[:, ::2, ::2] @ kernel + branch, 1e-10)
 
 
 def test_option_a_is_every_second_pixel_and_zeros():
-    network, params, state, _ = made(network="resnet", depth=8)
-    unit, params, state = network.stages[1], params["stages"][1], state["stages"][1]
+    network, params, state, _ = made(models.resnet)
+    unit, params, state = of_stage(1, network, params, state)
     x = jax.random.normal(jax.random.key(4), (3, 7, 7, 4), jnp.float64)
     y, _, f = unit.apply(params, state, x, probe=lambda seen: seen.f)
     padded = jnp.concatenate([x[:, ::2, ::2], jnp.zeros((3, 4, 4, 4))], -1)
     close(y, jax.nn.relu(padded + f[0]), 1e-12)
 
 
-@pytest.mark.parametrize("shortcut", ("pad", "projection"))
-@pytest.mark.parametrize("network", ("resnet", "preact"))
-def test_what_is_left_of_a_dead_block_that_changes_the_shape_is_its_shortcut(network, shortcut):
-    built, params, state, _ = made(network=network, depth=8, shortcut=shortcut)
-    unit, params, state = built.stages[1], params["stages"][1], state["stages"][1]
+@pytest.mark.parametrize("shortcut", (nn.Pad(), nn.Projection()))
+@pytest.mark.parametrize("build", (models.resnet, models.preact))
+def test_what_is_left_of_a_dropped_block_that_changes_the_shape_is_its_shortcut(build, shortcut):
+    """And what stands behind the addition still happens to it: ReLU(b·F + id), Huang et al. 2016, eq. 2."""
+    network, params, state, _ = made(build, shortcut=shortcut)
+    unit, params, state = of_stage(1, network, params, state)
     x = jax.random.normal(jax.random.key(4), (3, 6, 6, 4), jnp.float64)
     written = Written(layer(params, 0), layer(state, 0))
-    shared = jax.nn.relu(written.norm(x, None, "BatchNorm_0")) if network == "preact" else x
-    if shortcut == "pad":
+    shared = jax.nn.relu(written.norm(x, "before", "BatchNorm_0")) if build is models.preact else x
+    if shortcut == nn.Pad():
         expected = jnp.concatenate([shared[:, ::2, ::2], jnp.zeros((3, 3, 3, 4))], -1)
     else:
-        expected = shared[:, ::2, ::2] @ params["connection"]["joint"]["Conv_0"]["kernel"][0, 0, 0]
-        if network == "resnet":  # the original unit normalises its projection, as it does F
-            connection = {"batch_stats": written.state["batch_stats"]["connection"]}
-            expected = Written(written.params["connection"], connection).norm(expected, "joint", "BatchNorm_0")
-    close(unit.apply(params, state, x, Layers(alive=jnp.array([False])))[0], expected, 1e-10)
+        expected = shared[:, ::2, ::2] @ written.params["shortcut"]["Conv_0"]["kernel"][0, 0]
+        if build is models.resnet:  # the original unit normalises its projection, as it does F
+            expected = written.norm(expected, "shortcut", "BatchNorm_0")
+    if build is models.resnet:
+        expected = jax.nn.relu(expected)
+    close(unit.apply(params, state, x, Layers(keep=jnp.array([False])))[0], expected, 1e-10)
 
 
 @pytest.mark.parametrize(
     ("train", "remat"),
     (
-        (True, "nothing_saveable"),
-        pytest.param(True, "", marks=pytest.mark.slow),
-        pytest.param(False, "dots_saveable", marks=pytest.mark.slow),
+        (True, jax.checkpoint_policies.nothing_saveable),
+        pytest.param(True, None, marks=pytest.mark.slow),
+        pytest.param(False, jax.checkpoint_policies.dots_saveable, marks=pytest.mark.slow),
     ),
 )
 def test_stages_of_convolutions_are_loops(train, remat):
-    network, params, state, images = made(network="resnet", branch="basic(layers=1)", depth=11, remat=remat)
+    network, params, state, images = made(models.resnet, 11, branch=nn.Basic(layers=1), remat=remat)
     assert [stack.length for stack in network.stages] == [3, 1, 2, 1, 2]
 
     def scanned(params):
@@ -124,15 +134,18 @@ def test_stages_of_convolutions_are_loops(train, remat):
         return (logits**2).sum(), new_state["stages"]
 
     def looped(params):
-        stem, states = {"params": params["stem"], **state["stem"]}, []
+        stem = {"params": params["stem"], **state["stem"]}
+        states = []
+        numbers = itertools.count(1)
         x, _ = network.stem.apply(stem, images, train=train, mutable=["batch_stats"])
         for stack, own, before in zip(network.stages, params["stages"], state["stages"], strict=True):
             after = []
             for place in range(stack.length):
                 variables = {"params": layer(own, place), **layer(before, place)}
-                (x, _), new = stack.block.apply(variables, x, train=train, mutable=["batch_stats"])
+                at = Place(next(numbers), network.length)
+                (x, _), new = stack.blocks[0].apply(variables, x, at, train=train, mutable=["batch_stats"])
                 after.append(new)
-            states.append(jax.tree.map(lambda *leaves: jnp.stack(leaves), *after))
+            states.append((jax.tree.map(lambda *leaves: jnp.stack(leaves), *after),))
         head = {"params": params["head"], **state["head"]}
         return (network.head.apply(head, x, train=train, mutable=["batch_stats"])[0] ** 2).sum(), states
 
@@ -142,9 +155,8 @@ def test_stages_of_convolutions_are_loops(train, remat):
 
 @pytest.mark.slow
 def test_bfloat16_computes_in_it_and_keeps_weights_statistics_and_logits_in_float32():
-    point = dict(network="resnet", depth=8, width=8)
     images = jax.random.normal(jax.random.key(0), (32, 8, 8, 3), jnp.float32)
-    low, exact = (architectures.build(Point(**point, dtype=dtype), 10) for dtype in ("bfloat16", "float32"))
+    low, exact = (models.resnet(8, width=8, dtype=dtype) for dtype in (jnp.bfloat16, None))
     params, state = jax.jit(low.init)(jax.random.key(1), images)
     assert {leaf.dtype for leaf in jax.tree.leaves((params, state))} == {jnp.dtype("float32")}
 

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from helpers import double
 
-from resjax import architectures
-from resjax.config import Untrained
-from resjax.errors import UserError
+from resjax import models, nn
+from resjax.nn.initializers import LooksLinear
 from resjax.probes import whiteness
 
 
 def made(x, classes=1, bare=False, **choices):
-    point = {"width": 8, "depth": 5, "branch": "dense(layers=1)", "norm": "batch(momentum=0)"}
-    network = architectures.build(Untrained(**point | choices), classes)
+    usual = {"width": 8, "depth": 5, "branch": nn.Dense(layers=1), "norm": nn.BatchNorm(momentum=0.0)}
+    network = models.dense(**usual | choices, classes=classes)
     network = whiteness.without_ends(network) if bare else network
     params, state = jax.jit(network.init)(jax.random.key(1), x)
     return network, double(params), double(state)
@@ -40,7 +39,7 @@ def test_settled_statistics_are_those_of_the_batch():
 
 def test_moments_are_means_over_inputs_and_over_pairs():
     x = jax.random.normal(jax.random.key(0), (6, 8), jnp.float64)
-    network, params, state = made(x, bare=True, norm="none")
+    network, params, state = made(x, bare=True, norm=nn.NoNorm())
     direction = jax.random.normal(jax.random.key(2), (8,), jnp.float64)
     found = whiteness.moments(network, params, state, x, direction)
     slopes = [jax.grad(lambda x: network.apply(params, state, x[None])[0][0] @ direction)(x) for x in x]
@@ -54,13 +53,18 @@ def test_autocorrelation_is_its_definition():
     centred = series - series.mean()
     expected = [centred[: 50 - lag] @ centred[lag:] / (centred @ centred) for lag in range(50)]
     np.testing.assert_allclose(whiteness.autocorrelation(series, 49), expected, atol=1e-12)
-    with pytest.raises(UserError, match=r"lag 50: .* the largest lag is 49"):
+    with pytest.raises(ValueError, match=r"lag 50: .* the largest lag is 49"):
         whiteness.autocorrelation(series, 50)
 
 
 def test_a_network_that_looks_linear_is_linear_and_orthogonal():
     x = jax.random.normal(jax.random.key(0), (8,), jnp.float64)
-    choices = {"initializer": "looks_linear", "activation": "crelu", "connection": "plain", "norm": "none"}
+    choices = {
+        "initializer": LooksLinear(),
+        "activation": nn.crelu,
+        "connection": nn.Plain(),
+        "norm": nn.NoNorm(),
+    }
     network, params, state = made(x[None], bare=True, depth=202, **choices)
     jacobian = jax.jacrev(lambda x: network.apply(params, state, x[None])[0][0])
     here, there = jacobian(x), jacobian(-3 * x + 1)

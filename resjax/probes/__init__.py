@@ -1,34 +1,29 @@
-"""Reading a network: functions of its `apply` and its parameters that ride the scan.
+"""Reading a network: what its blocks do to the stream and to the gradient, by functions that ride the scan.
 
-However deep the network, a probe costs about a pass over it, and its program does not grow.
+    table = probes.signals(network, params, state, x)        # a DataFrame, a row a block
+
+However deep the network, a probe costs about a pass over it, and its program does not grow. Behind each table are
+functions of arrays, in the submodules, that work under `jax.jit` and `jax.vmap`.
 """
 
-from resjax.probes import (
-    blocks,
-    gradients,
-    hessian,
-    inverse,
-    jacobian,
-    landscape,
-    lesions,
-    lipschitz,
-    paths,
-    reading,
-    signals,
-    whiteness,
-)
+import lazy_loader
 
-__all__ = (
-    "blocks",
-    "gradients",
-    "hessian",
-    "inverse",
-    "jacobian",
-    "landscape",
-    "lesions",
-    "lipschitz",
-    "paths",
-    "reading",
-    "signals",
-    "whiteness",
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=[
+        *("backward", "blocks", "curvature", "deletion", "determinants", "directions", "forks", "forward", "inversion"),
+        *("inversion_bounds", "lesion_checks", "lipschitz_bounds", "loss_surface", "path_lengths", "singular_values"),
+        *("solvers", "stretch", "whiteness"),
+    ],
+    submod_attrs={
+        "backward": ["gradients"],
+        "curvature": ["hessian"],
+        "deletion": ["lesions"],
+        "forward": ["signals"],
+        "inversion": ["inverse"],
+        "lipschitz_bounds": ["lipschitz"],
+        "loss_surface": ["landscape"],
+        "path_lengths": ["paths"],
+        "singular_values": ["jacobian"],
+    },
 )

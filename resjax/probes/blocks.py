@@ -1,63 +1,89 @@
-"""Blocks one by one, as functions of the stream, in evaluation: what Jacobians, bounds and inverses are taken of."""
+"""The blocks of a network without stem and head, in evaluation: what Jacobians, bounds and inverses are taken of."""
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Float, Shaped
 
-from resjax.errors import UserError
-from resjax.networks import Network
-from resjax.squeezing import squeeze
-from resjax.stack import Block, Layers, Stack
-
-Variables = tuple[Any, jax.Array]  # of a block: parameters and state, and the rate evaluation has for its branch
-
-
-def check(network: Network):
-    """Raises UserError: a block changes the shape of the stream, so that it has no inverse and no square Jacobian."""
-    if any(network.changes_shape):
-        block = network.changes_shape.index(True)
-        raise UserError(
-            f"block {block} changes the shape of the stream, which cannot be inverted: use --network=dense, or "
-            "--network=iresnet, whose stages are joined by squeezing"
-        )
+from resjax.layers import BlockAt, BlockTrace, Layers
+from resjax.network import Network, SpaceToDepth
+from resjax.nn.module import Pointwise
+from resjax.nn.norms import NoNorm
+from resjax.nn.place import Place
+from resjax.stack import Stack
 
 
-def apply(block: Block, variables: Variables, x):
-    """The stream behind a block, B … D."""
-    weights, rate = variables
-    return block.apply(weights, x, rate, train=False)[0]
+def before(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."]) -> Float[Array, "B ... D"]:
+    """The stream before the first block, of inputs x; in the precision of x, whatever the network's is."""
+    return dataclasses.replace(network, dtype=None).run_stem(params, state, x)
 
 
-def by_stack(network: Network, params, state) -> Iterator[tuple[Stack, Variables]]:
-    """The stacks and the variables of their blocks, with a leading axis of L."""
-    layers, first = Layers(rate=jnp.ones(network.length)), 0
-    if network.stochastic_depth:
-        layers = network.stochastic_depth.evaluation(layers)
-    for stack, own, own_state in zip(network.stages, params["stages"], state["stages"], strict=True):
-        yield stack, ({"params": own, **own_state}, layers.rate[first : first + stack.length])
-        first += stack.length
-
-
-def each(network: Network, params, state, x, measure: Callable):
-    """`measure(block, variables, x)` of every block of a network whose blocks keep the shape of the stream.
+def run(
+    network: Network,
+    params: dict,
+    state: dict,
+    x: Float[Array, "B ... D"],
+    probe: Callable[[BlockTrace], Any] | None = None,
+) -> tuple[Float[Array, "B ..."], Any]:
+    """The stream behind the last block, and what the probe says of each block, with a leading axis of L.
 
     Args:
       network, params, state: the network; norms use the running statistics in `state`.
-      x: B … D, the stream before the first block.
-      measure: gives a tree of arrays.
-
-    Returns:
-      The stream behind the last block, and the trees with a leading axis of L.
+      x: the stream before the first block.
+      probe: `BlockTrace` -> any tree; its `at` is the block as a function of the stream.
     """
-    found = []
-    for stack, variables in by_stack(network, params, state):
+    y, _, seen = network.run_stages(params["stages"], state["stages"], x, _evaluation(network), probe=probe)
+    return y, seen
 
-        def body(x, variables, block=stack.block):
-            return apply(block, variables, x), measure(block, variables, x)
 
-        x, values = lax.scan(body, squeeze(x, stack.squeeze), variables)
-        found.append(values)
-    return x, jax.tree.map(lambda *stacks: jnp.concatenate(stacks), *found)
+def by_stage(network: Network, params: dict, state: dict) -> Iterator[tuple[Stack | SpaceToDepth, Any]]:
+    """The stages, first to last; and for `Stack.scan` what `at` takes of each block, a tree a kind of block."""
+    weights = zip(params["stages"], state["stages"], strict=True)
+    scales = _evaluation(network).branch_scale
+    first = 0
+    for stage in network.stages:
+        if not isinstance(stage, Stack):
+            yield stage, None
+            continue
+        here = slice(first, first + stage.length)
+        numbers = first + 1 + jnp.arange(stage.length)
+        own = stage.by_kind((None if scales is None else scales[here], numbers))
+        yield stage, tuple(zip(*next(weights), own, strict=True))
+        first += stage.length
+
+
+def at(network: Network, block: nn.Module, own: Any) -> BlockAt:
+    """A block as a function of the stream, from what `by_stage` has of it."""
+    params, state, (scale, number) = own
+    return BlockAt(block, {"params": params, **state}, Place(number, network.length), scale)
+
+
+def check(network: Network):
+    """Raises ValueError: a block is a `Transition`, which has no inverse and no y − x."""
+    if any(network.transitions):
+        block = network.transitions.index(True)
+        raise ValueError(
+            f"block {block} opens a stage, which cannot be inverted: use dense, or iresnet, whose stages are joined by "
+            "squeezing"
+        )
+
+
+def does_nothing(module: nn.Module) -> bool:
+    """Whether a module is the identity for certain, as what stands behind the addition mostly is."""
+    return isinstance(module, NoNorm) or (isinstance(module, Pointwise) and not getattr(module.order, module.where))
+
+
+def table(values: dict[str, Shaped[Array, " L"]], names: Sequence[str]) -> pd.DataFrame:
+    """Values of these names by block as a table: a row a block, whose number from 0 is the column `block`."""
+    found = jax.device_get(values)  # jit has sorted the names
+    return pd.DataFrame({name: np.asarray(found[name]) for name in names}).rename_axis("block").reset_index()
+
+
+def _evaluation(network: Network) -> Layers:
+    return network.stochastic_depth.evaluation(Layers()) if network.stochastic_depth else Layers()

@@ -1,0 +1,65 @@
+"""What does depth cost? Compile time, step time and memory of the scanned stack, as ratios from one run.
+
+    python -m benchmarks.throughput
+    python -m benchmarks.throughput --networks=dense
+
+Each ratio compares two things measured in turn in this process, and is the median over the turns; it
+stands beside the most that it should be. PyTorch is compared where the extra [peers] is installed.
+"""
+
+import dataclasses
+import importlib
+
+import resjax
+from resjax.lab.config import Running, option
+from resjax.system.errors import UserError
+
+RESULTS = {
+    "what": "str",
+    "measured": "float64",
+    "reference": "float64",
+    "unit": "str",
+    "ratio": "float64",  # measured / reference
+    "at_most": "float64",
+}
+KINDS = ("dense", "images")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Running):
+    """The options of this benchmark."""
+
+    networks: tuple[str, ...] = option(KINDS, "whose cost is measured: dense networks, those of images")
+    turns: int = option(5, "times each pair is measured", minimum=1)
+    steps: int = option(10, "steps a turn", minimum=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        for kind in self.networks:
+            if kind not in KINDS:
+                raise UserError(f"--networks={kind}: must be one of {', '.join(KINDS)}")
+
+
+def run(config: Config):
+    """Measures everything, then writes and prints the table."""
+    work = resjax.lab.workdir.WorkDirectory.open("throughput", config, {"results": RESULTS})
+    if not config.plot_only:
+        work.write_table("results", list(rows(config)))
+    resjax.lab.session.show(work.read_table("results"), title="throughput")
+    print(f"table: {work.path / 'results.csv'}")
+
+
+def rows(config: Config):
+    """The rows of the table, each printed when it is there."""
+    for kind in config.networks:
+        for measure in importlib.import_module(f"benchmarks.{kind}").MEASURES:  # they load JAX
+            try:
+                for row in measure(config.turns, config.steps):
+                    print(f"{row['what']}: {row['ratio']:.3g} (at most {row['at_most']:.3g})", flush=True)
+                    yield row
+            except ModuleNotFoundError as error:
+                print(f"{error.name} is not installed (extra [peers]): not compared")
+
+
+if __name__ == "__main__":
+    resjax.lab.flags.main(Config, run)

@@ -1,0 +1,92 @@
+"""How `throughput` measures: two things in turn, in one process, and the median of their ratios."""
+
+import functools
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from resjax.data import Dataset, Split
+from resjax.lab.config import Point
+from resjax.lab.plan import batches, plan
+from resjax.training.step import TrainState, initial_state, initialize, train_step
+
+
+def compare(what: str, unit: str, at_most: float, turns: int, measure: Callable, reference: Callable) -> dict:
+    """A row of the table: the two are measured in turn, the ratio is the median of the turns' ratios."""
+    pairs = np.array([(measure(), reference()) for _ in range(turns)])
+    row = ratio(what, unit, at_most, *np.median(pairs, axis=0))
+    return row | {"ratio": np.median(pairs[:, 0] / pairs[:, 1])}
+
+
+def ratio(what: str, unit: str, at_most: float, measured: float, reference: float) -> dict:
+    """A row of the table."""
+    values = {"measured": measured, "reference": reference, "ratio": measured / reference}
+    return {"what": what, "unit": unit, "at_most": at_most} | values
+
+
+class Step:
+    """A training step of a point, of its network or of one with the same `init` and `apply`.
+
+    `images` replaces the data set by as many random images of that shape, which costs no less.
+    """
+
+    def __init__(self, point: Point, network=None, images: tuple[int, int, int, int] | None = None):
+        planned, optimizer, dataset = plan(point, _random(images) if images else None)
+        self.network = network or planned
+        self.tx = optimizer.build()
+        self.shape = (1, *dataset.train.shape)
+        self.source = batches(point, dataset).at(0)
+
+    def start(self, initialize=initialize) -> TrainState:
+        """The state before the first step."""
+        return initialize(self.network, self.tx, jax.random.key(0), jnp.zeros(self.shape, jnp.float32))
+
+    def lower(self):
+        """The lowered program."""
+        start = functools.partial(initial_state, self.network, self.tx)
+        state = jax.eval_shape(start, jax.random.key(0), jnp.zeros(self.shape, jnp.float32))
+        return train_step.lower(self.network, self.tx, state, self.source)
+
+    def run(self, state: TrainState, source=None) -> tuple[TrainState, jax.Array]:
+        """One step: the new state and the loss."""
+        state, loss, _ = train_step(self.network, self.tx, state, source or self.source)
+        return state, loss
+
+    def compile_seconds(self) -> float:
+        """Seconds to trace, lower and compile."""
+        jax.clear_caches()
+        started = time.perf_counter()
+        self.lower().compile()
+        return time.perf_counter() - started
+
+    def stepper(self, source=None) -> Callable[[int], float]:
+        """A function: steps -> milliseconds a step. One step is done here, so that it compiles here."""
+        state = self.start()
+
+        def step():
+            nonlocal state
+            state, loss = self.run(state, source)
+            loss.block_until_ready()
+
+        step()
+        return functools.partial(milliseconds, step)
+
+
+def milliseconds(step: Callable, steps: int) -> float:
+    """The time of a call."""
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return 1e3 * (time.perf_counter() - started) / steps
+
+
+def _random(shape: tuple[int, int, int, int]) -> Dataset:
+    keys = jax.random.split(jax.random.key(0), 2)
+    images = jax.random.randint(keys[0], shape, 0, 256).astype(jnp.uint8)
+    labels = jax.random.randint(keys[1], shape[:1], 0, 10)
+    middle = jnp.full(shape[-1:], 127.5)
+    split = Split(images, labels, middle, middle / 2)
+    return Dataset(split, split, classes=10)

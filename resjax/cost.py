@@ -1,0 +1,42 @@
+"""What a network costs: parameters and floating-point operations."""
+
+import functools
+from typing import Any
+
+import jax
+
+from resjax.network import Network, SpaceToDepth
+from resjax.nn.place import Place
+
+
+def parameter_count(params: Any) -> int:
+    """The number of trained numbers in a tree of arrays."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def forward_flops(network: Network, x: jax.Array | jax.ShapeDtypeStruct) -> float:
+    """Floating-point operations of a forward pass of inputs shaped like x (B H W C for images).
+
+    Counted by XLA, block by block, since it counts a loop once.
+    """
+    params, state = jax.eval_shape(network.init, jax.random.key(0), x)
+
+    def count(module, own_params, own_state, x, *place):
+        run = functools.partial(module.apply, train=False)
+        lowered = jax.jit(run).lower({"params": own_params, **own_state}, x, *place)
+        shape = jax.tree.leaves(lowered.out_info)[0]  # of a block, the stream and F(x)
+        return lowered.cost_analysis()["flops"], jax.ShapeDtypeStruct(shape.shape, shape.dtype)
+
+    total, x = count(network.stem, params["stem"], state["stem"], x)
+    x = jax.eval_shape(network._widen, x)
+    weights = zip(params["stages"], state["stages"], strict=True)
+    for stage in network.stages:
+        if isinstance(stage, SpaceToDepth):
+            x = jax.eval_shape(stage, x)
+            continue
+        for block, *stacked in zip(stage.blocks, *next(weights), strict=True):
+            one = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), stacked)
+            flops, x = count(block, *one, x, Place(1, network.length))
+            total += stage.length // len(stage.blocks) * flops
+    flops, _ = count(network.head, params["head"], state["head"], jax.eval_shape(network._narrow, x))
+    return total + flops

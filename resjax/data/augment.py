@@ -1,0 +1,69 @@
+"""What happens to images in memory between the data set and the network, inside the training step.
+
+An augmentation is a function (key, images B H W C) -> images. The factories here return one function for equal
+arguments, so that equal training steps compile once.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+Augmentation = Callable[[jax.Array, jax.Array], jax.Array]  # (key, images B H W C) -> images
+
+
+def normalize(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+    """Images (… C) in floating point, with the training images' mean and standard deviation (C) taken out."""
+    return (images.astype(mean.dtype) - mean) / std
+
+
+def augment(augmentations: tuple[Augmentation, ...], key: jax.Array, images: jax.Array) -> jax.Array:
+    """Normalised images (B H W C) after these augmentations, each drawn with a key of its own."""
+    for number, change in enumerate(augmentations):
+        images = change(jax.random.fold_in(key, number), images)
+    return images
+
+
+@functools.cache
+def crop(pad: int = 4) -> Augmentation:
+    """Zeros around the image, then a random window of its size (He et al. 2015, section 4.2: pad 4).
+
+    Args:
+      pad: how many zeros, in pixels, on each side.
+
+    Raises:
+      ValueError: a negative pad.
+    """
+    if pad < 0:
+        raise ValueError(f"pad must be at least 0 pixels, not {pad}")
+
+    def change(key, images):
+        _check(images)
+        batch, *size, channels = images.shape
+        padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+        corner = jax.random.randint(key, (batch, 2), 0, 2 * pad + 1)  # B 2
+
+        def window(image, corner):
+            return jax.lax.dynamic_slice(image, (*corner, 0), (*size, channels))
+
+        return jax.vmap(window)(padded, corner)
+
+    return change
+
+
+@functools.cache
+def flip() -> Augmentation:
+    """Left and right change places in half of the images."""
+
+    def change(key, images):
+        _check(images)
+        flipped = jax.random.bernoulli(key, shape=(len(images), 1, 1, 1))
+        return jnp.where(flipped, images[:, :, ::-1], images)
+
+    return change
+
+
+def _check(images: jax.Array):
+    if images.ndim != 4:
+        raise ValueError(f"this augmentation is for images B H W C, not for examples of shape {images.shape[1:]}")

@@ -1,0 +1,72 @@
+"""What training needs of data, be it in memory or streamed: examples, their batches, and what one step gets."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, Self, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+
+from resjax.system.sharding import Layout
+
+
+class Source(Protocol):
+    """What one training step gets: a pytree, made for that step."""
+
+    def batch(self, key: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Within `jit`: normalised images (B …), augmented, and labels (B)."""
+
+    @property
+    def several(self) -> Any:
+        """The axes of what several networks get, for `vmap`; None where all share it."""
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """The training batches, step by step."""
+
+    def at(self, step: int) -> Source:
+        """What this step gets. Steps come one after the other."""
+
+    def state(self) -> dict:
+        """What a checkpoint must keep to go on from here."""
+
+    def restore(self, state: dict):
+        """Goes on where `state` was taken."""
+
+
+class Examples(Protocol):
+    """One split of a data set."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one image: H, W, C."""
+
+    def __len__(self) -> int: ...
+
+    def first(self, examples: int) -> Self:
+        """The first so many examples."""
+
+    def on(self, layout: Layout) -> Self:
+        """The same on the devices of a layout."""
+
+    def all(self, size: int) -> Iterator[tuple[jax.Array, jax.Array]]:
+        """Every example once, normalised, in batches of `size`; the last is filled up from the start."""
+
+    def batches(self, batch_size: int, augmentations: tuple[Callable, ...], key: jax.Array) -> Batches:
+        """The training batches, for one network or, with a vector of keys, for several."""
+
+    def abstract(self, batch_size: int, augmentations: tuple[Callable, ...], num_seeds: int = 0) -> Source:
+        """The shape of what `batches` give a step, for one network (0) or several, to compile for."""
+
+
+def check(batch_size: int, examples: int, key: jax.Array):
+    """Checks what training batches are made of.
+
+    Raises:
+      ValueError: a batch that is larger than the set, or a key that `jax.random.key` did not make.
+    """
+    if not 1 <= batch_size <= examples:
+        raise ValueError(f"a batch must be of 1 to {examples} training images, not of {batch_size}")
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not typed or key.ndim > 1:
+        raise ValueError("key must be one of jax.random.key, or a vector of them")

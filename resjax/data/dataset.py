@@ -1,0 +1,58 @@
+"""A data set: what a network learns from, and what it is tested on."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from resjax.data.batches import Examples
+from resjax.data.in_memory import Split
+from resjax.random_streams import stream
+from resjax.system.sharding import Layout
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A training and a held-out split; both are on the device (`Split`) or both are streamed (`Stream`)."""
+
+    train: Examples
+    test: Examples
+    classes: int
+    name: str = "this set"  # in messages
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the images are read from disk, batch by batch; they take other augmentations."""
+        return not isinstance(self.train, Split)
+
+    def on(self, layout: Layout) -> "Dataset":
+        """The same on the devices of a layout."""
+        return dataclasses.replace(self, train=self.train.on(layout), test=self.test.on(layout))
+
+    def first(self, examples: int) -> "Dataset":
+        """The same with only the first so many training examples, normalised with the statistics of all.
+
+        Raises:
+          ValueError: there are not so many.
+        """
+        if not 1 <= examples <= len(self.train):
+            raise ValueError(f"{self.name} has {len(self.train)} training images")
+        return dataclasses.replace(self, train=self.train.first(examples))
+
+    def with_random_labels(self, share: float) -> "Dataset":
+        """Every training label, with probability `share`, drawn from all classes (Zhang et al. 2017, arXiv 1611.03530).
+
+        One draw for all: an image has the same label whenever it is drawn. The label can be the true one.
+
+        Raises:
+          ValueError: the set is streamed, or the share is no probability.
+        """
+        if self.streamed:
+            raise ValueError(f"{self.name} is streamed; use a set that fits on the device")
+        if not 0 <= share <= 1:
+            raise ValueError(f"the share of random labels must be from 0 to 1, not {share}")
+        key = jax.random.key(0)
+        labels = self.train.labels  # N
+        chosen = jax.random.uniform(stream(key, "labels_chosen"), labels.shape, jnp.float32) < share
+        drawn = jax.random.randint(stream(key, "labels_drawn"), labels.shape, 0, self.classes, labels.dtype)
+        return dataclasses.replace(self, train=dataclasses.replace(self.train, labels=jnp.where(chosen, drawn, labels)))

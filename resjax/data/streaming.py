@@ -1,0 +1,136 @@
+"""Sets too large for the device: read, decoded and augmented by Grain's worker processes, batch by batch."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from resjax.data.augment import normalize
+from resjax.data.batches import check
+from resjax.data.crop import Augmentation, cropped
+from resjax.system.sharding import Layout
+
+MEAN = (123.675, 116.28, 103.53)  # the usual ones of ImageNet, in pixel units
+STD = (58.395, 57.12, 57.375)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """One split of a set that is read from disk."""
+
+    source: Any  # random access to dicts of image (any size, uint8) and label
+    shape: tuple[int, int, int]  # H W C, to which the images are cropped
+    workers: int = 0  # processes that prepare training batches; 0: this one does
+    layout: Layout | None = None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def first(self, examples: int) -> "Stream":
+        """The first so many examples."""
+        return dataclasses.replace(self, source=grain.MapDataset.source(self.source)[:examples])
+
+    def on(self, layout: Layout) -> "Stream":
+        """The same, split over the devices of a layout: every process reads its own part of each batch."""
+        return dataclasses.replace(self, layout=layout)
+
+    def all(self, size: int) -> Iterator[tuple[jax.Array, jax.Array]]:
+        """Every example once, cropped from the middle, in batches of `size`; the last is filled up from the start."""
+        examples = grain.MapDataset.source(self.source).repeat()[: -(-len(self) // size) * size]
+        images = examples.map(functools.partial(cropped, shape=self.shape))
+        for batch in self._own(images, size).to_iter_dataset():
+            yield self._streamed(batch).batch(None, None)
+
+    def batches(self, batch_size: int, augmentations: tuple[Augmentation, ...], key: jax.Array) -> "StreamedBatches":
+        """The training batches; several networks get the same.
+
+        With worker processes absl's flags must have been parsed, or `absl.flags.FLAGS.mark_as_parsed()` called: Grain
+        looks at its own.
+
+        Args:
+          batch_size: B.
+          augmentations: functions (rng, image, size) -> image that can be pickled, applied one after the other.
+          key: of `jax.random.key`, or a vector of M keys, of which the first counts. Grain's seed is the last word of
+            its data, hence the seed of `jax.random.key(seed)`.
+
+        Raises:
+          ValueError: a batch that is larger than the set, or a key of another kind.
+        """
+        check(batch_size, len(self), key)
+        seed = int(jax.random.key_data(key).ravel()[1])
+        examples = grain.MapDataset.source(self.source).seed(seed).shuffle().repeat()
+        change = functools.partial(cropped, shape=self.shape, augmentations=tuple(augmentations))
+        batches = self._own(examples.random_map(change), batch_size).to_iter_dataset()
+        workers = grain.MultiprocessingOptions(num_workers=self.workers)
+        return StreamedBatches(iter(batches.mp_prefetch(workers)), self._streamed, self.workers)
+
+    def abstract(self, batch_size: int, augmentations: tuple[Augmentation, ...], num_seeds: int = 0) -> "StreamedBatch":
+        """The shape of what `batches` give a step, to compile for; it is one for any number of networks."""
+        images = np.zeros((batch_size, *self.shape), np.uint8)
+        labels = np.zeros(batch_size, np.int32)
+        return jax.eval_shape(lambda: self._streamed({"image": images, "label": labels}))
+
+    def _own(self, examples: grain.MapDataset, size: int) -> grain.MapDataset:
+        """Batches of `size`, or this process's part of each."""
+        processes = jax.process_count() if self.layout else 1
+        return examples.batch(size // processes)[jax.process_index() % processes :: processes]
+
+    def _streamed(self, batch: dict[str, np.ndarray]) -> "StreamedBatch":
+        mean, std = (jnp.asarray(np.resize(values, self.shape[-1]), jnp.float32) for values in (MEAN, STD))
+        images = batch["image"]
+        labels = batch["label"].astype(np.int32)
+        if self.layout:
+            return StreamedBatch(*self.layout.share((images, labels)), *self.layout.put((mean, std)))
+        return StreamedBatch(jnp.asarray(images), jnp.asarray(labels), mean, std)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class StreamedBatch:
+    """What a training step gets of a streamed set: its batch."""
+
+    images: jax.Array  # B H W C uint8
+    labels: jax.Array  # B int32
+    mean: jax.Array  # C
+    std: jax.Array  # C
+
+    def batch(self, key: jax.Array | None, step: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        """Normalised images (B H W C) and labels (B); what is random has been drawn before."""
+        return normalize(self.images, self.mean, self.std), self.labels
+
+    @property
+    def several(self) -> None:
+        """The axes of what several networks get, for `vmap`: they share the batch."""
+        return None
+
+
+class StreamedBatches:
+    """The training batches (see `batches.Batches`); the place in the stream is kept in the checkpoint."""
+
+    def __init__(self, batches: grain.DatasetIterator, streamed: Callable[[dict], StreamedBatch], workers: int):
+        self._batches = batches
+        self._streamed = streamed
+        self._workers = workers
+
+    def at(self, step: int) -> StreamedBatch:
+        """The next batch: steps must come one after the other."""
+        return self._streamed(next(self._batches))
+
+    def state(self) -> dict:
+        """The place in the stream."""
+        return {"workers": self._workers, "grain": self._batches.get_state()}
+
+    def restore(self, state: dict):
+        """Goes on where `state` was taken.
+
+        Raises:
+          ValueError: it was taken with another number of workers, of each of which it holds the place.
+        """
+        if state["workers"] != self._workers:
+            raise ValueError(f"the checkpoint is of a run with {state['workers']} workers")
+        self._batches.set_state(state["grain"])

@@ -1,0 +1,282 @@
+"""Configurations: frozen dataclasses of plain values, the only thing that flags, tests and records share.
+
+No JAX here, so that `--help` is fast.
+"""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from resjax.lab import names, presets
+from resjax.nn.order import ORDERS
+from resjax.system.errors import UserError
+
+IMAGES = {"branch": "basic", "width": 16, "order": "post", "shortcut": "pad"}  # CIFAR networks of He et al. 2015
+NETWORKS = {  # what a network has where its flag is left open
+    "dense": {"branch": "dense", "width": 64, "order": "pre", "shortcut": "projection"},
+    "resnet": IMAGES,
+    "preact": IMAGES | {"order": "pre"},
+    "bottleneck": IMAGES | {"branch": "bottleneck", "order": "pre", "shortcut": "projection"},
+    "wide": IMAGES | {"order": "pre", "shortcut": "projection"},
+    "iresnet": IMAGES | {"branch": "basic(layers=3,sizes=(3,1,3))", "order": "pre"},
+    "imagenet": {"branch": "", "width": 64, "order": "post", "shortcut": "projection"},
+}
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices=(),
+    distinct: bool = True,
+    changes_results: bool = True,
+):
+    """A field of a configuration, and the flag of its name.
+
+    Args:
+      default: its type is the flag's type; a tuple becomes a comma-separated list.
+      help: what `--help` says.
+      minimum, maximum: the smallest and the largest value allowed, of every element for a tuple.
+      choices: the values allowed; empty allows all.
+      distinct: whether the elements of a tuple must be different.
+      changes_results: False for what may differ when a run is taken up again (`--workdir`).
+    """
+    limits = dict(minimum=minimum, maximum=maximum, choices=choices, distinct=distinct)
+    return dataclasses.field(default=default, metadata=limits | {"help": help, "changes_results": changes_results})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A configuration whose values are within the limits of their options."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if not field.metadata:
+                continue  # no option: what stands behind `--`
+            value = getattr(self, field.name)
+            for element in value if isinstance(value, tuple) else (value,):
+                _check(field, element)
+            if isinstance(value, tuple) and (
+                not value or (field.metadata["distinct"] and len(set(value)) < len(value))
+            ):
+                raise UserError(f"--{field.name}={','.join(map(str, value))}: give one value or several different ones")
+
+
+def _check(field: dataclasses.Field, value):
+    minimum, maximum, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
+    if minimum is not None and not value >= minimum:  # also refuses nan
+        raise UserError(f"--{field.name}={value}: must be at least {minimum}")
+    if maximum is not None and not value <= maximum:
+        raise UserError(f"--{field.name}={value}: must be at most {maximum}")
+    if choices and value not in choices:
+        raise UserError(f"--{field.name}={value}: must be one of {', '.join(filter(None, choices))}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Running(Options):
+    """Where and on how many machines an experiment runs: nothing of this changes what it asks."""
+
+    workdir: str = option("", "where everything goes (default: runs/EXPERIMENT-HASH)", changes_results=False)
+    plot_only: bool = option(False, "draw the figures again from the tables", changes_results=False)
+    compile_cache: str = option(
+        "", "where compiled programs are kept for the next start (default: WORKDIR/compiled)", changes_results=False
+    )
+    distributed: bool = option(
+        False,
+        "run on several machines, this command on each, with one work directory that all see; a TPU, Slurm and GKE "
+        "tell who they are, elsewhere --coordinator, --processes and --process do",
+        changes_results=False,
+    )
+    coordinator: str = option("", "HOST:PORT of process 0, a port that no firewall closes", changes_results=False)
+    processes: int = option(0, "how many there are, with --coordinator", minimum=0, changes_results=False)
+    process: int = option(0, "which one this is, with --coordinator", minimum=0, changes_results=False)
+    startup: int = option(300, "seconds that processes wait for each other", minimum=1, changes_results=False)
+    heartbeat: int = option(
+        100, "seconds after which a silent process counts as dead", minimum=1, changes_results=False
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.coordinator and not self.distributed:
+            raise UserError(f"--coordinator={self.coordinator}: goes with --distributed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture(Options):
+    """What a network is made of, but for what the experiments vary (`Family`)."""
+
+    network: str = option(
+        "dense",
+        "dense, resnet (6n+2), preact (6n+2), bottleneck (9n+2), wide(factor=10) (6n+4), iresnet (9n+1), "
+        "imagenet (18 to 152)",
+    )
+    block: str = option(
+        "",
+        "a block of your own in place of a branch, package.module:Name, a Linen module (x, train) -> y: its F(x) is "
+        "y − x, so connection residual is the block itself",
+    )
+    branch: str = option("", "what a block computes: dense(layers=3), basic, bottleneck; default: the network's own")
+    width: int = option(0, "units or filters of the stem; 0: the network's own (64 or 16)", minimum=0)
+    activation: str = option("relu", "relu, tanh, gelu, silu, …: a name of jax.nn; or crelu")
+    order: str = option(
+        "",
+        "where norm and activation stand; default: the network's own",
+        choices=("", *ORDERS),
+    )
+    shortcut: str = option(
+        "",
+        "what joins sizes that differ: pad (option A), projection (B), orthogonal (a projection that starts so), "
+        "max_pool (3×3 pixels, then as pad); default: the network's",
+    )
+    projections: int = option(0, "blocks, spread evenly, whose skip is --shortcut too though the size stays", minimum=0)
+    initializer: str = option(
+        "he_normal",
+        "he_normal, xavier_normal, orthogonal, delta_orthogonal, looks_linear (with activation crelu), fixup, "
+        "variance_scaling(scale=1.5), normal(stddev=0.1), zeros, constant(value=0.1)",
+    )
+    bias_initializer: str = option("zeros", "of the biases of dense layers: zeros, normal(stddev=0.1)")
+    spectral_norm: float = option(
+        0.0, "a bound c on the spectral norm of every layer of a branch, W / max(1, σ/c); 0: none", minimum=0
+    )
+    remat: str = option(
+        "nothing_saveable",
+        "what a block keeps for the backward pass: a name of jax.checkpoint_policies, or '' for everything",
+    )
+    dtype: str = option(
+        "float32", "what the network computes in; weights and loss are float32", choices=("float32", "bfloat16")
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        own = NETWORKS.get(names.parse(self.network, "network")[0], NETWORKS["dense"])
+        for name, value in own.items():  # so that the record says what the network was made of
+            object.__setattr__(self, name, getattr(self, name) or value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimization(Architecture):
+    """On what, and how, a network is trained."""
+
+    preset: str = option("", f"a paper's recipe, {presets.SHOWN}; flags beside it win", changes_results=False)
+    dataset: str = option("digits", "digits, or any image-classification set of TensorFlow Datasets")
+    data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
+    examples: int = option(0, "train on the first so many images only; 0: on all", minimum=0)
+    random_labels: float = option(
+        0.0, "share of the training images whose label is drawn at random, the same for all seeds", minimum=0, maximum=1
+    )
+    image_size: int = option(224, "sides of the images of a set that is streamed", minimum=1)
+    workers: int = option(
+        4, "processes that read a set that is streamed; 0: none beside the main", minimum=0, changes_results=False
+    )
+    augment: tuple[str, ...] = option(("none",), "random changes of the training images: crop(pad=4), flip")
+    survival: str = option(
+        "none",
+        "stochastic depth, the probability with which training keeps a block: none, linear(last=0.5), uniform(p=0.5), "
+        "stage(number=1,p=0.5), package.module:function of lengths, the blocks of each stage, that gives L numbers",
+    )
+    drop: str = option(
+        "batch",
+        "what training drops: batch, a block for the whole batch, not computed then; sample, a block for each example "
+        "by itself, which saves no time; subset, a block for a random part of the batch, the same p in all of a stage",
+        choices=("batch", "sample", "subset"),
+    )
+    scaling: str = option(
+        "test",
+        "what F(x) is multiplied by: test, p in evaluation, as in the paper; inverted, 1/p in training",
+        choices=("test", "inverted"),
+    )
+    optimizer: str = option("sgd", "sgd(momentum=0.9,nesterov=False), adam or adamw, with arguments of optax")
+    learning_rate: float = option(0.05, "peak learning rate", minimum=0)
+    schedule: str = option("constant", "constant, cosine, linear, or step(at=(0.5,0.75),factor=0.1)")
+    warmup_steps: int = option(0, "steps over which the learning rate rises from zero", minimum=0)
+    weight_decay: float = option(0.0, "weight decay on all parameters (decoupled for adamw)", minimum=0)
+    clip_norm: float = option(0.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
+    batch_size: int = option(64, "examples a step", minimum=1)
+    steps: int = option(200, "training steps", minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(Optimization):
+    """How one network is built and trained: where the configuration of an experiment that trains starts."""
+
+    mesh: str = option(
+        "", "devices that train a network, as data:8; default: all, as far as they split a batch", changes_results=False
+    )
+    fsdp: bool = option(
+        False, "split weights and momenta over the devices, too: less memory, more traffic", changes_results=False
+    )
+    checkpoint_every: int = option(100, "steps between checkpoints", minimum=1, changes_results=False)
+    log_every: int = option(20, "steps between the lines of metrics.jsonl", minimum=1, changes_results=False)
+    tensorboard: bool = option(False, "also write the metrics for TensorBoard", changes_results=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """What the experiments vary, and what tells the rows of their tables apart."""
+
+    depth: int = option(20, "weighted layers, stem and head included, projections not", minimum=1)
+    connection: str = option("residual", "how F(x) meets the stream")
+    norm: str = option("batch", "normalisation")
+    seed: int = option(0, "seed of weights, batches and gates", minimum=0)
+
+    @classmethod
+    def of(cls, shared: Architecture, **values):
+        """The point with the options of an experiment's configuration that it has too, and these values."""
+        own, given = ({field.name for field in dataclasses.fields(kind)} for kind in (cls, shared))
+        return cls(**{name: getattr(shared, name) for name in own & given} | values)
+
+    @property
+    def label(self) -> str:
+        """What the progress bar and the messages call it."""
+        return f"{self.connection}/{self.norm} depth {self.depth} seed {self.seed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Untrained(Family, Architecture):
+    """One network at its start."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Probing(Architecture):
+    """How networks are read at their start: where the configuration of an experiment without training starts."""
+
+    inputs: tuple[int, ...] = option(
+        (8, 8, 1), "height, width and channels of the inputs, which are Gaussian", minimum=1, distinct=False
+    )
+    pairs: int = option(32, "pairs of inputs: a batch is two times as many", minimum=1)
+    cosine: float = option(0.5, "between the two inputs of a pair, at the start", minimum=-1, maximum=1)
+    x64: bool = option(True, "compute in float64: signals that explode or vanish leave the range of float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Probed(Untrained, Probing):
+    """One network to read at its start."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Point(Untrained, Training):
+    """One network to train: one row of a result table."""
+
+    num_seeds: int = option(0, "networks, of this seed and those that follow, that train together; 0: one", minimum=0)
+
+    @property
+    def label(self) -> str:
+        """What the progress bar and the messages call it."""
+        others = f" to {self.seed + self.num_seeds - 1}" if self.num_seeds else ""
+        dropping = "" if self.survival == "none" else f" {self.survival} {self.drop}"
+        return super().label + others + dropping
+
+
+def relevant(config) -> dict[str, Any]:
+    """The fields that decide the results, ready for JSON."""
+    values = dataclasses.asdict(config)
+    keep = {field.name for field in dataclasses.fields(config) if field.metadata["changes_results"]}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if name in keep}
+
+
+def digest(config) -> str:
+    """Eight hexadecimal digits that tell configurations with different results apart."""
+    return hashlib.sha256(json.dumps(relevant(config), sort_keys=True).encode()).hexdigest()[:8]

@@ -1,0 +1,163 @@
+"""From the command line to a frozen dataclass, with absl's flags.
+
+Each command has its own `FlagValues`: nothing is global, and library and tests never see a flag.
+"""
+
+import dataclasses
+import inspect
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from resjax.lab import names, presets
+from resjax.system import distributed, interrupts
+from resjax.system.errors import UserError
+
+COMMAND = "command"  # the field of a configuration that holds another command: `launcher --flags -- command --flags`
+
+
+class _ListParser(flags.ArgumentParser):
+    """`4,20,1000` or `plain,scaled(beta=0.1)` -> a tuple of numbers or names."""
+
+    def __init__(self, element: type):
+        super().__init__()
+        self.element = element
+        kind = {int: "whole numbers", float: "numbers", str: "names"}[element]
+        self.syntactic_help = f"comma-separated {kind}"
+
+    def parse(self, argument):
+        if isinstance(argument, tuple):
+            return argument
+        try:
+            return tuple(self.element(part) for part in names.split(argument))
+        except ValueError:
+            raise ValueError(f"expected {self.syntactic_help}") from None
+
+    def flag_type(self):
+        return self.syntactic_help
+
+
+class _ListSerializer(flags.ArgumentSerializer):
+    def serialize(self, value):
+        return ",".join(map(str, value))
+
+
+def define(config_class: type) -> flags.FlagValues:
+    """One flag a field of the dataclass, with its default, type and help."""
+    values = flags.FlagValues()
+    for field in _flagged(config_class):
+        arguments = dict(name=_flag(field), default=field.default, help=field.metadata["help"], flag_values=values)
+        if isinstance(field.default, tuple):
+            parser = _ListParser(type(field.default[0]))
+            flags.DEFINE(parser, serializer=_ListSerializer(), **arguments)
+        else:
+            kinds = {
+                bool: flags.DEFINE_bool,
+                int: flags.DEFINE_integer,
+                float: flags.DEFINE_float,
+                str: flags.DEFINE_string,
+            }
+            kinds[type(field.default)](**arguments)
+    flags.DEFINE_bool("help", False, "show this help", short_name="h", flag_values=values)
+    return values
+
+
+def _flagged(config_class: type) -> list[dataclasses.Field]:
+    """The fields that have a flag: all but `command`, which is what stands behind `--`."""
+    return [field for field in dataclasses.fields(config_class) if field.name != COMMAND]
+
+
+def _flag(field: dataclasses.Field) -> str:
+    """The name of a field's flag: the field `from_`, which Python does not let be called `from`, is `--from`."""
+    return field.name.rstrip("_")
+
+
+def parse(config_class: type, argv: Sequence[str]):
+    """The configuration that `argv` (program name first) asks for, or None if it asks for help.
+
+    Raises:
+      UserError: an unknown flag, a value of the wrong type or out of range, a stray argument.
+    """
+    values = define(config_class)
+    argv = list(argv)
+    takes_command = COMMAND in {field.name for field in dataclasses.fields(config_class)}
+    end = argv.index("--") if takes_command and "--" in argv else len(argv)
+    try:
+        rest = values(argv[:end])[1:]
+    except flags.Error as error:
+        raise UserError(" ".join(str(error).split())) from error
+    if rest:
+        raise UserError(f"unexpected argument {rest[0]!r}: flags are given as --name=value")
+    if values.help:
+        return None
+    chosen = {field.name: values[_flag(field)].value for field in _flagged(config_class)}
+    if takes_command:
+        chosen[COMMAND] = tuple(argv[end + 1 :])
+    if chosen.get("preset"):
+        _fill(chosen, presets.recipe(chosen["preset"]), given={name for name in values if values[name].present})
+    return config_class(**chosen)
+
+
+def _fill(chosen: dict, recipe: dict, given: set[str]):
+    """Puts a recipe's values where no flag was given; an experiment that takes several (`depths`) gets one."""
+    if "dataset" in given and chosen["dataset"] != recipe["dataset"]:
+        raise UserError(
+            f"--preset={chosen['preset']} is for {recipe['dataset']} ({presets.IMAGES[recipe['dataset']]} images), "
+            f"not for --dataset={chosen['dataset']}"
+        )
+    for name, value in recipe.items():
+        name = name if name in chosen else name + "s"
+        if name in chosen and name not in given:
+            several = isinstance(chosen[name], tuple) and not isinstance(value, tuple)
+            chosen[name] = (value,) if several else value
+
+
+def main(config_class: type, run: Callable):
+    """Runs a command: parses the flags, calls `run(config)`, and turns errors into one line and a code.
+
+    Exit codes: 0 done, 2 the user's mistake, 1 any other named failure, 128 + n stopped by signal n.
+    """
+    module = inspect.getmodule(run)
+    several = False
+    path = pathlib.Path(module.__file__)
+    command = path.parent.name if path.stem == "__main__" else path.stem
+
+    def leave(message, code: int):
+        print(f"{command}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+        if several and code < 128:
+            os._exit(code)  # at once: the usual way out waits for the other processes, which wait for this one
+        sys.exit(code)
+
+    for number in interrupts.STOPPING:
+        signal.signal(number, interrupts.end)
+    try:
+        config = parse(config_class, sys.argv)
+        if config is None:
+            print(_help(module, config_class))
+            return
+        several = getattr(config, "distributed", False)
+        if several:
+            distributed.start(config, command)
+        flags.FLAGS.mark_as_parsed()  # Grain's workers ask for absl's global flags, which resjax does not use
+        run(config)
+    except UserError as error:
+        leave(error, error.exit_code)
+    except OSError as error:
+        leave(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 1)
+    except RuntimeError as error:
+        if not several:
+            raise
+        leave(f"{error}; if another process is gone, the same command on all goes on from the last checkpoint", 1)
+
+
+def _help(module, config_class: type) -> str:
+    lines = [inspect.getdoc(module), "", "Flags:"]
+    for field in _flagged(config_class):
+        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        choices = f"; one of {', '.join(filter(None, field.metadata['choices']))}" if field.metadata["choices"] else ""
+        lines += [f"  --{_flag(field)}={default}", f"      {field.metadata['help']}{choices}"]
+    return "\n".join(lines)

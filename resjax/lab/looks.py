@@ -1,0 +1,131 @@
+"""What is done between the steps of a point's training: see `resjax.training.loop`."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Container
+
+import jax
+import jax.numpy as jnp
+
+from resjax import settling
+from resjax.lab.config import Point
+from resjax.lab.plan import Plan
+from resjax.system import distributed, interrupts
+from resjax.system.interrupts import Stop
+from resjax.system.sharding import Layout
+from resjax.training import evaluation, loop
+from resjax.training.checkpoint import Checkpoints
+from resjax.training.metrics import Metrics
+from resjax.training.step import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """Training ends early once accuracy and loss on the training set, taken every so often, are as good."""
+
+    train_accuracy: float
+    every: int  # steps
+    train_loss: float = math.inf
+
+
+@dataclasses.dataclass
+class Advance:
+    """Moves the progress bar."""
+
+    every: int
+    advance: Callable[[int], None]
+    seen: int
+
+    def due(self, step: int, last: bool) -> bool:
+        return step % self.every == 0 or last
+
+    def __call__(self, progress: loop.Progress) -> None:
+        self.advance(progress.step - self.seen)
+        self.seen = progress.step
+
+
+@dataclasses.dataclass
+class Log:
+    """Writes a line of metrics."""
+
+    every: int
+    metrics: Metrics
+    planned: Plan
+
+    def due(self, step: int, last: bool) -> bool:
+        return step % self.every == 0
+
+    def __call__(self, progress: loop.Progress) -> None:
+        rate = self.planned.optimizer.rate()(progress.step - 1)
+        self.metrics.write(progress.step, loss=progress.loss, accuracy=progress.accuracy, learning_rate=rate)
+
+
+@dataclasses.dataclass
+class Save:
+    """Writes a checkpoint, and leaves if a signal has come."""
+
+    point: Point
+    checkpoints: Checkpoints
+    metrics: Metrics
+    planned: Plan
+    stop: Stop
+    keep: Container[int]
+    signal: int = 0
+
+    def due(self, step: int, last: bool) -> bool:
+        if jax.process_count() == 1:
+            self.signal = self.stop.signal
+        else:  # all processes leave at one step
+            self.signal = distributed.all_max(self.stop.signal) if step % self.point.log_every == 0 else 0
+        return step % self.point.checkpoint_every == 0 or step in self.keep or last or self.signal != 0
+
+    def __call__(self, progress: loop.Progress) -> None:
+        if progress.step == self.point.steps:  # what is measured, and read by others, has settled
+            progress.train_state = settled(self.planned, progress.train_state)
+        self.write(progress)
+        interrupts.check(self.signal)
+
+    def write(self, progress: loop.Progress) -> None:
+        """Writes it."""
+        place = {
+            "batches": progress.batches.state(),
+            "diverged": progress.diverged,
+            "metrics": self.metrics.checksum_on_disk(),
+        }
+        self.checkpoints.save(progress.step, progress.train_state, place)
+
+
+@dataclasses.dataclass
+class Reached:
+    """Whether the goal is reached, which is looked at before every so many steps; then the run is saved."""
+
+    goal: Goal
+    planned: Plan
+    devices: Layout | None
+    save: Save
+
+    def __call__(self, progress: loop.Progress) -> bool:
+        if progress.step % self.goal.every:
+            return False
+        found = settled(self.planned, progress.train_state)
+        split = self.planned.dataset.train
+        loss, accuracy = evaluation.evaluate(
+            self.planned.network, found.params, found.state, split, layout=self.devices
+        )
+        if accuracy < self.goal.train_accuracy or loss > self.goal.train_loss:
+            return False
+        progress.train_state = found
+        self.save.write(progress)
+        return True
+
+
+def settled(planned: Plan, train_state: TrainState) -> TrainState:
+    """The state with every σ̂ converged, where there are spectral norms (see `resjax.settling`)."""
+    if not settling.needed(train_state.state):
+        return train_state
+    settle = functools.partial(settling.settled, planned.network)
+    one = jnp.zeros((1, *planned.dataset.train.shape), jnp.float32)
+    if train_state.key.ndim:
+        settle = jax.vmap(settle, in_axes=(0, 0, None))
+    return train_state._replace(state=settle(train_state.params, train_state.state, one))

@@ -1,0 +1,111 @@
+"""The papers' recipes: the flags of one of their runs, by name.
+
+`resnet56_cifar10`, `plain56_cifar10`, `preact1001_cifar10`, `stochastic110_cifar10`, `wrn28_10_cifar10`,
+`resnet50_imagenet2012`.
+For a set that the paper did not use (Fashion-MNIST) the recipe is the same.
+"""
+
+import difflib
+
+from resjax.system.errors import UserError
+
+IMAGES = {
+    "cifar10": "colour 32×32",
+    "cifar100": "colour 32×32",
+    "fashion_mnist": "grey 28×28",
+    "imagenet2012": "colour 224×224",
+    "svhn_cropped": "colour 32×32",
+}
+
+# He et al. 2015 (arXiv 1512.03385), section 4.2; weight decay is on all parameters, as in their code.
+CIFAR = {
+    "network": "resnet",
+    "connection": "residual",
+    "norm": "batch",
+    "optimizer": "sgd(momentum=0.9)",
+    "learning_rate": 0.1,
+    "schedule": "step(at=(0.5,0.75))",  # ÷10 at 32k and 48k
+    "steps": 64_000,
+    "weight_decay": 1e-4,
+    "batch_size": 128,
+    "augment": ("crop(pad=4)", "flip"),
+    "checkpoint_every": 1000,
+    "log_every": 100,
+}
+SLOW_START = {"schedule": "step(at=(0.5,0.75),slow_steps=400)"}  # n = 18, and all of He et al. 2016
+
+# Zagoruyko & Komodakis 2016 (arXiv 1605.07146), section 3: 200 epochs, ÷5 after 60, 120 and 160 of them.
+WIDE = CIFAR | {
+    "optimizer": "sgd(momentum=0.9,nesterov=True)",
+    "schedule": "step(at=(0.3,0.6,0.8),factor=0.2)",
+    "steps": 200 * (50_000 // 128),
+    "weight_decay": 5e-4,
+}
+
+# Huang et al. 2016 (arXiv 1603.09382), section 4, and their published code: 500 epochs of 45,000 images, linear
+# decay to ½. The 1,202-layer network has the same recipe here, with the slow start of He et al. 2015.
+STOCHASTIC = CIFAR | {
+    "optimizer": "sgd(momentum=0.9,nesterov=True)",
+    "survival": "linear(last=0.5)",
+    "steps": 500 * (45_000 // 128),
+}
+# 50 epochs, ÷10 after 30 and 35, no changes of the images. Theirs are 598,388, with the set's `extra` ones.
+SVHN = STOCHASTIC | {
+    "dataset": "svhn_cropped",
+    "depth": 152,
+    "schedule": "step(at=(0.6,0.7))",
+    "augment": ("none",),
+    "steps": 50 * (73_257 // 128),
+}
+
+# He et al. 2015, section 3.4, with the 90 epochs, ÷10 after 30 and 60, of their published code.
+IMAGENET = CIFAR | {
+    "network": "imagenet",
+    "schedule": "step(at=(0.3333,0.6667))",
+    "steps": 90 * (1_281_167 // 256),
+    "batch_size": 256,
+    "augment": ("resized_crop", "flip"),
+    "image_size": 224,
+}
+
+
+def _presets():
+    for dataset in ("cifar10", "cifar100", "fashion_mnist"):
+        cifar = CIFAR | {"dataset": dataset}
+        wide = WIDE | {"dataset": dataset}
+        for depth in (20, 32, 44, 56, 110, 1202):
+            slow = SLOW_START if depth >= 110 else {}
+            yield f"resnet{depth}_{dataset}", cifar | slow | {"depth": depth}
+            yield f"plain{depth}_{dataset}", cifar | slow | {"depth": depth, "connection": "plain"}
+        for depth, network in (
+            (110, "preact"),
+            (164, "bottleneck"),
+            (1001, "bottleneck"),
+        ):  # He et al. 2016, 1603.05027
+            yield f"preact{depth}_{dataset}", cifar | SLOW_START | {"depth": depth, "network": network}
+        for depth in (110, 1202):
+            slow = SLOW_START if depth > 110 else {}
+            yield f"stochastic{depth}_{dataset}", STOCHASTIC | slow | {"dataset": dataset, "depth": depth}
+        for depth, factor in ((16, 4), (40, 4), (28, 10)):
+            yield f"wrn{depth}_{factor}_{dataset}", wide | {"depth": depth, "network": f"wide(factor={factor})"}
+    yield "stochastic152_svhn_cropped", SVHN
+    for depth in (18, 34, 50, 101, 152):
+        imagenet = IMAGENET | {"dataset": "imagenet2012", "depth": depth}
+        yield f"resnet{depth}_imagenet2012", imagenet
+        yield f"plain{depth}_imagenet2012", imagenet | {"connection": "plain"}
+
+
+PRESETS = dict(_presets())
+SHOWN = "as resnet56_cifar10, plain56_cifar10, preact1001_cifar10, wrn28_10_cifar100, resnet50_imagenet2012"
+
+
+def recipe(name: str) -> dict:
+    """The flags of a preset.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS) or ["resnet56_cifar10"]
+        raise UserError(f"unknown preset {name!r}: known are {', '.join(near)} and others, see resjax/lab/presets.py")
+    return PRESETS[name]

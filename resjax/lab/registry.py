@@ -1,0 +1,195 @@
+"""The names of the command line, and the objects that they stand for: the one place where a name becomes an object."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from resjax import independence, models, nn, stochastic_depth
+from resjax.data import augment, crop
+from resjax.lab import names
+from resjax.lab.config import Architecture, Untrained
+from resjax.network import Network
+from resjax.nn import initializers, shortcuts
+from resjax.stochastic_depth import StochasticDepth
+from resjax.system.errors import UserError
+
+NETWORKS = {
+    "dense": lambda: models.DENSE,
+    "resnet": lambda: models.RESNET,
+    "preact": lambda: models.PREACT,
+    "bottleneck": lambda: models.BOTTLENECK,
+    "wide": models.wide_family,
+    "imagenet": lambda: models.RESNET_IMAGENET,
+    "iresnet": lambda: models.IRESNET,
+}
+BRANCHES = {"dense": nn.Dense, "basic": nn.Basic, "bottleneck": nn.Bottleneck}
+CONNECTIONS = {
+    "plain": nn.Plain,
+    "residual": nn.Residual,
+    "projection": nn.Projected,
+    "scaled": nn.Scaled,
+    "rezero": nn.ReZero,
+    "shortcut_gate": nn.ShortcutGate,
+    "exclusive_gate": nn.ExclusiveGate,
+    "dropout": nn.Dropout,
+}
+NORMS = {"none": nn.NoNorm, "batch": nn.BatchNorm, "center": nn.Center, "layer": nn.LayerNorm, "rms": nn.RMSNorm}
+SHORTCUTS = {
+    "pad": nn.Pad,
+    "projection": nn.Projection,
+    "orthogonal": shortcuts.orthogonal,  # at the start
+    "max_pool": nn.MaxPool,
+}
+ACTIVATIONS = {
+    name: lambda name=name: getattr(jax.nn, name)
+    for name in ("relu", "tanh", "gelu", "silu", "elu", "selu", "sigmoid", "softplus", "identity")
+} | {"crelu": lambda: nn.crelu}
+INITIALIZERS = {
+    name: getattr(initializers, name)
+    for name in (
+        "he_normal", "he_uniform", "xavier_normal", "xavier_uniform", "glorot_normal", "glorot_uniform",
+        "lecun_normal", "lecun_uniform", "orthogonal", "normal", "constant", "zeros", "variance_scaling",
+        "delta_orthogonal",
+    )
+} | {"looks_linear": initializers.LooksLinear, "fixup": initializers.Fixup}  # fmt: skip
+SURVIVAL = {
+    "none": lambda lengths: np.ones(sum(lengths)),
+    "linear": stochastic_depth.linear,
+    "uniform": stochastic_depth.uniform,
+    "stage": stochastic_depth.stage,
+}
+AUGMENTATIONS = {"crop": augment.crop, "flip": augment.flip}
+STREAMED_AUGMENTATIONS = {"resized_crop": crop.resized_crop, "flip": crop.flip}
+NO_AUGMENTATION = ("none",)
+
+connection = functools.partial(names.build, kind="connection", table=CONNECTIONS)
+norm = functools.partial(names.build, kind="norm", table=NORMS)
+activation = functools.partial(names.build, kind="activation", table=ACTIVATIONS)
+initializer = functools.partial(names.build, kind="initializer", table=INITIALIZERS)
+shortcut = functools.partial(names.build, kind="shortcut", table=SHORTCUTS)
+branch = functools.partial(names.build, kind="branch", table=BRANCHES)
+
+
+def block(text: str) -> linen.Module | None:
+    """The block that `text` names, a Linen module (x, train) -> y; None for no name.
+
+    Raises:
+      UserError: the path does not import, or leads to something that is no Linen module.
+    """
+    if not text:
+        return None
+    found = names.build(text, "block", {})
+    if not isinstance(found, linen.Module):
+        raise UserError(f"--block={text}: is no flax.linen.Module but {type(found).__name__}")
+    return found
+
+
+def remat(text: str) -> Callable[..., bool] | None:
+    """The policy of `jax.checkpoint_policies` that `text` names; None for no name."""
+    policies = [name for name in dir(jax.checkpoint_policies) if name.endswith("saveable")]
+    if text and text not in policies:
+        raise UserError(f"unknown remat policy {text!r}: known are {', '.join(policies)}, or '' for none")
+    return getattr(jax.checkpoint_policies, text) if text else None
+
+
+def augmentations(texts: Sequence[str], streamed: bool) -> tuple[Callable, ...]:
+    """The random changes of training images that `texts` name, for a set in memory or one that is streamed."""
+    kind = "augmentation of streamed images" if streamed else "augmentation"
+    table = STREAMED_AUGMENTATIONS if streamed else AUGMENTATIONS
+    return tuple(names.build(text, kind, table) for text in texts if text not in NO_AUGMENTATION)
+
+
+@contextlib.contextmanager
+def flag(name: str, value: object, *errors: type[Exception]) -> Iterator[None]:
+    """Within this context, what the library refuses is the user's mistake with this flag."""
+    try:
+        yield
+    except (TypeError, ValueError, *errors) as error:
+        raise UserError(f"--{name}={value}: {error}") from error
+
+
+def survival(text: str, mode: str, scaling: str, lengths: Sequence[int]) -> StochasticDepth | None:
+    """The stochastic depth that `text` names, for stages of these lengths; None where every block always survives.
+
+    Raises:
+      UserError: an unknown schedule, or one whose probabilities are not L numbers in (0, 1].
+    """
+    probabilities = names.build(text, "survival", SURVIVAL, lengths=tuple(lengths))
+    with flag("survival", text):
+        return stochastic_depth.of(probabilities, lengths, mode, scaling)
+
+
+def parts(point: Architecture) -> dict[str, object]:
+    """The options of `models.Parts` that a configuration names."""
+    found = {
+        "width": point.width,
+        "block": block(point.block),
+        "shortcut": shortcut(point.shortcut),
+        "projections": point.projections,
+        "activation": activation(point.activation),
+        "initializer": initializer(point.initializer),
+        "bias_initializer": initializer(point.bias_initializer),
+        "order": nn.ORDERS[point.order],
+        "spectral_norm": point.spectral_norm,
+        "remat": remat(point.remat),
+        "dtype": None if point.dtype == "float32" else jnp.dtype(point.dtype),  # None: float64 stays what it is
+    }
+    return found | ({"branch": branch(point.branch)} if point.branch else {})
+
+
+def network(point: Untrained, classes: int, **replaced: object) -> Network:
+    """The network that a point asks for, with some of its `models.Parts` replaced.
+
+    Raises:
+      UserError: an unknown name, or a depth that the architecture cannot have.
+    """
+    own = {"connection": connection(point.connection), "norm": norm(point.norm), "classes": classes}
+    family = names.build(point.network, "network", NETWORKS)
+    with flag("network", point.network):
+        return family.build(point.depth, **parts(point) | own | replaced)
+
+
+def depths(point: Untrained) -> Sequence[int]:
+    """The depths up to `point.depth` that its architecture can have.
+
+    Raises:
+      UserError: there is none.
+    """
+    family = names.build(point.network, "network", NETWORKS)
+    with flag("network", point.network):
+        possible = family.depths(point.depth, **parts(point))
+    if not possible:
+        network(point, 1)  # says why
+    return possible
+
+
+def check(point: Untrained, network: Network, shape: Sequence[int], whose: str):
+    """Refuses inputs of this shape (H W C), for the error message `whose`, that the network cannot take.
+
+    Raises:
+      UserError: they are too small, or a block of the user's own changes the shape of the stream or mixes the batch.
+    """
+    height, width, channels = shape
+    if isinstance(network.stem, nn.PaddingStem):
+        if height % network.stride or width % network.stride:
+            raise UserError(
+                f"--network={point.network}: squeezes squares of {network.stride}×{network.stride}, "
+                f"which do not fill the {height}×{width} pixels of {whose}"
+            )
+        if channels > point.width:
+            raise UserError(f"--width={point.width}: must be at least {channels}, the channels of {whose}")
+    if min(height, width) < network.stride:
+        raise UserError(
+            f"--network={point.network}: needs images of {network.stride}×{network.stride} or more, "
+            f"{whose} has {height}×{width}"
+        )
+    if own := [name for name in ("block", "branch", "norm", "connection") if ":" in getattr(point, name)]:
+        try:
+            independence.check(network, shape)
+        except (TypeError, ValueError) as error:  # it takes no (x, train), no stream of this shape, or mixes examples
+            raise UserError(f"--{own[0]}={getattr(point, own[0])}: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,201 @@
+"""A network: stem → stages → head."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from resjax.layers import BlockTrace, Layers
+from resjax.nn.block import Transition
+from resjax.nn.space_to_depth import depth_to_space, space_to_depth
+from resjax.stack import Stack
+from resjax.stochastic_depth import StochasticDepth
+
+
+@dataclasses.dataclass(frozen=True)
+class SpaceToDepth:
+    """A stage without blocks: squares of pixels become channels, B H W C -> B H/side W/side side²·C."""
+
+    side: int = 2
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """The smaller image."""
+        return space_to_depth(x, self.side)
+
+    def inverse(self, x: jax.Array) -> jax.Array:
+        """The larger image."""
+        return depth_to_space(x, self.side)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Inputs to logits. Parameters and state are dicts with the keys stem, stages (a list, an entry a stack), head.
+
+    Blocks are numbered through all stages, first to last; arrays over the layers (`Layers`) and
+    probe values span them all.
+    """
+
+    stem: nn.Module  # (x, train) -> the stream, B … D
+    stages: tuple[Stack | SpaceToDepth, ...]
+    head: nn.Module  # (the stream, train) -> logits, B K
+    dtype: Any = (
+        None  # what inputs are cast to and logits cast back from, as jnp.bfloat16; None leaves them as they are
+    )
+    stochastic_depth: StochasticDepth | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "stages", tuple(self.stages))
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """The stages that have blocks."""
+        return tuple(stage for stage in self.stages if isinstance(stage, Stack))
+
+    @property
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """The blocks, L, first to last."""
+        return tuple(
+            itertools.chain.from_iterable(stack.blocks * (stack.length // len(stack.blocks)) for stack in self.stacks)
+        )
+
+    @property
+    def length(self) -> int:
+        """L, the number of blocks."""
+        return sum(stack.length for stack in self.stacks)
+
+    @property
+    def transitions(self) -> tuple[bool, ...]:
+        """By block, L: whether it is a `Transition`, which can be neither deleted nor moved."""
+        return tuple(isinstance(block, Transition) for block in self.blocks)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The number of blocks of each stage of images of one size; such a stage may be several stacks."""
+        firsts = {0}
+        end = 0
+        for stage in self.stages:
+            if not isinstance(stage, Stack) or isinstance(stage.blocks[0], Transition):
+                firsts.add(end)
+            end += getattr(stage, "length", 0)
+        return tuple(end - first for first, end in itertools.pairwise(sorted({*firsts, self.length})))
+
+    @property
+    def depth(self) -> int:
+        """Weighted layers on the longest path: stem, branches and head (He et al. 2015)."""
+        layers = [
+            stack.length // len(stack.blocks) * getattr(block.branch, "layers", 1)
+            for stack in self.stacks
+            for block in stack.blocks
+        ]
+        return getattr(self.stem, "layers", 1) + sum(layers) + 1
+
+    @property
+    def stride(self) -> int:
+        """How many pixels of the image, in a row, one of the last stage stands for."""
+        sides = [stage.side for stage in self.stages if isinstance(stage, SpaceToDepth)]
+        blocks = [block for stack in self.stacks for block in stack.blocks]  # one with a stride is in no loop
+        strides = [getattr(block.branch, "stride", 1) for block in blocks]
+        return math.prod([*sides, *strides]) * getattr(self.stem, "stride", 1)
+
+    def init(self, key: jax.Array, x: jax.Array) -> tuple[dict, dict]:
+        """Parameters and state for inputs shaped like x (B H W C for images)."""
+        stem_key, head_key, *stack_keys = jax.random.split(key, 2 + len(self.stacks))
+        params = {"stages": []}
+        state = {"stages": []}
+        x, params["stem"], state["stem"] = _init(self.stem, stem_key, self._cast(x))
+        x = self._widen(x)
+        stack_keys = iter(stack_keys)
+        first = 0
+        for stage in self.stages:
+            if isinstance(stage, Stack):
+                stack_params, stack_state = stage.init(next(stack_keys), x, first, self.length)
+                params["stages"].append(stack_params)
+                state["stages"].append(stack_state)
+                x, _, _ = jax.eval_shape(stage.apply, stack_params, stack_state, x)
+                first += stage.length
+            else:
+                x = jax.eval_shape(stage, x)
+            x = jnp.zeros(x.shape, x.dtype)  # the next stage's shapes are all that it is for
+        _, params["head"], state["head"] = _init(self.head, head_key, self._narrow(x))
+        return params, state
+
+    def apply(
+        self,
+        params: dict,
+        state: dict,
+        x: jax.Array,
+        layers: Layers = Layers(),
+        *,
+        train: bool = False,
+        probe: Callable[[BlockTrace], Any] | None = None,
+        fork: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
+    ) -> tuple[jax.Array, dict, Any]:
+        """Runs inputs x (B H W C for images) through the network.
+
+        Returns:
+          logits (B K), the new state (the old one unless `train`), and the probe's values with a
+          leading axis of L. For `layers`, `probe` and `fork` see `Stack.apply`; `layers.rows` is a tuple,
+          an array a stack.
+        """
+        if self.stochastic_depth and not train:
+            layers = self.stochastic_depth.evaluation(layers)
+        elif self.stochastic_depth and layers.gates is not None:
+            layers = self.stochastic_depth.training(layers, [stack.length for stack in self.stacks], len(x))
+        precision = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32
+        stream, stem_state = _apply(self.stem, params["stem"], state["stem"], self._cast(x), train)
+        stream, stage_states, seen = self.run_stages(
+            params["stages"], state["stages"], self._widen(stream), layers, train=train, probe=probe, fork=fork
+        )
+        logits, head_state = _apply(self.head, params["head"], state["head"], self._narrow(stream), train)
+        return logits.astype(precision), {"stages": stage_states, "stem": stem_state, "head": head_state}, seen
+
+    def run_stem(self, params: dict, state: dict, x: jax.Array) -> jax.Array:
+        """What the first block gets of inputs x, B … D, in evaluation."""
+        return self._widen(_apply(self.stem, params["stem"], state["stem"], self._cast(x), False)[0])
+
+    def run_stages(
+        self, params: list, state: list, x: jax.Array, layers: Layers = Layers(), **options: Any
+    ) -> tuple[jax.Array, list, Any]:
+        """Runs the stream x (B … D) through all blocks, without stem and head: as `apply`, of the stages' own trees."""
+        weights = zip(params, state, layers.split([stack.length for stack in self.stacks]), strict=True)
+        new_state = []
+        seen = []
+        first = 0
+        for stage in self.stages:
+            if not isinstance(stage, Stack):
+                x = stage(x)
+                continue
+            own_params, own_state, own = next(weights)
+            x, stack_state, stack_seen = stage.apply(
+                own_params, own_state, x, own, first=first, total=self.length, **options
+            )
+            new_state.append(stack_state)
+            seen.append(stack_seen)
+            first += stage.length
+        return x, new_state, jax.tree.map(lambda *stacks: jnp.concatenate(stacks), *seen) if seen else None
+
+    def _cast(self, x):
+        """Inputs in the precision of the network; integers, as tokens are, stay what they are."""
+        return x.astype(self.dtype) if self.dtype and jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    def _widen(self, x):
+        return self.blocks[0].connection.widen(x) if self.stacks else x
+
+    def _narrow(self, x):
+        return self.blocks[-1].connection.narrow(x) if self.stacks else x
+
+
+def _init(module, key, x):
+    y, variables = module.init_with_output(key, x, train=False)
+    variables = dict(variables)
+    return y, variables.pop("params", {}), variables
+
+
+def _apply(module, params, state, x, train):
+    y, new_state = module.apply({"params": params, **state}, x, train=train, mutable=list(state) if train else [])
+    return y, new_state if train else state

@@ -1,0 +1,39 @@
+"""What a block is made of: branches, connections, shortcuts, norms, activations, initialisers, stems and heads."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["convolution", "initializers", "order", "place", "space_to_depth", "spectral_norm"],
+    submod_attrs={
+        "activations": ["crelu"],
+        "block": ["Block", "Transition"],
+        "branches": ["Basic", "Bottleneck", "Branch", "BranchOf", "Dense"],
+        "connections": [
+            "Connection",
+            "Dropout",
+            "ExclusiveGate",
+            "Plain",
+            "Projected",
+            "ReZero",
+            "Residual",
+            "Scaled",
+            "ShortcutGate",
+        ],
+        "heads": ["Head"],
+        "module": ["Part", "Pointwise"],
+        "norms": ["BatchNorm", "Center", "LayerNorm", "NoNorm", "RMSNorm"],
+        "order": [
+            "ACTIVATION_BEFORE_ADDITION",
+            "ACTIVATION_ONLY_PRE",
+            "NORM_AFTER_ADDITION",
+            "ORDERS",
+            "Order",
+            "POST",
+            "PRE",
+        ],
+        "place": ["Place"],
+        "shortcuts": ["MaxPool", "Pad", "Projection", "Shortcut", "orthogonal"],
+        "stems": ["ConvStem", "DenseStem", "ImageNetStem", "PaddingStem", "Stem"],
+    },
+)

@@ -1,0 +1,72 @@
+"""A block: a branch and a connection."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from resjax.nn.connections import Connection
+from resjax.nn.module import Pointwise
+from resjax.nn.place import Place, call
+from resjax.nn.shortcuts import Pad
+
+Fork = Callable[[jax.Array], tuple[jax.Array, jax.Array]]  # x -> what the branch gets, what the connection gets
+
+
+def same(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The fork that does nothing."""
+    return x, x
+
+
+class Block(nn.Module):
+    """y = after(connection(x, scale · F(x)))."""
+
+    branch: nn.Module  # F: (x, train) -> f
+    connection: Connection
+    after: nn.Module = Pointwise()  # (x, train) -> y, what stands behind the addition; here nothing
+
+    def __call__(
+        self,
+        x: jax.Array,
+        place: Place,
+        scale: jax.Array | None = None,
+        *,
+        train: bool,
+        fork: Fork = same,
+        keep: bool = True,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """The next stream, and scale · F(x).
+
+        Args:
+          x: the stream, B … D, or B … n D for a connection with n streams.
+          place: where the block stands.
+          scale: () float, a factor on F(x); None for 1.
+          train: whether norms take the statistics of the batch.
+          fork: what happens where the stream parts, to the branch and past it.
+          keep: False leaves the branch out, and does not compute it: what is left is what the connection carries.
+        """
+        inward, onward = self.part(x, place, train, fork)
+        c = self.connection.coefficients(onward, place, train)
+        if not keep:
+            return call(self.after, self.connection.carry(onward, c, place), train, place), None
+        f = call(self.branch, self.connection.read(inward, c, place), train, place)
+        f = f if scale is None else f * jnp.asarray(scale, f.dtype)
+        return call(self.after, self.connection.write(onward, f, c, place), train, place), f
+
+    def part(self, x: jax.Array, place: Place, train: bool, fork: Fork) -> tuple[jax.Array, jax.Array]:
+        """What the branch gets of the stream, and what the connection."""
+        return fork(x)
+
+
+class Transition(Block):
+    """A block that opens a stage: before it parts, the stream takes what the two ways share; past the branch it takes
+    a shortcut, to the shape of F(x) (He et al. 2015, eq. 2; He et al. 2016, appendix)."""
+
+    shortcut: nn.Module = Pad()  # (x, train) -> x in the shape of F(x)
+    before: nn.Module = Pointwise(where="before")  # (x, train) -> x, which the branch then does without
+
+    def part(self, x: jax.Array, place: Place, train: bool, fork: Fork) -> tuple[jax.Array, jax.Array]:
+        """What the branch gets of the stream, and what the connection."""
+        inward, onward = fork(call(self.before, x, train, place))
+        return inward, call(self.shortcut, onward, train, place)

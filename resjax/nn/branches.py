@@ -1,0 +1,126 @@
+"""What a block computes: F(x). A branch is one small Linen module, `__call__(x, train) -> f`."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+
+from resjax.nn.initializers import Site
+from resjax.nn.module import Part
+from resjax.nn.norms import NoNorm
+from resjax.nn.place import Place, call
+
+
+class Branch(Part):
+    """F: `__call__(x, train, place) -> f`. Any Linen module (x, train) -> f of the shape of x is a branch, too."""
+
+    layers: int = 2  # weighted layers on the longest path, what He et al. count as depth
+    features: int = 0  # of f; 0 for those of x. Other than 0 only for branches of images
+    stride: int = 1  # of the image
+
+    role: ClassVar[str] = "branch"
+    expansion: ClassVar[int] = 1  # features of f, in widths of the stage
+
+    def site(self, layer: int, place: Place | None) -> Site:
+        """Where one of the branch's layers stands."""
+        return Site(self.role, layer, self.layers, place)
+
+
+class Dense(Branch):
+    """k dense layers, B … D -> B … D; the order says where norm and activation stand."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+        """F(x), in the shape of x."""
+        width = x.shape[-1]
+        x = self.pointwise("before", x, train, place)
+        for layer in range(self.layers):
+            if layer:
+                x = self.pointwise("between", x, train, place)
+            x = self.dense(x, width, layer, place)  # B … D
+        return self.pointwise("end", x, train, place)
+
+
+class Basic(Branch):
+    """k convolutions of 3×3, the first with the stride (He et al. 2015, arXiv 1512.03385).
+
+    `dropout` stands in front of the last of them (Zagoruyko & Komodakis 2016, arXiv 1605.07146);
+    `sizes` are those of the kernels where they are not 3.
+    """
+
+    dropout: float = 0.0
+    sizes: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sizes and len(self.sizes) != self.layers:
+            raise ValueError(f"sizes={self.sizes}: give {self.layers}, one for each layer")
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+        """F(x), B H W C -> B H/stride W/stride features."""
+        features = self.features or x.shape[-1]
+        x = self.pointwise("before", x, train, place)
+        for layer in range(self.layers):
+            if layer:
+                x = self.pointwise("between", x, train, place)
+            if self.dropout and layer == self.layers - 1:
+                x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            size = self.sizes[layer] if self.sizes else 3
+            x = self.conv(x, features, size, 1 if layer else self.stride, layer, place)  # B H W C
+        return self.pointwise("end", x, train, place)
+
+
+class Bottleneck(Branch):
+    """1×1, 3×3 and 1×1 convolutions, a quarter of the features between them (He et al. 2015, section 4.1).
+
+    `strided` is the place of the convolution with the stride: 0 in the papers, 1 in what
+    PyTorch and others call ResNet v1.5.
+    """
+
+    layers: int = 3
+    strided: int = 0
+
+    expansion: ClassVar[int] = 4
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+        """F(x), B H W C -> B H/stride W/stride features."""
+        features = self.features or x.shape[-1]
+        x = self.pointwise("before", x, train, place)
+        for layer, size in enumerate((1, 3, 1)):
+            if layer:
+                x = self.pointwise("between", x, train, place)
+            out = features if layer == 2 else features // self.expansion
+            x = self.conv(x, out, size, self.stride if layer == self.strided else 1, layer, place)  # B H W C
+        return self.pointwise("end", x, train, place)
+
+
+class BranchOf(nn.Module):
+    """F(x) = y − x of a block x -> y, so that the connection `Residual` gives back the block itself.
+
+    So the direct path, lesions, survival rates and all that is said of F hold for any block.
+    """
+
+    block: nn.Module = NoNorm()  # (x, train) -> y, in the shape of x
+
+    @property
+    def layers(self) -> int:
+        """The block's own count of weighted layers, else 1."""
+        return getattr(self.block, "layers", 1)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+        """y − x.
+
+        Raises:
+          ValueError: y has another shape than x.
+        """
+        y = call(self.block, x, train, place)
+        if y.shape != x.shape:
+            raise ValueError(f"{type(self.block).__name__} makes {_shape(y)} of {_shape(x)}, not its own shape")
+        return y - x
+
+
+def _shape(x) -> str:
+    return " ".join(map(str, x.shape[1:]))

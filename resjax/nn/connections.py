@@ -1,0 +1,196 @@
+"""How a branch's output F(x) meets the stream x.
+
+A connection is one small class. A plain network is a residual network with another connection, and has the same
+parameters. What is learned or drawn, `coefficients` makes, once a block; all else are pure functions of it:
+
+    widen(x) -> X                        once, before the first block; X may be several streams, B … n D
+    coefficients(X, place, train) -> c   the one compact method
+    read(X, c, place) -> z               what the branch gets
+    write(X, f, c, place) -> X′          the next stream
+    carry(X, c, place) -> X′             what is left where the branch is left out
+    narrow(X) -> x                       once, before the head
+    factors(place, params) -> a, b       what stream and branch are multiplied with, for theory and bounds
+"""
+
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from resjax.nn import shortcuts
+from resjax.nn.place import Place, call
+
+Factors = tuple[Any, Any] | None
+
+
+class Connection(nn.Module):
+    """Joins stream X (B … D, or B … n D) and branch f (B … D). The default methods: one stream, nothing learned."""
+
+    skip: ClassVar[bool] = True  # whether the stream leads past the branch
+
+    def widen(self, x: jax.Array) -> jax.Array:
+        """The streams before the first block, from the stem's output x (B … D)."""
+        return x
+
+    def narrow(self, x: jax.Array) -> jax.Array:
+        """What the head gets, B … D, of the streams behind the last block."""
+        return x
+
+    def coefficients(self, x: jax.Array, place: Place, train: bool) -> Any:
+        """What is learned or drawn in this block; the other methods get it as c."""
+        return None
+
+    def read(self, x: jax.Array, c: Any, place: Place) -> jax.Array:
+        """What the branch gets, B … D."""
+        return x
+
+    def write(self, x: jax.Array, f: jax.Array, c: Any, place: Place) -> jax.Array:
+        """The next stream."""
+        raise NotImplementedError(f"{type(self).__name__} has no write(x, f, c, place)")
+
+    def carry(self, x: jax.Array, c: Any, place: Place) -> jax.Array:
+        """What is left of the block without its branch: in a lesion, or where stochastic depth drops it."""
+        return x
+
+    def factors(self, place: Place, params: Any = None) -> Factors:
+        """a and b of ax + bF(x), at the start or for these parameters of the connection; None if it is none such."""
+        return None
+
+
+class Plain(Connection):
+    """y = F(x): no skip. Where the branch is left out, x remains."""
+
+    skip: ClassVar[bool] = False
+
+    def write(self, x: jax.Array, f: jax.Array, c: Any, place: Place) -> jax.Array:
+        """F(x)."""
+        return f
+
+    def factors(self, place: Place, params: Any = None) -> Factors:
+        """0 and 1."""
+        return 0.0, 1.0
+
+
+class Residual(Connection):
+    """y = x + F(x) (He et al. 2015, arXiv 1512.03385, eq. 1)."""
+
+    def write(self, x: jax.Array, f: jax.Array, c: Any, place: Place) -> jax.Array:
+        """x + F(x)."""
+        return x + f
+
+    def factors(self, place: Place, params: Any = None) -> Factors:
+        """1 and 1."""
+        return 1.0, 1.0
+
+
+class Projected(Connection):
+    """Another connection of Wx instead of x: by default y = Wx + F(x) in every block (He et al. 2015, eq. 2, option C).
+
+    On images W is a 1×1 convolution; `shortcut` may be any other that keeps the shape.
+    """
+
+    inner: Connection = Residual()
+    shortcut: nn.Module = shortcuts.Projection()
+
+    def coefficients(self, x: jax.Array, place: Place, train: bool) -> tuple[jax.Array, Any]:
+        """Wx, and the inner connection's coefficients."""
+        x = call(self.shortcut, x, train, place)
+        return x, self.inner.coefficients(x, place, train)
+
+    def write(self, x: jax.Array, f: jax.Array, c: tuple[jax.Array, Any], place: Place) -> jax.Array:
+        """The inner connection's, of Wx."""
+        return self.inner.write(c[0], f, c[1], place)
+
+    def carry(self, x: jax.Array, c: tuple[jax.Array, Any], place: Place) -> jax.Array:
+        """The inner connection's, of Wx."""
+        return self.inner.carry(*c, place)
+
+
+class Scaled(Connection):
+    """y = αx + β L^(−power) F(x): power ½ keeps the variance, 1 gives the ODE limit, as L grows."""
+
+    alpha: float = 1.0
+    beta: float = 1.0
+    power: float = 0.0
+
+    def write(self, x: jax.Array, f: jax.Array, c: Any, place: Place) -> jax.Array:
+        """αx + β L^(−power) F(x)."""
+        return self.alpha * x + self.beta * place.length**-self.power * f
+
+    def carry(self, x: jax.Array, c: Any, place: Place) -> jax.Array:
+        """αx."""
+        return self.alpha * x
+
+    def factors(self, place: Place, params: Any = None) -> Factors:
+        """α and β L^(−power)."""
+        return self.alpha, self.beta * place.length**-self.power
+
+
+class ReZero(Connection):
+    """y = x + αF(x), α learned, one number a block, zero at the start.
+
+    ReZero (Bachlechner et al. 2020, arXiv 2003.04887); SkipInit (De & Smith 2020, arXiv 2002.10444).
+    """
+
+    alpha: float = 0.0
+
+    @nn.compact
+    def coefficients(self, x: jax.Array, place: Place, train: bool) -> jax.Array:
+        """α."""
+        return self.param("alpha", nn.initializers.constant(self.alpha), (), jnp.float32)
+
+    def write(self, x: jax.Array, f: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+        """x + αF(x)."""
+        return x + c.astype(f.dtype) * f
+
+    def factors(self, place: Place, params: Any = None) -> Factors:
+        """1 and α."""
+        return 1.0, self.alpha if params is None else params["alpha"]
+
+
+class ShortcutGate(Connection):
+    """y = (1 − g)x + F(x), g = σ(Wx + b) (He et al. 2016, arXiv 1603.05027, table 1, shortcut-only gating)."""
+
+    bias: float = -6.0  # of the gate, at the start
+
+    @nn.compact
+    def coefficients(self, x: jax.Array, place: Place, train: bool) -> jax.Array:
+        """g, in the shape of x; W is a 1×1 convolution on images, which is this dense layer."""
+        bias = nn.initializers.constant(self.bias)
+        return nn.sigmoid(nn.Dense(x.shape[-1], bias_init=bias, dtype=x.dtype, name="gate")(x))
+
+    def write(self, x: jax.Array, f: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+        """(1 − g)x + F(x)."""
+        return (1 - c) * x + f
+
+    def carry(self, x: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+        """(1 − g)x."""
+        return (1 - c) * x
+
+
+class ExclusiveGate(ShortcutGate):
+    """y = (1 − g)x + gF(x), g = σ(Wx + b) (He et al. 2016, table 1, exclusive gating)."""
+
+    def write(self, x: jax.Array, f: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+        """(1 − g)x + gF(x)."""
+        return (1 - c) * x + c * f
+
+
+class Dropout(Connection):
+    """y = dropout(x) + F(x) (He et al. 2016, table 1, dropout shortcut)."""
+
+    rate: float = 0.5
+
+    @nn.compact
+    def coefficients(self, x: jax.Array, place: Place, train: bool) -> jax.Array:
+        """dropout(x)."""
+        return nn.Dropout(self.rate, deterministic=not train)(x)
+
+    def write(self, x: jax.Array, f: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+        """dropout(x) + F(x)."""
+        return c + f
+
+    def carry(self, x: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+        """dropout(x)."""
+        return c

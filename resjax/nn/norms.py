@@ -1,0 +1,85 @@
+"""Normalisation layers, all called the same way: `norm(x, train)`.
+
+They return the precision of x; statistics are taken in float32 at least. Any other Linen module (x, train) -> x is a
+norm as well, and one that takes `place`, too, is told which block it is in (see `resjax.nn.place`).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class NoNorm(nn.Module):
+    """The identity, so that no norm is a norm like the others."""
+
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x."""
+        return x
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015, arXiv 1502.03167).
+
+    The running statistics live in the collection `batch_stats`.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x (… D), normalised with the statistics of the batch in training, else with the running ones."""
+        # in two passes: E[x²] − E[x]² loses a variance that is small beside the mean's square
+        norm = nn.BatchNorm(
+            not train,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            dtype=x.dtype,
+            use_fast_variance=False,
+            name="norm",
+        )
+        return norm(x)
+
+
+class Center(nn.Module):
+    """The first half of batch normalisation: every unit's mean over the batch is taken away, nothing is scaled."""
+
+    momentum: float = 0.9
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x (… D) without the batch's mean in training, else without the running one."""
+        running = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:], jnp.float32)
+        if not train:
+            return x - running.value.astype(x.dtype)
+        mean = x.astype(jnp.promote_types(x.dtype, jnp.float32)).mean(range(x.ndim - 1))
+        if not self.is_initializing():
+            running.value = self.momentum * running.value + (1 - self.momentum) * mean
+        return x - mean.astype(x.dtype)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation over the last axis (Ba et al. 2016, arXiv 1607.06450)."""
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x (… D), every vector with mean 0 and variance 1, then scaled and shifted."""
+        return nn.LayerNorm(epsilon=self.epsilon, dtype=x.dtype, use_fast_variance=False, name="norm")(x)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation over the last axis (Zhang & Sennrich 2019, arXiv 1910.07467)."""
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x (… D), every vector with mean square 1, then scaled."""
+        return nn.RMSNorm(epsilon=self.epsilon, dtype=x.dtype, name="norm")(x)
+
+
+def of_last_batch(norm: nn.Module) -> nn.Module:
+    """The norm with running statistics that are those of the last batch alone; one without any as it is."""
+    return norm.clone(momentum=0.0) if isinstance(norm, BatchNorm | Center) else norm

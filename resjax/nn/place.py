@@ -1,0 +1,25 @@
+"""Where a block stands in its network, and how modules that want to know are told."""
+
+import functools
+import inspect
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+
+
+class Place(NamedTuple):
+    """The l-th of L blocks. l travels with the layers as data, so one program serves every block; L is static."""
+
+    block: jax.Array | int  # l, from 1
+    length: int  # L
+
+
+def call(module: nn.Module, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    """`module(x, train)`, and the place for one whose `__call__` has a parameter of that name."""
+    return module(x, train, place=place) if _takes_place(type(module)) else module(x, train)
+
+
+@functools.cache
+def _takes_place(kind: type[nn.Module]) -> bool:
+    return "place" in inspect.signature(kind.__call__).parameters

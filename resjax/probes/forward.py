@@ -1,0 +1,108 @@
+"""The way forward: what becomes of a batch on its way through the blocks.
+
+Cosines are between the two inputs of a pair: a batch is two halves, and input b of the first half and
+input b of the second are a pair (see `pairs`).
+"""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import pandas as pd
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+
+from resjax.layers import BlockTrace, Layers
+from resjax.network import Network
+from resjax.probes import blocks
+
+SIGNALS = "activation_mean_square", "branch_mean_square", "input_cosine", "dead_fraction", "effective_rank"
+
+
+def signals(
+    network: Network,
+    params: dict,
+    state: dict,
+    x: Shaped[Array, "B ..."],
+    *,
+    key: PRNGKeyArray | None = None,
+    train: bool = True,
+) -> pd.DataFrame:
+    """A table of the way forward, a row a block: the stream x before it and its branch F(x), all without units.
+
+    Columns: `block`, from 0; `activation_mean_square`, of x; `branch_mean_square`, of F(x), its scale counted in;
+    `input_cosine`, between the streams of a pair of inputs, mean over the pairs (NaN for an odd batch);
+    `dead_fraction`, the share of the branch's units that are zero for all inputs (NaN without activations);
+    `effective_rank`, of the streams of the batch (Roy & Vetterli 2007).
+
+    Args:
+      network, params, state: the network, and as its `init` made them.
+      x: inputs, for the cosine in pairs: input b and input b + B/2.
+      key: for networks that draw (dropout).
+      train: norms take the statistics of this batch, else the running ones; state is left as it is.
+    """
+    return blocks.table(_signals(network, params, state, x, key, train), SIGNALS)
+
+
+@functools.partial(jax.jit, static_argnames=("network", "train"))
+def _signals(network: Network, params, state, x, key, train: bool):
+    return network.apply(params, state, x, Layers(key=key), train=train, probe=statistics)[2]
+
+
+def statistics(trace: BlockTrace) -> dict[str, Float[Array, ""]]:
+    """A probe (see `Stack.apply`): the block's stream and branch in numbers, see `signals`."""
+    return {
+        "activation_mean_square": mean_square(trace.x),
+        "branch_mean_square": mean_square(trace.f),
+        "input_cosine": cosine(trace.x),
+        "dead_fraction": jnp.asarray(dead_fraction(trace.activations), exact(trace.x).dtype),
+        "effective_rank": effective_rank(trace.x),
+    }
+
+
+def pairs(
+    key: PRNGKeyArray, count: int, shape: Sequence[int], cosine: float, dtype: DTypeLike = jnp.float32
+) -> Float[Array, "2*{count} ..."]:
+    """Gaussian directions in pairs at exactly this cosine, each of mean square 1: 2·count H W C."""
+    first, other = jax.random.normal(key, (2, count, *shape), dtype).reshape(2, count, -1)
+    first = first / jnp.linalg.norm(first, axis=-1, keepdims=True)
+    other = other - (first * other).sum(-1, keepdims=True) * first
+    other = other / jnp.linalg.norm(other, axis=-1, keepdims=True)
+    second = cosine * first + (1 - cosine**2) ** 0.5 * other
+    return jnp.concatenate([first, second]).reshape(-1, *shape) * first.shape[-1] ** 0.5
+
+
+def mean_square(x: Float[Array, "..."]) -> Float[Array, ""]:
+    """The mean of x² over all its entries."""
+    return (exact(x) ** 2).mean()
+
+
+def cosine(x: Float[Array, "B ..."]) -> Float[Array, ""]:
+    """The cosine between the two vectors of a pair, mean over the pairs that have no zero vector; NaN if B is odd."""
+    if len(x) % 2:
+        return jnp.asarray(jnp.nan, exact(x).dtype)
+    first, second = exact(x).reshape(2, len(x) // 2, -1)
+    lengths = jnp.linalg.norm(first, axis=-1) * jnp.linalg.norm(second, axis=-1)
+    return jnp.mean((first * second).sum(-1) / lengths, where=lengths > 0)
+
+
+def effective_rank(x: Float[Array, "B ..."]) -> Float[Array, ""]:
+    """exp of the entropy of the normalised singular values of x, B × all else (Roy & Vetterli 2007).
+
+    1 where all inputs, or all units, are alike; NaN where x is zero.
+    """
+    values = jnp.linalg.svd(exact(x).reshape(len(x), -1), compute_uv=False)
+    shares = values / values.sum()
+    return jnp.exp(jax.scipy.special.entr(shares).sum())
+
+
+def dead_fraction(activations: Sequence[Float[Array, "..."]]) -> Float[Array, ""] | float:
+    """The share of units (channels) that are zero for every input of the batch; NaN without activations."""
+    dead = [(a == 0).all(range(a.ndim - 1)).mean(dtype=exact(a).dtype) for a in activations]
+    return sum(dead) / len(dead) if dead else jnp.nan
+
+
+def exact(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x in float32 at least."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

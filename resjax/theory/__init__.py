@@ -1,0 +1,14 @@
+"""What is known of networks at their start as the width grows: the lines in the figures."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "factors": ["paths"],
+        "kernels": ["cosines", "gradient_correlation", "kappa0", "kappa1"],
+        "mean_squares": ["growth", "normalized_residual"],
+        "spectra": ["condition", "gaussian_spread"],
+        "tanh_layers": ["depth_scale", "mean_field"],
+    },
+)

@@ -1,0 +1,220 @@
+"""Checkpoints of one training run: Orbax, strict, with a checksum of every file.
+
+Orbax fills missing leaves with zeros, casts a wrong dtype and returns flipped bits without a word.
+So a step counts only if its manifest (written last, after the step is complete) matches every byte,
+and is restored only if configuration, shapes and dtypes are the expected ones.
+"""
+
+import contextlib
+import json
+import logging
+import math
+import shutil
+import sys
+from collections.abc import Container, Iterator
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from etils import epath
+
+from resjax.system import distributed
+from resjax.system.errors import Failure
+from resjax.system.files import absolute, in_bucket, sha256, writable, write
+
+KEEP = 2  # steps on disk: the newest, and one to fall back on
+MARGIN = 4 << 20  # bytes: what Orbax writes beside the arrays, and the records that follow
+
+
+class Checkpoints:
+    """The checkpoints in `folder`, for the run whose configuration has the hash `digest`.
+
+    `folder/checkpoints` is Orbax's; `folder/manifests/STEP.json` holds the checksums. The steps in
+    `keep` stay, beside the newest two.
+    """
+
+    def __init__(self, folder: epath.Path, digest: str, keep: Container[int] = ()):
+        self.folder = epath.Path(folder)
+        self.digest = digest
+        self.keep = keep
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports every save, and what it cannot read
+
+    def save(self, step: int, train_state: Any, place: dict[str, Any] | None = None) -> None:
+        """Writes the tree `train_state` as step `step` and returns when it is safely on disk.
+
+        `place`, where the training data go on, is plain data that JSON can hold.
+
+        Raises:
+          Failure: the disk is full or not writable; earlier steps stay as they were.
+        """
+        content = ocp.args.Composite(
+            train_state=ocp.args.StandardSave(train_state),
+            place=ocp.args.JsonSave(place or {}),
+            meta=ocp.args.JsonSave(_describe(train_state, self.digest)),
+        )
+        if distributed.is_primary():
+            self._make_room(step, train_state)
+        distributed.barrier("room for a checkpoint")
+        try:
+            with _one_voice(), self._manager() as manager:
+                manager.save(step, args=content)
+            if distributed.is_primary():
+                self._write_manifest(step)
+                for old in self.steps()[:-KEEP]:
+                    if old not in self.keep:
+                        self._remove(old)
+        except Exception as error:  # tensorstore reports a full disk as a ValueError, among others
+            raise Failure(f"cannot write checkpoint {self._step(step)}: {error}") from error
+
+    def _make_room(self, step: int, train_state):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder, self.folder / "checkpoints"):
+            if folder.exists() and not writable(folder):
+                raise Failure(f"cannot write checkpoint {self._step(step)}: {folder} may not be written")
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(train_state)) + MARGIN
+        free = math.inf if in_bucket(self.folder) else shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise Failure(
+                f"cannot write checkpoint {self._step(step)}: it needs {needed >> 20} MiB and {free >> 20} MiB are free"
+            )
+        self._remove(step)  # left over from a killed or damaged save; Orbax would not write over it
+
+    def restore(self, train_state: Any) -> tuple[int, Any, dict[str, Any]] | None:
+        """The newest sound step as (step, tree, place), or None where nothing was saved.
+
+        A damaged step is named on stderr and the next older one is used; it is removed only after a
+        sound one has been restored.
+
+        Args:
+          train_state: a tree of arrays or `jax.ShapeDtypeStruct`s with the structure to restore.
+
+        Raises:
+          Failure: no step is sound, or the checkpoint belongs to another configuration.
+        """
+        damaged = []
+        for step in reversed(self.steps()):
+            fault = self._fault(step)
+            if fault:
+                print(f"checkpoint {self._step(step)} is damaged ({fault}): looking for an older one", file=sys.stderr)
+                damaged.append(step)
+                continue
+            restored = self._restore(step, train_state)
+            for other in damaged if distributed.is_primary() else ():
+                self._remove(other)
+            return step, *restored
+        if damaged:
+            raise Failure(
+                f"every checkpoint in {self.folder} is damaged: remove the folder to train that network again"
+            )
+        return None
+
+    def read(self, step: int, train_state: Any) -> Any:
+        """The tree of one step, with the structure of `train_state` (see `restore`).
+
+        Raises:
+          Failure: it is missing or damaged, or belongs to another configuration.
+        """
+        if fault := self._fault(step):
+            raise Failure(
+                f"checkpoint {self._step(step)} is damaged ({fault}): remove {self.folder} to train that network again"
+            )
+        return self._restore(step, train_state)[0]
+
+    def steps(self) -> list[int]:
+        """The steps with a manifest, oldest first; a save that was killed half-way has none."""
+        return sorted(int(path.stem) for path in (self.folder / "manifests").glob("*.json") if path.stem.isdecimal())
+
+    def _restore(self, step: int, train_state):
+        with self._manager() as manager:
+            expected = _describe(train_state, self.digest)
+            found = manager.restore(step, args=_meta())["meta"]
+            for name in {**expected, **found}:
+                if expected.get(name) != found.get(name):
+                    raise Failure(
+                        f"checkpoint {self._step(step)} is of another run: {name} is {found.get(name)}, "
+                        f"expected {expected.get(name)}"
+                    )
+            target = jax.tree.map(_target, train_state)
+            wanted = ocp.args.Composite(train_state=ocp.args.StandardRestore(target), place=ocp.args.JsonRestore())
+            restored = manager.restore(step, args=wanted)
+            return restored["train_state"], restored["place"]
+
+    def _manager(self):
+        # Saving is synchronous: it takes tens of milliseconds, and a manifest needs finished files.
+        options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
+        return ocp.CheckpointManager(absolute(self.folder / "checkpoints"), options=options)
+
+    def _step(self, step: int) -> epath.Path:
+        return self.folder / "checkpoints" / str(step)
+
+    def _manifest(self, step: int) -> epath.Path:
+        return self.folder / "manifests" / f"{step}.json"
+
+    def _remove(self, step: int):
+        self._manifest(step).unlink(missing_ok=True)
+        self._step(step).rmtree(missing_ok=True)
+
+    def _write_manifest(self, step: int):
+        path = self._manifest(step)
+        path.parent.mkdir(exist_ok=True)
+        write(path, json.dumps(_checksums(self._step(step)), indent=1))
+
+    def _fault(self, step: int) -> str:
+        """What is wrong with the files of a step; empty if nothing is."""
+        try:
+            expected = json.loads(self._manifest(step).read_text())
+            found = _checksums(self._step(step))
+            wrong = sorted(name for name in {**expected, **found} if expected.get(name) != found.get(name))
+        except (OSError, ValueError, AttributeError) as error:
+            return f"its manifest cannot be read: {error}"
+        return f"{wrong[0]} differs from its checksum" if wrong else ""
+
+
+def _target(leaf):
+    """Where a leaf goes: to where it is, or to this process's first device. It may have been saved on others."""
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+@contextlib.contextmanager
+def _one_voice():
+    """A save that fails half-way raises, and prints nothing: else each of its threads would, for as long as they last.
+
+    tensorstore's threads report to an event loop that Orbax has closed by then; asyncio logs what nobody waited for.
+    """
+    usual = sys.unraisablehook
+    log = logging.getLogger("asyncio")
+    level = log.level
+
+    def others(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            usual(unraisable)
+
+    sys.unraisablehook = others
+    log.setLevel(logging.CRITICAL)
+    yield
+    sys.unraisablehook = usual  # not where the save has failed: its threads are still at it
+    log.setLevel(level)
+
+
+def _meta():
+    return ocp.args.Composite(meta=ocp.args.JsonRestore())
+
+
+def _describe(train_state, digest: str) -> dict[str, str]:
+    """Every leaf's path with its shape and dtype, and the configuration's hash."""
+    leaves = jax.tree_util.tree_leaves_with_path(train_state)
+    described = {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+    return described | {"configuration": digest}
+
+
+def _checksums(folder: epath.Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(_files(folder))}
+
+
+def _files(folder: epath.Path) -> Iterator[epath.Path]:
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path

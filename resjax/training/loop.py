@@ -1,0 +1,101 @@
+"""The training loop: steps, and what is looked at between them."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+import optax
+
+from resjax.data import Batches
+from resjax.network import Network
+from resjax.system.sharding import Layout
+from resjax.training.step import TrainState, train_step
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; of several networks together, loss, accuracy and `diverged` have an entry each."""
+
+    train_state: TrainState
+    batches: Batches
+    step: int = 0  # steps done
+    loss: jax.Array | None = None  # of the last step's batch
+    accuracy: jax.Array | None = None
+    diverged: list[int | None] = dataclasses.field(default_factory=lambda: [None])  # the first step without finite loss
+    unread: list[jax.Array] = dataclasses.field(default_factory=list)  # losses on the device: reading waits for it
+
+    def read_losses(self) -> int:
+        """Notes which networks have diverged since the losses were read last; how many steps that is."""
+        count = len(self.unread)
+        finite = np.isfinite(jax.device_get(self.unread)).reshape(count, -1)  # steps, networks
+        for at in np.flatnonzero(~finite.all(0)):
+            self.diverged[at] = self.diverged[at] or self.step - count + 1 + int(finite[:, at].argmin())
+        self.unread = []
+        return count
+
+
+class Look(Protocol):
+    """What is looked at between steps."""
+
+    def due(self, step: int, last: bool) -> bool:
+        """Whether to look after this many steps, perhaps the last."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Looks; the losses have been read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Every:
+    """Looks every n steps."""
+
+    steps: int
+    call: Callable[[Progress], None]
+
+    def due(self, step: int, last: bool) -> bool:
+        """At every n-th step."""
+        return step % self.steps == 0
+
+    def __call__(self, progress: Progress) -> None:
+        """Calls what was given."""
+        self.call(progress)
+
+
+def run(
+    network: Network,
+    tx: optax.GradientTransformation,
+    progress: Progress,
+    steps: int,
+    looks: Sequence[Look] = (),
+    *,
+    layout: Layout | None = None,
+    until: Callable[[Progress], bool] = lambda progress: False,
+    after_step: Callable[[Any], None] = lambda loss: None,
+) -> None:
+    """Steps on until `steps` are done, `until` says so before one of them, or every network has diverged.
+
+    Args:
+      network, tx: what is trained, and how.
+      progress: where it stands, which moves on.
+      steps: in all, those that are done counted in.
+      looks: what is looked at, in this order, whenever one of them is due.
+      layout: the devices.
+      until: whether it is enough.
+      after_step: called with every loss, on the device.
+    """
+    while progress.step < steps and not until(progress):
+        source = progress.batches.at(progress.step)
+        progress.train_state, progress.loss, progress.accuracy = train_step(
+            network, tx, progress.train_state, source, layout
+        )
+        progress.unread.append(progress.loss)
+        progress.step += 1
+        after_step(progress.loss)
+        due = [look for look in looks if look.due(progress.step, progress.step == steps)]
+        if due:
+            progress.read_losses()
+        if all(progress.diverged):
+            return
+        for look in due:
+            look(progress)

@@ -1,0 +1,146 @@
+"""The Jacobian of all blocks, and the experiment `shortcuts`."""
+
+import itertools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from commands import run
+from helpers import double, jitter
+
+from experiments import shortcuts as experiment
+from experiments import shortcuts_measure
+from resjax import models, nn, theory
+from resjax.layers import Layers
+from resjax.probes.whiteness import without_ends
+from resjax.system.errors import UserError
+
+HEADER = (
+    "study,network,connection,shortcut,projections,layers,depth,norm,seed,blocks,stage,gradient_norm,condition,sigma_max,"
+    "sigma_min,train_loss,train_accuracy,test_accuracy,diverged,paper_error"
+)
+SMALL = (
+    "--depth=6", "--projections=0,1,-1", "--layers=2,4", "--table1_depth=4", "--connections=residual,dropout",
+    "--image_depth=8", "--image_width=2", "--image_shortcut=pad,max_pool", "--width=4", "--steps=10",
+    "--batch_size=32", "--jacobians=2",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("width", (2, 8))
+def test_a_gaussian_factor_parts_the_singular_values_by_the_spread_of_its_exponents(width):
+    random = np.random.default_rng(0)
+    factors = 4000
+    basis = np.eye(width)
+    logs = []
+    for _ in range(factors):
+        basis, triangle = np.linalg.qr(random.normal(size=(width, width)) @ basis)
+        logs.append(np.log(abs(np.diag(triangle))))
+    first, *_, last = np.mean(logs, axis=0)
+    error = (np.var(logs, axis=0)[[0, -1]].sum() / factors) ** 0.5
+    assert first - last == pytest.approx(theory.gaussian_spread(width), abs=4 * error)
+
+
+def made(model=models.dense, depth=8, size=1, **parts):
+    """A small network with random parameters and state, images and labels, all in float64."""
+    network = model(depth, **{"width": 5, "classes": 3, "norm": nn.BatchNorm(momentum=0.0)} | parts)
+    images = jax.random.normal(jax.random.key(0), (6, size, size, 3), jnp.float64)
+    params, state = jax.jit(network.init)(jax.random.key(1), images)
+    return network, jitter(double(params), 2), jitter(double(state), 3), images, jnp.arange(6) % 3
+
+
+@pytest.mark.parametrize(
+    "choices",
+    (
+        {"depth": 6, "projections": 1, "shortcut": nn.orthogonal(), "connection": nn.Dropout()},
+        pytest.param(
+            {"model": models.resnet, "depth": 14, "shortcut": nn.MaxPool(), "projections": 1, "size": 4, "width": 2},
+            marks=pytest.mark.slow,
+        ),
+    ),
+)
+def test_what_is_read_is_the_jacobian_of_all_blocks(choices):
+    network, params, state, images, labels = made(**choices)
+    noise = jax.random.key(4)
+    found = shortcuts_measure.read(network, params, state, images, labels, noise, 2)
+
+    @jax.jit
+    def whole(params):
+        _, settled, _ = network.apply(params, state, images, Layers(key=noise), train=True)
+        x = network.stem.apply({"params": params["stem"], **settled["stem"]}, images, train=False)[:2]
+        through = lambda one: without_ends(network).apply(params, settled, one[None])[0].ravel()  # noqa: E731
+        loss = lambda y: -jax.nn.log_softmax(head(y))[jnp.arange(2), labels[:2]].sum()  # noqa: E731
+        head = lambda y: network.head.apply({"params": params["head"], **settled["head"]}, y, train=False)  # noqa: E731
+        y, pull = jax.vjp(lambda x: without_ends(network).apply(params, settled, x)[0], x)
+        outer = jax.grad(loss)(y)
+        return jax.vmap(jax.jacrev(through))(x), outer, pull(outer)[0]
+
+    matrices, outer, inner = whole(params)
+    sigma = np.linalg.svd(np.asarray(matrices).reshape(2, outer[0].size, -1), compute_uv=False)
+    assert found["sigma_max"] == pytest.approx(np.median(sigma[:, 0]), rel=1e-9)
+    assert found["sigma_min"] == pytest.approx(np.median(sigma[:, -1]), rel=1e-6, abs=1e-12)
+    assert found["gradient_norm"] == pytest.approx(np.linalg.norm(inner) / np.linalg.norm(outer), rel=1e-9)
+    if found["sigma_min"] > 1e-9:  # else it is rounding
+        assert found["condition"] == pytest.approx(np.median(sigma[:, 0] / sigma[:, -1]), rel=1e-6)
+
+
+def test_blocks_without_branches_are_the_product_of_their_skips():
+    linear = {"norm": nn.NoNorm(), "connection": nn.Scaled(beta=0), "branch": nn.Dense(layers=1)}
+    network, params, state, images, labels = made(shortcut=nn.Projection(), projections=6, **linear)
+    found = shortcuts_measure.read(network, params, state, images, labels, jax.random.key(4), 2)
+    kernels = params["stages"][0][0]["connection"]["shortcut"]["Dense_0"]["kernel"]  # L D D
+    product = np.linalg.multi_dot(np.asarray(kernels))
+    assert found["condition"] == pytest.approx(np.linalg.cond(product), rel=1e-9)
+    assert found["sigma_max"] == pytest.approx(np.linalg.norm(product, 2), rel=1e-9)
+
+
+def test_the_studies_and_their_networks():
+    todo = experiment.points(experiment.Config(depth=14, projections=(0, 2, -1), seeds=2))
+    assert len(set(todo)) == len(todo)
+    by_study = {study: [point for _, point in of] for study, of in itertools.groupby(todo, lambda each: each[0])}
+    assert {study: len(points) // 2 for study, points in by_study.items()} == {
+        "projections": 1 + 2 * 2, "kinds": 4 + 3, "table1": 9, "skip_length": 5,
+    }  # fmt: skip
+    assert {point.projections for point in by_study["projections"]} == {0, 2, 6}
+    assert all((point.shortcut == "pad") == (point.projections == 0) for point in by_study["projections"])
+    assert [point.connection for point in by_study["table1"][::2]] == list(experiment.PAPER)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    (
+        ({"projections": (0, 25)}, "projections=25: at most 24, the blocks that keep the size"),
+        ({"projections": (-2,)}, "--projections=-2: must be at least -1"),
+        ({"connection": "plain"}, "projections=1: of the blocks of Plain none has a skip"),
+        ({"shortcut": ("max_pool",)}, "shortcut MaxPool: not for this network"),
+        ({"layers": (5,)}, "depth 50: dense with 5 layers a branch has depth 2 + 5·n; nearest: 47 and 52"),
+        ({"connections": ("residul",)}, "unknown connection 'residul'"),
+    ),
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, flags, says):
+    with pytest.raises(UserError, match=re.escape(says)) as error:
+        experiment.run(experiment.Config(workdir=f"{tmp_path}/run", **flags))
+    assert error.value.exit_code == 2 and "\n" not in str(error.value) and not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_the_same_command_leaves_the_same_table_and_a_figure(tmp_path):
+    tables = []
+    for name in ("run", "again"):
+        code, out, err = run("shortcuts", *SMALL, f"--workdir={tmp_path}/{name}")
+        assert (code, err) == (0, ""), err
+        assert f"figure: {tmp_path}/{name}/figure.png" in out and (tmp_path / name / "figure.pdf").exists()
+        tables.append((tmp_path / name / "results.csv").read_text())
+    assert tables[0] == tables[1] and tables[0].splitlines()[0] == HEADER
+    table = pd.read_csv(tmp_path / "run/results.csv")
+    assert set(table["study"]) == {"projections", "kinds", "table1", "skip_length"}
+    assert table[table["study"] == "table1"]["paper_error"].dropna().tolist() == [6.61, 6.61]
+
+
+@pytest.mark.slow
+def test_a_network_that_diverges_is_read_at_its_start(tmp_path):
+    code, _, err = run("shortcuts", *SMALL, "--norm=none", "--learning_rate=1e20", f"--workdir={tmp_path}/run")
+    table = pd.read_csv(tmp_path / "run/results.csv")
+    assert (code, err) == (0, "") and (table["diverged"].notna() <= (table["stage"] == "start")).all()
