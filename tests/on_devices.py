@@ -25,7 +25,7 @@ from resjax.training.step import train_step  # noqa: E402
 KINDS = {
     "dense": {"depth": 6, "width": 8},
     "images": {"network": "resnet", "depth": 8, "width": 4, "augment": ("crop(pad=1)", "flip")},
-    "together": {"depth": 4, "width": 8, "together": 2},
+    "together": {"depth": 4, "width": 8, "num_seeds": 2},
     "dropped": {"depth": 8, "width": 8, "survival": "linear(last=0.5)"},
 }
 for name in NAMES.split(","):
@@ -37,6 +37,7 @@ for name in NAMES.split(","):
     batches = planning.batches(point, dataset.on(layout) if layout else dataset)
     for step in range(50):
         found, loss, _ = train_step(planned.network, planned.optimizer.build(), found, batches.at(step), layout)
+        loss.block_until_ready()  # many programs at once, on more devices than cores, can wait for each other for ever
     weights = found.params, found.state, found.optimizer, loss
     if layout:
         sharded = sum(not leaf.is_fully_replicated for leaf in jax.tree.leaves(found.params))

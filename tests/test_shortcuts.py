@@ -57,6 +57,7 @@ def test_a_projection_of_a_dense_stream_adds_a_square_of_weights(count):
     (
         (models.dense, {"projections": 10}, "projections=10: at most 9, the blocks that keep the size"),
         (models.resnet, {"projections": 8}, "projections=8: at most 7, the blocks that keep the size"),
+        (models.dense, {"projections": -1}, "projections=-1: must be at least 0"),
         (models.dense, {"projections": 1, "connection": nn.Plain()}, "none has a skip; use 0"),
         (models.dense, {"projections": 1, "connection": nn.Projected()}, "all have one; use 0"),
         (models.dense, {"shortcut": nn.MaxPool()}, "shortcut MaxPool: not for this network, whose stream is no image"),
