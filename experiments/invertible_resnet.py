@@ -9,11 +9,11 @@ at most c, are trained as classifiers, and one without that bound. Then held-out
 computed back from what comes out, block by block (see `resjax.probes.inversion`). The figures show accuracy and error
 of the inverse against c, and the images, their inverses and the difference.
 
-Four minutes on 2 CPU cores. The bound costs accuracy: 98 % of the held-out images without it, 96, 92 and 81 % with c
-of .9, .7 and .5, whose blocks, of three such layers each, have constants of at most .78, .37 and .13 (σ̂ is a little
-below the norm: c³ is .73, .34 and .13). With it every image comes back to within 10⁻¹², in up to 39 iterations a block;
-what theory promises from the constants and iterations is far looser. Without it there are gains of 13 (the bound is
-30): the fixed point is found in a third of the blocks, by Newton's method in no other, and no image comes back.
+Four minutes on 2 CPU cores. The bound costs accuracy: 97 % of the held-out images without it, 96, 92 and 81 % with c
+of .9, .7 and .5, whose blocks, of three such layers each, have constants of at most .73, .34 and .13, which is c³. With
+it every image comes back to within 10⁻¹², in up to 39 iterations a block; what theory promises from the constants and
+iterations is far looser. Without it there are gains of 15 (the bound is 31): the fixed point is found in 40 % of the
+blocks, by Newton's method in another 21 %, and no image comes back.
 """
 
 import dataclasses
