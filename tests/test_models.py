@@ -167,3 +167,14 @@ def test_equal_networks_compile_once():
     assert len(traced) == 1
     run(build(activation=jax.nn.tanh), params, state, x)
     assert len(traced) == 2
+
+
+@pytest.mark.parametrize(("model", "depth", "shares"), ((models.preact, 8, True), (models.wide, 10, False)))
+def test_the_two_ways_of_the_first_unit_of_preact_share_its_pre_activation(model, depth, shares):
+    (block,) = model(depth, width=4).stages[0].blocks
+    x = jax.random.normal(jax.random.key(0), (2, 4, 4, 4), jnp.float64)
+    variables = block.init(jax.random.key(1), x, nn.Place(1, 3), train=False)
+    zero = jax.tree.map(jnp.zeros_like, variables["params"]["branch"])  # what is left is the skip
+    variables = variables | {"params": variables["params"] | {"branch": zero}}
+    y, _ = block.apply(variables, x, nn.Place(1, 3), train=False)
+    np.testing.assert_allclose(y, np.maximum(x, 0) / (1 + 1e-5) ** 0.5 if shares else x, rtol=1e-6)
