@@ -3,30 +3,33 @@
     python -m experiments.depth_frontier
     python -m experiments.depth_frontier --connections=plain --norms=none --initializer=orthogonal --activation=tanh
 
-For every connection × normalisation × seed: grows the depth until a network misses the given training
-accuracy within the given steps, then bisects. Takes a success to imply success at every smaller depth,
-which noise near the frontier can belie: `tried` lists every network trained, in order.
+Grows the depth until a network misses the given training accuracy within the given steps, then bisects. Takes a success
+to imply success at every smaller depth, which noise can belie: `tried` lists every network trained, in order.
+
+Found, with --seeds=3 on 2 CPU cores: plain networks train to 10–12 layers without a norm, to 22–24 with batch norm,
+and with layer norm to 12–14. Skips alone do not help (10–14). ReZero, whose branches start at zero, reaches 306–432
+with no norm at all. Residual and ReZero networks with a norm train to 1024 layers, where the search ends.
+
+Not shown: what more steps, another learning rate or another optimiser would train; other data than 8×8 digits.
 """
 
 import dataclasses
-import itertools
-import pathlib
+from typing import Any
 
-import resjax
-from resjax.lab.config import Point, Running, Training, option
+from resjax import lab, training
+from resjax.lab.config import Running, Training
+from resjax.lab.options import option
+from resjax.lab.study import Study
+from resjax.lab.tables import columns, text, whole
+from resjax.lab.trial import Trial
 
-RESULTS = {
-    "connection": "str",
-    "norm": "str",
-    "initializer": "str",
-    "optimizer": "str",
-    "learning_rate": "float64",
-    "seed": "int64",
-    "frontier_depth": "int64",  # 0 if even the shallowest network failed
-    "tried": "str",  # depth:training accuracy, "nan" for a network that diverged
+SEARCHED = {
+    "frontier_depth": whole("of the deepest network that trains; 0 if even the shallowest one failed"),
+    "tried": text("depth:training accuracy of every network in order, nan for one that diverged"),
 }
+RESULTS = columns("connection", "norm", "initializer", "optimizer", "learning_rate", "seed", **SEARCHED)
 CLAIMS = {"plain, said: 10–12": (10, 12), "plain + norm, said: 20–30": (20, 30)}  # what is commonly said
-ENDED = 0.01  # a frontier this close to --max_depth is where the search ended
+TICKS = 3, 10, 30, 100, 300, 1000, 3000, 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,86 +47,82 @@ class Config(Running, Training):
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
 
 
-def search(trains, depths: range, precision: float) -> int:
-    """The largest of `depths` for which `trains(depth)` holds, to within `precision`; 0 if none.
+def trials(config: Config) -> list[Trial]:
+    """The shallowest network of every family."""
+    return [
+        shallowest(config, connection=connection, norm=norm, seed=seed)
+        for connection in config.connections
+        for norm in config.norms
+        for seed in range(config.seeds)
+    ]
 
-    Grows fourfold from the smallest depth, then bisects in the logarithm. `trains` is called
-    O(log(depths)) times and taken to be true below the frontier and false above.
+
+def shallowest(config: Running, **choices: Any) -> Trial:
+    """The shallowest network with these options, whose training ends once it is as accurate as the search asks.
+
+    Raises:
+      UserError: it is deeper than --max_depth.
     """
-    good = -1  # places in `depths` known, or taken, to train and not to train
-    bad = len(depths)
-    place = 0
-    while good < place < bad:
-        good, bad = (place, bad) if trains(depths[place]) else (good, place)
-        if bad == len(depths):
-            place = min(4 * (place + 1) - 1, len(depths) - 1)
-        elif good >= 0 and depths[bad] > (1 + precision) * depths[good]:
-            place = round(((good + 1) * (bad + 1)) ** 0.5) - 1
-            place = min(max(place, good + 1), bad - 1)
-        else:
-            break
-    return depths[good] if good >= 0 else 0
+    goal = {"stop_accuracy": config.accuracy, "stop_every": config.evaluate_every}
+    deepest = Trial.of(config, depth=config.max_depth, **goal, **choices)
+    return dataclasses.replace(deepest, depth=lab.registry.depths(deepest)[0])
 
 
-def run(config: Config):
-    """Finds every frontier that is not known yet, then writes the table and the figure."""
-    families = [(c, n, seed) for c in config.connections for n in config.norms for seed in range(config.seeds)]
-    bottom = Point.of(config, depth=config.max_depth)
-    depths = resjax.lab.registry.depths(bottom)
-    goal = resjax.lab.trial.Goal(config.accuracy, config.evaluate_every)
-    for connection, norm, seed in families:
-        resjax.lab.plan.plan(Point.of(config, depth=depths[0], connection=connection, norm=norm, seed=seed))
-    work = resjax.lab.workdir.WorkDirectory.open("depth_frontier", config, {"results": RESULTS})
-    if not config.plot_only:
-        rows = []
-        with resjax.lab.session.session(work, total=len(families)) as session:
-            for connection, norm, seed in families:
-                rows.append(frontier(config, session, depths, goal, connection=connection, norm=norm, seed=seed))
-                session.advance(1)
-        work.write_table("results", rows)
-    results = work.read_table("results")
-    plot(results, config.max_depth, work.path / "figure")
-    shown = results[["connection", "norm", "seed", "frontier_depth"]]
-    resjax.lab.session.show(shown, title=f"deepest network with train accuracy {config.accuracy:g}")
-    print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
+def rows(bench, trial: Trial, config: Config):
+    """A search."""
+    yield "results", search(bench, trial, config)
 
 
-def frontier(config: Config, session, depths: range, goal, **family) -> dict:
-    """One row of the table."""
+def search(bench, trial: Trial, config: Running) -> dict[str, Any]:
+    """The columns `SEARCHED`: the deepest network like this one that is as accurate as the search asks."""
     tried = []
 
     def trains(depth: int) -> bool:
-        result = session.train(Point.of(config, depth=depth, **family), goal)
-        tried.append(f"{depth}:{result['train_accuracy']:.3f}")
-        return result["train_accuracy"] >= config.accuracy
+        accuracy = bench.train(dataclasses.replace(trial, depth=depth))["train_accuracy"]
+        tried.append(f"{depth}:{accuracy:.3f}")
+        return accuracy >= config.accuracy
 
-    depth = search(trains, depths, config.precision)
-    return dataclasses.asdict(config) | family | {"frontier_depth": depth, "tried": " ".join(tried)}
+    depths = lab.registry.depths(dataclasses.replace(trial, depth=config.max_depth))
+    deepest = training.search.frontier(trains, depths, config.precision)
+    return {"frontier_depth": deepest, "tried": " ".join(tried)}
 
 
-def plot(results, max_depth: int, path: pathlib.Path):
+def summary(tables):
+    """A frontier a row."""
+    return tables["results"][["connection", "norm", "seed", "frontier_depth"]], "deepest network that trains"
+
+
+def draw(tables, canvas):
     """A bar a family up to the median over seeds, and a dot a seed, on a logarithmic axis."""
-    with resjax.lab.figures.figure(path, height=2.9) as (axis,):
-        families = list(results.groupby(["connection", "norm"], sort=False))
-        color = dict(zip(results["connection"].unique(), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
+    results = tables["results"]
+    families = list(results.groupby(["connection", "norm"], sort=False))
+    color = lab.figures.colors(results["connection"])
+    limit = 2 * max(30, results["frontier_depth"].max())
+    with canvas.figure(height=3.0, note="bars: medians") as (axis,):
         for (label, (low, high)), shade in zip(CLAIMS.items(), ("0.45", "0.75"), strict=True):
             axis.axvspan(low, high, color=shade, alpha=0.6, linewidth=0, zorder=0, label=label)
-        for place, ((connection, _), rows) in enumerate(families):
-            depth = rows["frontier_depth"].clip(lower=1)
-            ended = depth > max_depth / (1 + ENDED)  # nothing deeper was tried
+        for place, ((connection, _), found) in enumerate(families):
+            depth = found["frontier_depth"].clip(lower=1)
+            all_trained = ended(found)
             axis.barh(place, depth.median(), 0.6, color=color[connection], alpha=0.6)
-            axis.plot(depth[~ended], [place] * (~ended).sum(), "k.")
-            axis.plot(depth[ended], [place] * ended.sum(), "k>")
+            axis.plot(depth[~all_trained], [place] * (~all_trained).sum(), "k.")
+            axis.plot(depth[all_trained], [place] * all_trained.sum(), "k>")
         axis.plot([], [], "k.", label="a seed")
         axis.plot([], [], "k>", label="the search ended")
         axis.set_yticks(range(len(families)), [f"{connection}, {norm}" for (connection, norm), _ in families])
-        axis.set(xscale="log", xlabel="deepest network that trains", xlim=(2, 2 * max_depth))
-        ticks = [tick for tick in (3, 10, 30, 100, 300, 1000, 3000, 10_000) if tick < 2 * max_depth]
-        axis.set_xticks(ticks, labels=map(str, ticks))
-        axis.minorticks_off()
+        lab.figures.log_ticks(axis, [tick for tick in TICKS if tick < limit])
+        axis.set(xlabel="deepest network that trains", xlim=(2, limit))
         axis.invert_yaxis()
-        axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
+        lab.figures.legend([axis], columns=2)
 
+
+def ended(results):
+    """Of each search, whether it ended before a network failed: none deeper than the frontier was tried."""
+    deepest = results["tried"].map(lambda tried: max(int(each.partition(":")[0]) for each in tried.split()))
+    return results["frontier_depth"] == deepest
+
+
+STUDY = Study(Config, {"results": RESULTS}, trials, rows, draw, summary)
 
 if __name__ == "__main__":
-    resjax.lab.flags.main(Config, run)
+    STUDY.main()

@@ -6,46 +6,28 @@
 
 Trains every depth × connection × normalisation × seed and draws training and test error against depth
 (`figure`) and the training loss against the step (`curves`).
+
+Found, in three minutes on 2 CPU cores with --seeds=3: plain networks stop training between 10 and 20 layers without a
+norm, and between 20 and 56 with batch norm, in training error too. Residual ones with batch norm train at 1000.
+
+Not shown: each family at its own best rate. All of them have one rate, 200 steps, and the digits.
 """
 
 import dataclasses
-import itertools
-import pathlib
 
-import resjax
-from resjax.lab.config import Point, Running, Training, option
+from resjax import lab
+from resjax.lab.config import Running, Training
+from resjax.lab.options import option
+from resjax.lab.study import Study
+from resjax.lab.tables import columns
+from resjax.lab.trial import Trial, by_seed
 
-RESULTS = {
-    "depth": "int64",
-    "connection": "str",
-    "norm": "str",
-    "seed": "int64",
-    "parameters": "int64",
-    "train_loss": "float64",
-    "train_accuracy": "float64",
-    "test_accuracy": "float64",
-    "diverged": "Int64",  # the first step whose loss was not finite; empty if there was none
+KEY = ("depth", "connection", "norm", "seed")
+TABLES = {
+    "results": columns(*KEY, "parameters", "train_loss", "train_accuracy", "test_accuracy", "diverged"),
+    "timings": columns(*KEY, "first_step_seconds", "step_milliseconds", "total_seconds"),
+    "curves": columns(*KEY, "step", "loss", "accuracy"),
 }
-TIMINGS = {
-    "depth": "int64",
-    "connection": "str",
-    "norm": "str",
-    "seed": "int64",
-    "first_step_seconds": "float64",
-    "step_milliseconds": "float64",
-    "total_seconds": "float64",
-}
-CURVES = {
-    "depth": "int64",
-    "connection": "str",
-    "norm": "str",
-    "seed": "int64",
-    "step": "int64",
-    "loss": "float64",  # of that step's batch
-    "accuracy": "float64",
-}
-START = 150  # about as many layers train in the time that a network takes to compile; for the progress bar
-TABLES = {"results": RESULTS, "timings": TIMINGS, "curves": CURVES}
 FAILED = 0.5  # a network that diverged or gets less than half of its training images right is drawn as failed
 
 
@@ -63,11 +45,11 @@ class Config(Running, Training):
     seeds_together: bool = option(False, "train the seeds of a network together: sooner done, equal but for rounding")
 
 
-def points(config: Config) -> list[Point]:
-    """One point a row of the table, or a row a seed, family by family."""
+def trials(config: Config) -> list[Trial]:
+    """A network a row of the table, or a row a seed, family by family."""
     seeds = [(0, config.seeds)] if config.seeds_together else [(seed, 0) for seed in range(config.seeds)]
     return [
-        Point.of(config, depth=depth, connection=connection, norm=norm, seed=seed, num_seeds=num_seeds)
+        Trial.of(config, depth=depth, connection=connection, norm=norm, seed=seed, num_seeds=num_seeds)
         for connection in config.connections
         for norm in config.norms
         for depth in config.depths
@@ -75,81 +57,64 @@ def points(config: Config) -> list[Point]:
     ]
 
 
-def run(config: Config):
-    """Trains what is not trained yet, then writes the tables and the figure."""
-    wanted = points(config)
-    for point in wanted:
-        resjax.lab.plan.plan(point)
-    work = resjax.lab.workdir.WorkDirectory.open("depth_scaling", config, TABLES)
-    if not config.plot_only:
-        shares = [START + point.depth for point in wanted]
-        with resjax.lab.session.session(work, total=sum(shares)) as session:
-            for point, share, following in zip(wanted, shares, [*wanted[1:], None], strict=True):
-                session.train(point, share=share, following=following)
-                for name in ("results", "timings"):
-                    work.write_table(name, work.rows(wanted))
-                work.write_table("curves", work.learning_curves(wanted))
-    results = work.read_table("results")
-    plot(results, work.path / "figure")
-    plot_curves(work.read_table("curves"), work.path / "curves")
-    resjax.lab.session.show(summary(results), title="training accuracy, mean over seeds")
-    print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
+def rows(bench, trial: Trial, config: Config):
+    """Trains it; its learning curve, network by network."""
+    for row in by_seed(trial, bench.train(trial)):
+        yield "results", row
+        yield "timings", row
+    by_step = [by_seed(trial, line) for line in bench.store.curve(trial)]
+    for network in zip(*by_step, strict=True):
+        for row in network:
+            yield "curves", row
 
 
-def summary(results):
+def summary(tables):
     """Depth down, families across."""
+    results = tables["results"]
     named = results.assign(family=results["connection"] + "/" + results["norm"])
-    return named.pivot_table("train_accuracy", "depth", "family", sort=False, dropna=False).reset_index()
+    shown = named.pivot_table("train_accuracy", "depth", "family", sort=False, dropna=False).reset_index()
+    return shown, "training accuracy, mean over seeds"
 
 
-def plot(results, path: pathlib.Path):
+def draw(tables, canvas):
     """Training and test error against depth: the mean over seeds, a band from the best to the worst."""
-    with resjax.lab.figures.figure(path, panels=2, height=2.7, sharey=True) as axes:
+    results = tables["results"]
+    draw_curves(tables["curves"], canvas)
+    note = "bands: from the least to the largest; dots: a seed"
+    with canvas.figure(panels=2, height=2.8, sharey=True, note=note) as axes:
         for axis, split in zip(axes, ("train", "test"), strict=True):
-            families = results.groupby(["connection", "norm"], sort=False)
-            for color, ((connection, norm), rows) in zip(
-                itertools.cycle(resjax.lab.figures.COLORS), families, strict=False
-            ):
+            for label, color, rows in canvas.families(results, "connection", "norm"):
                 error = 100 * (1 - rows[f"{split}_accuracy"].fillna(0))  # a network that diverged gets nothing right
                 failed = ~(rows["train_accuracy"] >= FAILED)
-                by_depth = error.groupby(rows["depth"])
-                mean = by_depth.mean()
-                best = by_depth.min()
-                worst = by_depth.max()
-                axis.fill_between(mean.index, best, worst, color=color, alpha=0.2, linewidth=0)
-                axis.plot(mean, color=color, label=f"{connection}, norm {norm}")
+                lab.figures.line(axis, error.groupby(rows["depth"]), "-", color=color, label=f"{label}")
                 axis.plot(rows["depth"][~failed], error[~failed], "o", color=color)
                 axis.plot(rows["depth"][failed], error[failed], "x", color=color, markersize=5)
             axis.plot([], [], "kx", label="failed (100 %: diverged)")
-            depths = sorted(set(results["depth"]))
-            axis.set(xscale="log", xlabel="depth (weighted layers)", ylabel=f"{split} error (%)", ylim=(-3, 103))
-            axis.set_xticks(depths, labels=map(str, depths))
-            axis.minorticks_off()
-        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+            lab.figures.log_ticks(axis, results["depth"])
+            axis.set(xlabel="depth (weighted layers)", ylabel=f"{split} error (%)", ylim=(-3, 103))
+        lab.figures.legend(axes, columns=3)
 
 
-def plot_curves(curves, path: pathlib.Path):
+def draw_curves(curves, canvas):
     """Training loss against the step, a panel a family, two in a row, a line a depth: the mean over seeds."""
-    families = curves.groupby(["connection", "norm"], sort=False)
+    families = list(canvas.families(curves, "connection", "norm"))
     depths = sorted(set(curves["depth"]))
-    rows_of_panels = -(-len(families) // 2)
-    height = 0.6 + 1.8 * rows_of_panels
-    with resjax.lab.figures.figure(
-        path, min(2, len(families)), rows_of_panels, height, sharex=True, sharey=True
-    ) as axes:
-        shades = resjax.lab.figures.shades(len(depths))
+    lines = -(-len(families) // 2)
+    with canvas.figure("curves", min(2, len(families)), lines, 0.7 + 1.8 * lines, sharex=True, sharey=True) as axes:
         for axis in axes[len(families) :]:
             axis.set_axis_off()
-        for axis, ((connection, norm), rows) in zip(axes, families, strict=False):
-            for depth, shade in zip(depths, shades, strict=True):
+        for axis, (label, _, rows) in zip(axes, families, strict=False):
+            for depth, shade in zip(depths, lab.figures.shades(len(depths)), strict=True):
                 mean = rows[rows["depth"] == depth].groupby("step")["loss"].mean()
                 axis.plot(mean, color=shade, label=f"{depth} layers")
-            axis.set(title=f"{connection}, norm {norm}", yscale="log")
+            axis.set(title=label, yscale="log")
             axis.minorticks_off()
         axes[0].figure.supxlabel("step")
         axes[0].figure.supylabel("training loss (a batch)")
-        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=7)
+        lab.figures.legend(axes, columns=7)
 
+
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, colored=True)
 
 if __name__ == "__main__":
-    resjax.lab.flags.main(Config, run)
+    STUDY.main()

@@ -3,56 +3,47 @@
     python -m experiments.initialization
     python -m experiments.initialization --network=resnet --initializer=he_normal,delta_orthogonal --activation=tanh
 
-`results`: the deepest plain network that trains (see depth_frontier) by initialiser and activation, and
-how different the units of its last layer are, as the effective rank of their responses to 128 images:
-with equal weights all units are equal, get equal gradients, and stay equal. looks_linear comes with the
-activation crelu; Fixup is for residual branches and comes with the connection rezero(alpha=1).
-`scales`: over how many layers the gradient of wide tanh networks falls or grows by e, beside ξ = 1/|ln χ1|.
+`results`: the deepest plain network that trains (see depth_frontier) by initialiser and activation, and how different
+the units of its last layer are: the effective rank of their responses to 128 images. With equal weights all units are
+equal, get equal gradients, and stay equal. looks_linear comes with crelu, Fixup with rezero(alpha=1). `scales`: over
+how many layers the gradient of wide tanh networks falls or grows by e, beside ξ = 1/|ln χ1|.
 
-Four minutes on 2 CPU cores. Zero and constant weights fail at 4 layers already: the stream is zero, or of rank 1,
-before and after training. Orthogonal tanh networks train to 34 layers, Fixup as deep as the search goes (256).
-looks_linear bears small rates only:
+Found, in four minutes on 2 CPU cores: zero and constant weights fail at 4 layers already; the stream is zero, or of
+rank 1, before and after training. Orthogonal tanh networks train to 34 layers, Fixup as deep as the search goes (256).
+looks_linear bears small rates only: in depth_frontier, with --learning_rate=0.001 and crelu, 396 plain layers train.
+ξ scatters near the edge of chaos, where ln χ1 is as small as a network of this width leaves it uncertain.
 
-    python -m experiments.depth_frontier --connections=plain --norms=none --activation=crelu \\
-        --initializer=looks_linear --learning_rate=0.001 --max_depth=512
-
-trains 396 plain layers without a norm. ξ scatters near the edge of chaos, where ln χ1 is as small as a network of
-this width leaves it uncertain.
+Not shown: how deep each goes at a learning rate of its own. One seed, 100 steps, digits of 8×8 pixels.
 """
 
 import dataclasses
+import functools
 import itertools
-import pathlib
 
 import numpy as np
 
-import resjax
-from resjax.lab.config import Point, Probed, Running, Training, option
+from experiments import depth_frontier
+from resjax import lab, probes, theory, training
+from resjax.lab.config import Running, Training
+from resjax.lab.options import option
+from resjax.lab.study import Study
+from resjax.lab.tables import columns, number
+from resjax.lab.trial import Start, Trial
 
-RESULTS = {
-    "initializer": "str",
-    "activation": "str",
-    "connection": "str",
-    "seed": "int64",
-    "frontier_depth": "int64",  # 0 if even the shallowest network failed
-    "tried": "str",  # depth:training accuracy, "nan" for a network that diverged
-    "rank_start": "float64",  # effective rank of the last stream of the shallowest network; empty if zero or diverged
-    "rank_trained": "float64",
-}
-SCALES = {
-    "weight_variance": "float64",  # σ_w², times the fan-in
-    "width": "int64",
-    "seed": "int64",
-    "chi": "float64",  # what a layer multiplies the gradient's mean square by
-    "chi_theory": "float64",
-    "depth_scale": "float64",  # ξ, layers
-    "depth_scale_theory": "float64",
-}
-OWN = {  # what an initialiser comes with
-    "looks_linear": {"activation": "crelu"},
-    "fixup": {"activation": "relu", "connection": "rezero(alpha=1)"},
-}
-IMAGES = 128  # whose responses the rank is of
+TABLES = {
+    "results": columns(
+        "initializer", "activation", "connection", "seed", **depth_frontier.SEARCHED,
+        rank_start=number("effective, of the shallowest network's last stream; empty if it is zero or diverged"),
+        rank_trained=number("that after training"),
+    ),
+    "scales": columns(weight_variance=number("σ_w², times the fan-in")) | columns(
+        "width", "seed",
+        chi=number("what a layer multiplies the gradient's mean square by"), chi_theory=number("the mean field's"),
+        depth_scale=number("ξ, layers in which it falls or grows by e"), depth_scale_theory=number("the mean field's"),
+    ),
+}  # fmt: skip
+COMES_WITH = {"looks_linear": {"activation": "crelu"}, "fixup": {"activation": "relu", "connection": "rezero(alpha=1)"}}
+TANH = Start(branch="dense(layers=1)", activation="tanh", connection="plain", norm="none", pairs=8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,19 +51,9 @@ class Config(Running, Training):
     """The options of this experiment."""
 
     initializer: tuple[str, ...] = option(
-        (
-            "zeros",
-            "constant(value=0.1)",
-            "normal(stddev=0.01)",
-            "normal(stddev=0.3)",
-            "xavier_normal",
-            "he_normal",
-            "orthogonal",
-            "looks_linear",
-            "fixup",
-        ),
-        "initialisers, as in depth_scaling",
-    )
+        ("zeros", "constant(value=0.1)", "normal(stddev=0.01)", "normal(stddev=0.3)", "xavier_normal", "he_normal",
+         "orthogonal", "looks_linear", "fixup"), "initialisers, as in depth_scaling",
+    )  # fmt: skip
     activation: tuple[str, ...] = option(("relu", "tanh"), "activations, names of jax.nn")
     steps: int = option(100, "training steps", minimum=1)
     accuracy: float = option(0.8, "training accuracy that counts as trained", minimum=0)
@@ -85,130 +66,85 @@ class Config(Running, Training):
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
 
 
-def families(config: Config) -> list[dict]:
-    """The kinds of network, each with all that its initialiser comes with."""
-    found = []  # residual: the user's block itself
-    connection = "residual" if config.block else "plain"
-    for initializer, activation, seed in itertools.product(config.initializer, config.activation, range(config.seeds)):
-        usual = {"initializer": initializer, "activation": activation, "connection": connection, "seed": seed}
-        family = usual | OWN.get(initializer, {})
-        found += [family] if family not in found else []
-    return found
+def trials(config: Config) -> list[Trial | Start]:
+    """The shallowest network of every kind, with all that its initialiser comes with; then the tanh networks."""
+    usual = {"norm": "none", "connection": "residual" if config.block else "plain"}  # residual: the user's block itself
+    seeds = range(config.seeds)
+    kinds = [
+        usual | {"initializer": initializer, "activation": activation, "seed": seed} | COMES_WITH.get(initializer, {})
+        for initializer, activation, seed in itertools.product(config.initializer, config.activation, seeds)
+    ]
+    tanh = dataclasses.replace(TANH, width=config.scale_width, depth=config.scale_depth)
+    scales = [
+        dataclasses.replace(tanh, initializer=f"variance_scaling(scale={variance})", seed=seed)
+        for variance, seed in itertools.product(config.variances, seeds)
+    ]
+    return [*dict.fromkeys(depth_frontier.shallowest(config, **kind) for kind in kinds), *scales]
 
 
-def run(config: Config):
-    """Finds every frontier and scale that is not known yet, then writes the tables and the figure."""
-    kinds = families(config)
-    points = [Point.of(config, norm="none", depth=config.max_depth, **family) for family in kinds]
-    for point in points:
-        resjax.lab.plan.plan(dataclasses.replace(point, depth=resjax.lab.registry.depths(point)[0]))
-    tanh = [
-        Probed(
-            branch="dense(layers=1)", activation="tanh", initializer=f"variance_scaling(scale={variance})", seed=seed,
-            width=config.scale_width, depth=config.scale_depth, connection="plain", norm="none", pairs=8,
-        )
-        for variance, seed in itertools.product(config.variances, range(config.seeds))
-    ]  # fmt: skip
-    work = resjax.lab.workdir.WorkDirectory.open("initialization", config, {"results": RESULTS, "scales": SCALES})
-    if not config.plot_only:
-        from resjax.lab import initial as reading
-
-        with resjax.lab.session.session(work, total=len(points) + len(tanh)) as session:
-            rows = [frontier(config, session, work, point) for point in points]
-            grown = [
-                session.measure(point, lambda point: reading.read(point, ("gradient_mean_square",))) for point in tanh
-            ]
-        work.write_table("results", rows)
-        variances = [variance for variance in config.variances for _ in range(config.seeds)]
-        work.write_table("scales", [scale(*each) for each in zip(variances, tanh, grown, strict=True)])
-    results = work.read_table("results")
-    scales = work.read_table("scales")
-    plot(config, results, scales, work.path / "figure")
-    resjax.lab.session.show(results.drop(columns=["tried", "seed"]), title="deepest network that trains")
-    resjax.lab.session.show(scales.drop(columns=["width", "seed"]), title="depth scale of tanh networks")
-    print(f"tables: {work.path / 'results.csv'}, scales.csv\nfigure: {work.path / 'figure.png'}")
+def rows(bench, trial: Trial | Start, config: Config):
+    """A search for the frontier, or a depth scale."""
+    if isinstance(trial, Start):
+        variance = lab.names.parse(trial.initializer, "initializer")[1]["scale"]
+        found = bench.once(lab.start.read, trial, names=["gradient_mean_square"])
+        yield "scales", scale(variance, np.array(found["gradient_mean_square"]))
+        return
+    found = depth_frontier.search(bench, trial, config)
+    if bench.train(trial)["diverged"] is None:
+        found |= bench.once(unit_ranks, trial, when="trained")
+    yield "results", found
 
 
-def frontier(config: Config, session, work, point: Point) -> dict:
-    """A row of `results`."""
-    from experiments.depth_frontier import search
-
-    depths = resjax.lab.registry.depths(point)
-    tried = []
-    goal = resjax.lab.trial.Goal(config.accuracy, config.evaluate_every)
-
-    def trains(depth: int) -> bool:
-        result = session.train(dataclasses.replace(point, depth=depth), goal)
-        tried.append(f"{depth}:{result['train_accuracy']:.3f}")
-        return result["train_accuracy"] >= config.accuracy
-
-    deepest = search(trains, depths, config.precision)
-    shallowest = dataclasses.replace(point, depth=depths[0])  # the first that was tried
-    lost = work.finished(shallowest)[0]["diverged"] is not None
-    ranks = {} if lost else unit_ranks(shallowest, work.folder(shallowest))
-    session.advance(1)
-    return dataclasses.asdict(point) | {"frontier_depth": deepest, "tried": " ".join(tried)} | ranks
-
-
-def unit_ranks(point: Point, folder: pathlib.Path) -> dict[str, float]:
-    """Effective rank of the last block's stream over images, before and after training."""
-    import jax
-
-    from resjax.probes.forward import effective_rank
+def unit_ranks(trial: Trial, snapshot) -> dict[str, float]:
+    """Effective rank of the last block's stream over the first 128 training images, before and after training."""
     from resjax.random_streams import stream
 
-    network, carry, dataset = resjax.lab.trial.trained(point, folder)
-    images, _ = next(iter(dataset.train.all(IMAGES)))
-    start, state = jax.jit(network.init)(stream(jax.random.key(point.seed), "weights"), images[:1])
-
-    def rank(params, state):
-        ranks = network.apply(params, state, images, probe=lambda seen: effective_rank(seen.y))[2]
-        return float(ranks[-1])
-
-    return {"rank_start": rank(start, state), "rank_trained": rank(carry.params, carry.state)}
+    inputs, _ = next(iter(snapshot.data.train.all(128)))
+    key = stream(training.step.keys_of(trial.seed), "weights")
+    start = probes.forward.started(snapshot.network, key, inputs[:1])
+    weights = {"rank_start": start, "rank_trained": (snapshot.params, snapshot.state)}
+    read = functools.partial(snapshot.network.apply, probe=lambda seen: probes.forward.effective_rank(seen.y))
+    return {name: float(read(*found, inputs)[2][-1]) for name, found in weights.items()}
 
 
-def scale(variance: float, point: Probed, found: dict) -> dict:
+def scale(variance: float, squares: np.ndarray) -> dict[str, float]:
     """A row of `scales`: the slope of the gradient's logarithm over the second half of the way back."""
-    squares = np.array(found["gradient_mean_square"])
-    rows = np.arange(len(squares))[5 : len(squares) // 2]  # the first blocks are still on their way to q*
-    chi = float(np.exp(-np.polyfit(rows, np.log(squares[rows]), 1)[0]))
-    _, theory = resjax.theory.mean_field(variance)
-    return dataclasses.asdict(point) | {
-        "weight_variance": variance,
-        "chi": chi,
-        "chi_theory": float(theory),
-        "depth_scale": resjax.theory.depth_scale(chi),
-        "depth_scale_theory": resjax.theory.depth_scale(theory),
-    }
+    blocks = np.arange(len(squares))[5 : len(squares) // 2]  # the first ones are still on their way to q*
+    chi = np.exp(-np.polyfit(blocks, np.log(squares[blocks]), 1)[0])
+    _, expected = theory.mean_field(variance)
+    scales = {"depth_scale": theory.depth_scale(chi), "depth_scale_theory": theory.depth_scale(expected)}
+    return {"weight_variance": variance, "chi": chi, "chi_theory": expected} | scales
 
 
-def plot(config: Config, results, scales, path: pathlib.Path):
+def summary(tables):
+    """A frontier a row."""
+    return tables["results"].drop(columns=["tried", "seed"]), "deepest network that trains"
+
+
+def draw(tables, canvas):
     """Frontier (bars), how different the units are (dots), and the depth scale with its formula."""
-    with resjax.lab.figures.figure(path, panels=3, height=3.2, width_ratios=(1.2, 0.8, 1)) as (bars, ranks, right):
-        kinds = list(results.groupby(["initializer", "activation"], sort=False))
-        color = dict(zip(results["activation"].unique(), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
-        for place, ((_, activation), rows) in enumerate(kinds):
-            depth = rows["frontier_depth"].median()
-            bars.barh(place, max(depth, 1), 0.6, color=color[activation], alpha=0.6)
-            ranks.plot(rows["rank_start"].mean(), place, "o", color=color[activation], markerfacecolor="none")
-            ranks.plot(rows["rank_trained"].mean(), place, "o", color=color[activation])
-        bars.set_yticks(range(len(kinds)), [f"{initializer}, {activation}" for (initializer, activation), _ in kinds])
-        bars.set(xscale="log", xlim=(1, 1.5 * config.max_depth), xlabel="deepest that trains")
-        bars.axvline(config.max_depth, color="k", linewidth=0.5)
-        ranks.set(
-            xlabel="rank of the units\n○ start  ● trained", xscale="log", yticks=range(len(kinds)), yticklabels=[]
-        )
-        for axis in (bars, ranks):
-            axis.set_ylim(len(kinds) - 0.5, -0.5)
-        line = np.linspace(min(config.variances), max(config.variances), 200)
-        right.plot(
-            line, [resjax.theory.depth_scale(resjax.theory.mean_field(v)[1]) for v in line], "k--", label="theory"
-        )
-        right.plot(scales["weight_variance"], scales["depth_scale"], "o", label="measured")
+    kinds = tables["results"].groupby(["initializer", "activation"], sort=False)
+    depth = kinds["frontier_depth"].median().clip(lower=1)
+    labels = [", ".join(kind) for kind in depth.index]
+    ends = len(labels) - 0.5, -0.5
+    note = "bars: medians over the seeds, up to where the search ends; ranks: means; dashed: mean field"
+    with canvas.figure(panels=3, height=3.3, note=note, width_ratios=(1.2, 0.8, 1)) as (bars, ranks, right):
+        bars.barh(labels, depth, 0.6, color=lab.figures.COLORS[0], alpha=0.6)
+        bars.set(xscale="log", xlim=(1, canvas.config.max_depth), ylim=ends, xlabel="deepest that trains")
+        ranks.plot(kinds["rank_start"].mean(), labels, "o", color=lab.figures.COLORS[0], markerfacecolor="none")
+        ranks.plot(kinds["rank_trained"].mean(), labels, "o", color=lab.figures.COLORS[0])
+        ranks.set(xscale="log", ylim=ends, xlabel="rank of the units\n○ start  ● trained")
+        ranks.tick_params(labelleft=False)
+        line = np.linspace(min(canvas.config.variances), max(canvas.config.variances), 200)
+        right.plot(line, [theory.depth_scale(theory.mean_field(v)[1]) for v in line], "k--")
+        right.plot("weight_variance", "depth_scale", "o", data=tables["scales"])
         right.set(yscale="log", xlabel="σ_w² of tanh layers", ylabel="depth scale ξ (layers)")
-        right.legend()
 
+
+STUDY = Study(
+    Config, TABLES, trials, rows, draw, summary,
+    refuse=lambda trial, config: (lab.start if isinstance(trial, Start) else lab.plan).plan(trial),
+)  # fmt: skip
 
 if __name__ == "__main__":
-    resjax.lab.flags.main(Config, run)
+    STUDY.main()

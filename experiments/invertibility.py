@@ -6,58 +6,40 @@
     python -m experiments.invertibility --stages=start --depths=10,100 --spectral_norm=0 --images=2 \\
         --connections='scaled(power=0.5),scaled(power=1)' --width=16,64,256,1024
 
-A block x + g(x) has an inverse if g's Lipschitz constant is below 1 (Behrmann et al. 2019, arXiv 1811.00995). For every
-connection × norm × bound on the layers' norms × width × depth × seed, before and after training: that constant from
-above and below, the share of blocks where it is below 1, and at some training images the singular values σ of the
-Jacobian of all blocks, their ratio κ, its log-determinant between the bounds that the constants give, and the error
-of the inverse, found block by block, last to first. A table row is one network at one stage.
+A block x + g(x) has an inverse if g's Lipschitz constant is below 1 (Behrmann et al. 2019, arXiv 1811.00995). Before
+and after training: that constant from above and below, the singular values σ of the Jacobian of all blocks at some
+images, its log-determinant between the bounds that the constants give, and the error of the inverse, block by block.
 
-Four minutes on 2 CPU cores, eleven and five for the other commands (`results/invertibility` and `_1024`). At the
-start, widths 16 to 256: with branches over L κ is 3.8–5.5, 1.5–1.6 and 1.13–1.15 for 10, 100 and 1000 layers (wide
-limit: 4.2, 1.50, 1.135), over √L 16 to 36 at all depths (limit: 21.1). Width 1024 adds little to 256: 38 and 27 for 10
-and 100 layers over √L, 5.7 and 1.58 over L, above the limit, which is that of many weak layers. All these are inverted
-to 10⁻¹², though the bounds promise it only for 1000 layers (100 for 1/L). Residual networks with unscaled branches
-have blocks of gain 3 to 4, κ of 10³ to 10⁵ at 10 layers and beyond float64 at 100, and are not inverted; with c = .9
-all their blocks are invertible and κ is 3.6 to 4.2 (34 layers), after training 3.2 to 3.5. Of the spectrum of a plain
-network 34–44 % is left after 10 layers, 19–23 % after 100, 3–6 % after 1000.
+Found, in four minutes on 2 CPU cores, eleven and five for the other commands (`results/invertibility` and `_1024`): at
+the start, widths 16 to 256, with branches over L κ is 3.8–5.5, 1.5–1.6 and 1.13–1.15 for 10, 100 and 1000 layers (wide
+limit: 4.2, 1.50, 1.135), over √L 16 to 36 at all depths (limit: 21.1). All these are inverted to 10⁻¹², though the
+bounds promise it only for 1000 layers (100 for 1/L). Unscaled residual blocks have gains of 3 to 4, κ of 10³ to 10⁵ at
+10 layers, and are not inverted; with c = .9 all are invertible and κ is 3.6 to 4.2 (34 layers), trained 3.2 to 3.5. Of
+the spectrum of a plain network 34–44 % is left after 10 layers, 19–23 % after 100, 3–6 % after 1000.
+
+Not shown: 1000 layers of width 1024, which need 16 GB in float64; trained networks of images.
 """
 
 import dataclasses
 import itertools
-import pathlib
+import math
 
-import resjax
-from resjax.lab.config import Point, Running, Training, option
+from resjax import lab, probes
+from resjax.lab.config import Running, Training
+from resjax.lab.options import option
+from resjax.lab.study import Study
+from resjax.lab.tables import columns, number, text
+from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
 
-TABLE = {
-    "connection": "str",
-    "norm": "str",
-    "spectral_norm": "float64",
-    "branch_scale": "float64",  # what F(x) is multiplied by at the start
-    "width": "int64",
-    "depth": "int64",
-    "seed": "int64",
-    "stage": "str",
-    "train_accuracy": "float64",  # of the trained ones
-    "lipschitz_lower": "float64",  # of the block with the largest
-    "lipschitz_upper": "float64",
-    "invertible_share": "float64",  # of the blocks, whose upper bound is below 1
-    "sigma_min": "float64",  # geometric means over the images
-    "sigma_max": "float64",
-    "rank_share": "float64",  # of the singular values, those above the precision of float64
-    "condition": "float64",
-    "condition_theory": "float64",  # as the width grows; of the networks that it holds for
-    "inverse_error": "float64",  # relative, the largest over the images
-    "inverse_bound": "float64",  # on it, by the constants and iterations; where all constants are below 1
-    "iterations": "int64",  # the most that a block took
-    "newton_share": "float64",  # of blocks and images: the fixed point was not reached, Newton's method tried
-    "not_inverted_share": "float64",  # nor did that find it
-    "logdet": "float64",
-    "logdet_lower": "float64",
-    "logdet_upper": "float64",
+RESULTS = {
+    **columns("connection", "norm", "spectral_norm", branch_scale=number("what F(x) is multiplied by at the start")),
+    **columns("width", "depth", "seed", stage=text("start, or trained: when the network is read")),
+    **columns("train_accuracy", "lipschitz_lower", "lipschitz_upper", "invertible_share", "sigma_min", "sigma_max"),
+    **columns("rank_share", "condition", condition_theory=number("as the width grows; where it holds")),
+    **columns("inverse_error", "inverse_bound", "iterations", "newton_share", "not_inverted_share"),
+    **columns("logdet", "logdet_lower", "logdet_upper"),
 }
-MEASURED = list(TABLE)[9:]
 PANELS = {  # label, limits
     "condition": ("condition number $\\kappa$", (1, 1e16)),
     "invertible_share": ("share of blocks with constant < 1", (0, 1)),
@@ -67,14 +49,7 @@ STAGES = {"start": "before training", "trained": "trained"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampling:
-    """Where the Jacobians are taken."""
-
-    images: int = option(4, "training images at which Jacobians and inverses are taken", minimum=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Config(Running, Sampling, Training):
+class Config(Running, Training):
     """The options of this experiment."""
 
     width: tuple[int, ...] = option((16, 64, 256), "units or filters of the stem", minimum=1)
@@ -87,107 +62,86 @@ class Config(Running, Sampling, Training):
         (0.0, 0.9), "bounds on the spectral norm of every layer of a branch, below 1; 0: none", minimum=0
     )
     stages: tuple[str, ...] = option(tuple(STAGES), "when they are measured: start, trained", choices=tuple(STAGES))
+    images: int = option(4, "training images at which Jacobians and inverses are taken", minimum=1)
     steps: int = option(100, "training steps", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Undone(Point, Sampling):
-    """One network, before or after training."""
-
-    stage: str = option("start", "when it is measured", choices=tuple(STAGES))
-
-
-def run(config: Config):
-    """Trains and measures what is not done yet, then writes the table and the figure."""
-    points = [
-        Point.of(config, connection=connection, norm=norm, spectral_norm=bound, width=width, depth=depth, seed=seed)
-        for connection in config.connections
-        for norm in config.norms
-        for bound in config.spectral_norm
-        for width in config.width
-        for depth in config.depths
-        for seed in range(config.seeds)
-    ]
-    check(config, points)
-    work = resjax.lab.workdir.WorkDirectory.open("invertibility", config, {"results": TABLE})
-    if not config.plot_only:
-        rows = []
-        with resjax.lab.session.session(work, total=len(points) * (1 + len(config.stages))) as session:
-            for point, stage in itertools.product(points, config.stages):
-                undone = Undone.of(point, images=config.images, stage=stage)
-                trained = {"train_accuracy": None, "diverged": None}
-                if stage == "trained":
-                    trained = session.train(point, share=1.0)
-                row = dataclasses.asdict(undone) | {"train_accuracy": trained["train_accuracy"]}
-                if trained["diverged"] is None:
-                    row |= session.measure(undone, lambda undone, point=point: measure(undone, work.folder(point)))
-                    rows.append(row)
-        work.write_table("results", rows)
-    results = work.read_table("results")
-    plot(results, work.path / "figure")
-    shown = ["connection", "norm", "spectral_norm", "width", "depth", "stage", "invertible_share", "condition"]
-    resjax.lab.session.show(results[[*shown, "inverse_error", "not_inverted_share"]], title="can it be undone?")
-    print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
+def trials(config: Config) -> list[Trial]:
+    """The networks to measure."""
+    varied = config.connections, config.norms, config.spectral_norm, config.width, config.depths, range(config.seeds)
+    names = "connection", "norm", "spectral_norm", "width", "depth", "seed"
+    return [Trial.of(config, **dict(zip(names, values, strict=True))) for values in itertools.product(*varied)]
 
 
-def check(config: Config, points: list[Point]):
+def refuse(trial: Trial, config: Config):
     """Raises UserError: a bound that promises no inverse, a network that has none, or what `plan.plan` refuses."""
-    from resjax.probes import blocks, inversion
-
-    for bound in config.spectral_norm:
-        if bound >= 1:
-            raise UserError(f"--spectral_norm={bound:g}: an inverse is promised only below 1; 0 is for no bound")
-    for point in points:
-        network, _, dataset = resjax.lab.plan.plan(point)
-        with resjax.lab.registry.flag("network", config.network):
-            blocks.check(network)
-        with resjax.lab.registry.flag("order", config.order):
-            inversion.check(network)
-        if config.images > len(dataset.train):
-            raise UserError(f"--images={config.images}: {point.dataset} has {len(dataset.train)} training images")
+    if trial.spectral_norm >= 1:
+        raise UserError(f"--spectral_norm={trial.spectral_norm:g}: an inverse is promised only below 1; 0: no bound")
+    network, _, dataset = lab.plan.plan(trial)
+    with lab.registry.flag("network", trial.network):
+        probes.blocks.check(network)
+    with lab.registry.flag("order", trial.order):
+        probes.inversion.check(network)
+    if config.images > len(dataset.train):
+        raise UserError(f"--images={config.images}: {trial.dataset} has {len(dataset.train)} training images")
 
 
-def measure(point: Undone, folder: pathlib.Path) -> dict[str, float]:
-    """What the table holds of one network, at its start or as it was trained in `folder`."""
-    from experiments import invertibility_measure
+def rows(bench, trial: Trial, config: Config):
+    """Measures it at its start, and trained."""
+    for stage in config.stages:
+        trained = bench.train(trial) if stage == "trained" else {"train_accuracy": None, "diverged": None}
+        if trained["diverged"] is None:
+            found = bench.once(measure, trial, when=stage, stage=stage, images=config.images)
+            yield "results", found | {"stage": stage, "train_accuracy": trained["train_accuracy"]}
 
-    return invertibility_measure.measure(point, folder)
+
+def measure(trial: Trial, snapshot, stage: str, images: int) -> dict[str, float]:
+    """The columns that one network decides, at the first training images, in float64."""
+    import jax
+
+    batch, _ = next(snapshot.data.train.all(max(images, trial.batch_size)))
+    network, params, state = snapshot.network, snapshot.params, snapshot.state
+    with jax.enable_x64(True):
+        batch = batch.astype("float64")
+        if stage == "start":  # the running statistics, of norms that have some, are those of these images
+            state = lab.start.settled(trial, network, params, state, batch)
+        row, square = probes.undoing.undoing(network, params, state, batch[:images], jax.random.key(trial.seed))
+    theory = lab.wide_limit.condition(trial, network, square) if stage == "start" else math.nan
+    return row | {"branch_scale": lab.wide_limit.branch_scale(network), "condition_theory": theory}
 
 
-def plot(results, path: pathlib.Path):
+def summary(tables):
+    """What was asked, a row a network and stage."""
+    shown = ["connection", "norm", "spectral_norm", "width", "depth", "stage", "invertible_share", "condition"]
+    return tables["results"][[*shown, "inverse_error", "not_inverted_share"]], "can it be undone?"
+
+
+def draw(tables, canvas):
     """κ, share of invertible blocks, error of the inverse against width: a row a stage, a line a kind and depth."""
+    results = tables["results"]
     stages = list(results["stage"].unique())
-    kinds = ["connection", "norm", "spectral_norm"]
-    color = dict(
-        zip(results.groupby(kinds, sort=False).groups, itertools.cycle(resjax.lab.figures.COLORS), strict=False)
-    )
-    style = dict(zip(sorted(set(results["depth"])), itertools.cycle(("-", "--", ":", "-.")), strict=False))
-    widths = sorted(set(results["width"]))
-    with resjax.lab.figures.figure(path, len(PANELS), len(stages), height=1.0 + 2.0 * len(stages), sharex=True) as axes:
-        for axis, (stage, (quantity, (label, limits))) in zip(
-            axes, itertools.product(stages, PANELS.items()), strict=True
-        ):
+    style = lab.figures.styles(sorted(results["depth"]))
+    lines = len(stages)
+    panels = list(itertools.product(stages, PANELS.items()))
+    with canvas.figure("figure", len(PANELS), lines, 1.1 + 2.0 * lines, "means over the seeds", sharex=True) as axes:
+        for axis, (stage, (quantity, (label, limits))) in zip(axes, panels, strict=True):
             shown = results[results["stage"] == stage]
-            for (*kind, depth), rows in shown.groupby([*kinds, "depth"], sort=False):
-                mean = rows.groupby("width")[quantity].mean().clip(*limits)
-                axis.plot(mean, style[depth], marker="o", color=color[*kind], label=_label(*kind, depth))
-                theory = rows.groupby("width")["condition_theory"].mean().dropna()
-                if quantity == "condition" and len(theory):
-                    axis.plot(theory, "kx", markersize=5, label="wide limit")
-            axis.set(xscale="log", yscale="linear" if quantity == "invertible_share" else "log", ylabel=label)
-            axis.set_xticks(widths, labels=map(str, widths))
-            axis.minorticks_off()
-            axis.set_title(STAGES[stage])
+            for name, color, kind in canvas.families(shown, "connection", "norm", "spectral_norm"):
+                for depth, rows in kind.groupby("depth", sort=False):
+                    mean = rows.groupby("width")[quantity].mean().clip(*limits)
+                    axis.plot(mean, style[depth], marker="o", color=color, label=f"{name}; {depth} layers")
+                    theory = rows.groupby("width")["condition_theory"].mean().dropna()
+                    if quantity == "condition" and len(theory):
+                        axis.plot(theory, "kx", markersize=5, label="wide limit")
+            axis.set(yscale="linear" if quantity == "invertible_share" else "log", ylabel=label, title=STAGES[stage])
+            lab.figures.log_ticks(axis, results["width"])
         for axis in axes[-len(PANELS) :]:
             axis.set_xlabel("width")
-        resjax.lab.figures.legend(axes, columns=4)
+        lab.figures.legend(axes, columns=3)
 
 
-def _label(connection: str, norm: str, bound: float, depth: int) -> str:
-    kind = connection if norm == "none" else f"{connection}, {norm}"
-    return f"{kind}{f', c = {bound:g}' if bound else ''}, {depth}"
-
+STUDY = Study(Config, {"results": RESULTS}, trials, rows, draw, summary, refuse, colored=True)
 
 if __name__ == "__main__":
-    resjax.lab.flags.main(Config, run)
+    STUDY.main()

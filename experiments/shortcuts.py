@@ -2,183 +2,149 @@
 
     python -m experiments.shortcuts
     python -m experiments.shortcuts --projections=0,1,2,4,8,-1 --jacobians=8 --seeds=3
-    python -m experiments.shortcuts --studies=projections --depth=98 --projections=0,4,8,-1 --shortcut=projection \\
+    python -m experiments.shortcuts --studies=projections --depths=98 --projections=0,4,8,-1 --shortcut=projection \\
         --jacobians=8 --seeds=3
 
-A projection in place of the identity, it is said, weakens the gradient a little and may be used a few times in a
-network. Four studies make one table:
+`projections`: so many blocks, spread evenly, have Wx + F(x), and the blocks between stages (third command). `table1`:
+the skips of He et al. 2016 (arXiv 1603.05027). `skip_length`: layers that a skip leads past.
 
-`projections`: so many of the blocks, spread evenly, have Wx + F(x), W Gaussian or orthogonal at the start.
-`kinds`: what joins the stages of a network for images, and then all of its skips.
-`table1`: the skips of He et al. 2016 (arXiv 1603.05027), table 1, at its 110 layers.
-`skip_length`: layers that a skip leads past, at equal depth.
+Found, in five minutes on 2 CPU cores (a quarter of an hour for the second command, whose numbers these are): "a few
+times" is a number, not a share, and ends at about eight. Of 12, 24 or 48 skips 4 may be Gaussian projections; 8 double
+the loss, 24 of 24 make it 22 times as large. What grows is the condition number, 9 to 19 times a projection (theory:
+15). Orthogonal ones leave it as it is, and do less harm. Over 8 layers the loss is 9 times that of skips over 2.
 
-Measured: the training's result; and, before and after training, the Jacobian of all blocks as one map (largest and
-smallest singular value, their ratio) and the norm of the loss's gradient before the blocks over that behind them.
-
-Five minutes on 2 CPU cores, most of it compiling; a quarter of an hour for the second command, from which the numbers
-are, and two minutes for the third. "A few times" is a number, not a share, and ends at about eight. Of 12, 24 or 48
-skips 4 may be Gaussian projections and the training loss and the error (2 to 5 %) stay; 8, of 24 or 48, double the loss
-and leave the error; 12 of 12 make the loss 3 times as large, 24 of 24 22 times (error 6 to 52 %), 48 of 48 145 times
-(47 %, and one run diverges). They do not weaken the gradient: at the start it is as large with 24 as with none. What
-grows is the condition number, 9 to 19 times a projection (theory: 15), from 1e6 to 6e13 with 8. Orthogonal ones leave
-it as it is, and 24 of them do less harm (3 to 17 %) but some: what is learned multiplies the gradient by 6e3 on its way
-back, by 3e5 with Gaussian ones, by 9 with none.
-
-Skips over 1 to 3 layers do alike; over 8 the loss is 9 times that over 2. For images projections where the size changes
-(error 4.9 %) are as good as pad (4.3), in 7 more blocks worse (7.4; orthogonal 5.4); max_pool there is too (5.3), in 7
-more the worst (56). Of the paper's skips only the identity and the exclusive gate train at 110 layers (2.6 %, both):
-this agrees for plain, scaled(alpha=0.5) and dropout, which fail there too, not for the others, with 64000 steps there
-and the original order of norm and ReLU.
+Not shown: He et al.'s table with its 64000 steps. Here only the identity and the exclusive gate train at 110 layers.
 """
 
 import dataclasses
 import itertools
 
-import numpy as np
+from resjax import lab, probes, theory
+from resjax.lab import papers
+from resjax.lab.config import Running, Training
+from resjax.lab.options import option
+from resjax.lab.study import Study
+from resjax.lab.tables import columns, number, text, whole
+from resjax.lab.trial import Trial
 
-import resjax
-from experiments.shortcuts_figure import PAPER, STAGES, plot
-from resjax.lab.config import Point, Running, Training, option
-
-RESULTS = {
-    "study": "str",  # projections, kinds, table1, skip_length
-    "network": "str",
-    "connection": "str",
-    "shortcut": "str",  # pad is the identity where the size stays
-    "projections": "int64",  # blocks that have the shortcut though the size stays
-    "layers": "int64",  # of a branch
-    "depth": "int64",
-    "norm": "str",
-    "seed": "int64",
-    "blocks": "int64",
-    "stage": "str",  # of the network whose Jacobian it is; what training led to stands beside both
-    "gradient_norm": "float64",  # before the blocks over behind them
-    "condition": "float64",  # σ_max/σ_min, median over the images; what is above 1e15 is rounding
-    "sigma_max": "float64",
-    "sigma_min": "float64",
-    "train_loss": "float64",
-    "train_accuracy": "float64",
-    "test_accuracy": "float64",
-    "diverged": "Int64",
-    "paper_error": "float64",  # in He et al.'s table 1 (%, CIFAR-10); empty where they have none, or it failed
-}
-STUDIES = ("projections", "kinds", "table1", "skip_length")
+STUDIES = ("projections", "table1", "skip_length")
+STAGES = {"start": "--", "trained": "-"}
 ALL = -1  # of `projections`
+LABELS = {"error": "held-out error (%)", "condition": "condition number", "gradient_norm": "gradient, before / behind"}
+RESULTS = {
+    "study": text("which of the three"),
+    **columns("network", "connection", "shortcut", "projections", layers=whole("of a branch")),
+    **columns("depth", "norm", "seed", blocks=whole("of the network")),
+    "stage": text("start, or trained: of the Jacobian; what training led to stands beside both"),
+    "gradient_norm": number("of the loss's gradient, before the blocks over behind them"),
+    "condition": number("of the Jacobian of all blocks, median over the images; above 1e15 it is rounding"),
+    **columns(sigma_max=number("its largest singular value"), sigma_min=number("its smallest one")),
+    **columns("train_loss", "train_accuracy", "test_accuracy", "diverged"),
+    "paper_error": number("in He et al.'s table 1 (%, CIFAR-10); empty where they have none, or it failed"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
-    """How much of each network is read."""
-
-    jacobians: int = option(4, "training images at which the Jacobian is taken; medians over them", minimum=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Config(Running, Reading, Training):
+class Config(Running, Training):
     """The options of this experiment."""
 
-    studies: tuple[str, ...] = option(STUDIES, "which of the four", choices=STUDIES)
-    depth: int = option(50, "weighted layers, in the studies of projections and of the length of skips", minimum=1)
-    connection: str = option("residual", "how F(x) meets the stream in these two")
+    studies: tuple[str, ...] = option(STUDIES, "which of the three", choices=STUDIES)
+    depths: tuple[int, ...] = option((50,), "weighted layers, in the studies projections and skip_length", minimum=1)
     projections: tuple[int, ...] = option((0, 1, 4, ALL), "numbers of projections; -1: in all blocks", minimum=-1)
-    shortcut: tuple[str, ...] = option(("projection", "orthogonal"), "their kinds")
+    shortcut: tuple[str, ...] = option(("projection", "orthogonal"), "their kinds, and the shortcuts between stages")
     layers: tuple[int, ...] = option((1, 2, 3, 4, 8), "layers that a skip leads past", minimum=1)
     table1_depth: int = option(110, "weighted layers, beside the paper's table", minimum=1)
-    connections: tuple[str, ...] = option(tuple(PAPER), "connections, beside the paper's table")
-    image_network: str = option("resnet", "the network for images")
-    image_depth: int = option(20, "its weighted layers", minimum=1)
-    image_width: int = option(4, "its filters", minimum=1)
-    image_shortcut: tuple[str, ...] = option(("pad", "projection", "orthogonal", "max_pool"), "its kinds of shortcut")
-    norm: str = option("batch", "normalisation")
+    connections: tuple[str, ...] = option(tuple(papers.SKIPS), "connections, beside the paper's table")
+    jacobians: int = option(4, "training images at which the Jacobian is taken; medians over them", minimum=1)
+    norms: tuple[str, ...] = option(("batch",), "normalisations, as in depth_scaling")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Read(Point, Reading):
-    """A network to read, before or after training."""
-
-    stage: str = option("start", "when it is read", choices=tuple(STAGES))
-
-
-def points(config: Config) -> list[tuple[str, Point]]:
-    """The networks of each study."""
-    images = {
-        "network": config.image_network,
-        "depth": config.image_depth,
-        "width": config.image_width,
-        "branch": "",
-        "order": "",
-    }
-    branch, _ = resjax.lab.names.parse(config.branch, "branch")
-    kinds = config.shortcut
-    counts = config.projections
-    wanted = [
-        *[("projections", {"shortcut": s if n else "pad", "projections": n}) for s in kinds for n in counts],
-        *[("kinds", images | {"shortcut": s}) for s in config.image_shortcut],
-        *[("kinds", images | {"shortcut": s, "projections": ALL}) for s in config.image_shortcut if s != "pad"],
-        *[("table1", {"depth": config.table1_depth, "connection": c}) for c in config.connections],
-        *[("skip_length", {"branch": f"{branch}(layers={layers})"}) for layers in config.layers],
-    ]
+def trials(config: Config) -> list[tuple[str, Trial]]:
+    """The networks of each study, with its name."""
+    branch, _ = lab.names.parse(config.branch, "branch")
     found = []
-    for (study, values), seed in itertools.product(wanted, range(config.seeds)):
-        if study not in config.studies:
-            continue
-        point = Point.of(config, **{"shortcut": "pad", "seed": seed} | values | {"projections": 0})
-        if count := values.get("projections", 0):
-            network, _, _ = resjax.lab.plan.plan(point)
-            equal = network.length - sum(network.transitions)
-            point = dataclasses.replace(point, projections=equal if count == ALL else count)
-        found.append((study, point))
-    return list(dict.fromkeys(found))
+    for depth, norm, kind, count in itertools.product(config.depths, config.norms, config.shortcut, config.projections):
+        values = {"depth": depth, "norm": norm, "shortcut": kind}
+        transitions = lab.plan.plan(Trial.of(config, projections=0, **values)).network.transitions
+        if kind == "pad" or (count == 0 and not any(transitions)):  # no block has a projection
+            values |= {"shortcut": "pad", "projections": 0}
+        else:
+            values |= {"projections": len(transitions) - sum(transitions) if count == ALL else count}
+        found.append(("projections", values))
+    for norm in config.norms:
+        plain = {"shortcut": "pad", "projections": 0, "norm": norm}
+        found += [("table1", plain | {"depth": config.table1_depth, "connection": name}) for name in config.connections]
+        for depth, layers in itertools.product(config.depths, config.layers):
+            found.append(("skip_length", plain | {"depth": depth, "branch": f"{branch}(layers={layers})"}))
+    cases = [(study, Trial.of(config, seed=seed, **own)) for study, own in found for seed in range(config.seeds)]
+    return list(dict.fromkeys(case for case in cases if case[0] in config.studies))
 
 
-def run(config: Config):
-    """Trains and reads what is not done yet, then writes the table and the figure."""
-    todo = points(config)
-    planned = [resjax.lab.plan.plan(point)[0] for _, point in todo]
-    work = resjax.lab.workdir.WorkDirectory.open("shortcuts", config, {"results": RESULTS})
-    if not config.plot_only:
-        from experiments.shortcuts_measure import measure
-
-        rows = []
-        following = [point for _, point in todo[1:]] + [None]
-        with resjax.lab.session.session(work, total=2 * len(todo)) as session:
-            for (study, point), network, after in zip(todo, planned, following, strict=True):
-                result = session.train(point, share=1.0, following=after)
-                key = dataclasses.asdict(point) | {
-                    "study": study,
-                    "layers": network.blocks[-1].branch.layers,
-                    "blocks": network.length,
-                    "paper_error": PAPER.get(point.connection) if study == "table1" else None,
-                }
-                for stage in STAGES if result["diverged"] is None else ("start",):
-                    read = Read.of(point, stage=stage, jacobians=config.jacobians)
-                    found = session.measure(
-                        read, lambda read, point=point: measure(read, work.folder(point)), share=0.5
-                    )
-                    rows.append(key | result | found | {"stage": stage})
-        work.write_table("results", rows)
-    results = work.read_table("results")
-    plot(config, results, work.path / "figure")
-    resjax.lab.session.show(summary(results), title="held-out error (%), condition number κ of all blocks")
-    print(f"table:  {work.path / 'results.csv'}\nfigure: {work.path / 'figure.png'}")
+def rows(bench, case: tuple[str, Trial], config: Config):
+    """Trains it; reads it before and after."""
+    study, trial = case
+    trained = bench.train(trial)
+    network = lab.plan.plan(trial).network
+    paper = papers.SKIPS.get(trial.connection) if study == "table1" else None
+    row = {"study": study, "blocks": network.length, "layers": network.blocks[-1].branch.layers, "paper_error": paper}
+    for stage in STAGES if trained["diverged"] is None else ("start",):
+        found = bench.once(measure, trial, when=stage, jacobians=config.jacobians)
+        yield "results", dataclasses.asdict(trial) | trained | row | found | {"stage": stage}
 
 
-def summary(results):
-    """A row a network, medians over the seeds: what training led to, and the condition number before and after it."""
-    named = {
-        "projections": results["projections"].map("{} × ".format) + results["shortcut"],
-        "kinds": "images: " + results["shortcut"] + results["projections"].map(" + {}".format),
-        "table1": results["connection"],
-        "skip_length": results["layers"].map("over {} layers".format),
-    }
-    skips = np.select([results["study"] == study for study in named], list(named.values()))
-    table = results.assign(skips=skips, error=100 * (1 - results["test_accuracy"]))
-    read = table.pivot_table("condition", ["study", "skips"], "stage", "median", sort=False).add_prefix("κ, ")
-    trained = table.groupby(["study", "skips"], sort=False)[["train_loss", "error"]].median()
-    return trained.join(read).reset_index().drop(columns="study")
+def measure(trial: Trial, snapshot, jacobians: int) -> dict[str, float]:
+    """The `conditioning` of one network, whose norms keep the statistics of one batch, at its first images."""
+    import jax
 
+    images, labels = next(snapshot.data.train.all(trial.batch_size))
+    network = lab.registry.of_last_batch(trial, snapshot.network)
+    with jax.enable_x64(True):
+        images = images.astype("float64")
+        params, state = jax.tree.map(lambda leaf: leaf.astype("float64"), (snapshot.params, snapshot.state))
+        state = lab.start.settled(trial, network, params, state, images)
+        read = probes.once.jit_once(probes.total_jacobian.conditioning, network)
+        values = read(network, params, state, images[:jacobians], labels[:jacobians])
+        return {name: float(value) for name, value in values.items()}
+
+
+def summary(tables):
+    """Medians over the seeds."""
+    results = tables["results"].assign(error=100 * (1 - tables["results"]["test_accuracy"]))
+    groups = results.groupby(["study", "connection", "shortcut", "projections", "layers", "stage"], sort=False)
+    shown = groups[["train_loss", "error", "condition", "gradient_norm"]].median().reset_index()
+    return shown, "held-out error (%), condition number of all blocks"
+
+
+def draw(tables, canvas):
+    """Against the number of projections: error, condition, gradient. Below: length of skips, the paper's table."""
+    results = tables["results"].assign(error=100 * (1 - tables["results"]["test_accuracy"].fillna(0)))
+    once = results[results["stage"] == "start"]
+    shown = results[results["study"] == "projections"]
+    with canvas.figure(panels=3, rows=2, height=4.8, note="medians over the seeds; dots: a seed; ×: He et al.") as axes:
+        kinds = lab.figures.colors(canvas.config.shortcut)
+        for axis, (column, label) in zip(axes, LABELS.items(), strict=False):
+            for (stage, style), (kind, color) in itertools.product(STAGES.items(), kinds.items()):
+                own = shown[(shown["stage"] == stage) & shown["shortcut"].isin(("pad", kind))].groupby("projections")
+                options = {"color": color, "label": f"{kind}, {stage}", "middle": "median"}
+                lab.figures.line(axis, own[column], f"o{style}", **options)
+            axis.set_xscale("symlog", linthresh=1)
+            axis.set(yscale="log", ylabel=label, xlabel="projections")
+        bare = shown[(shown["projections"] == 0) & (shown["stage"] == "start")]["condition"].median()
+        wide = theory.gaussian_conditions(bare, canvas.config.width, max(shown["projections"], default=0))
+        axes[1].plot(wide, "k:", label="theory, dense: Gaussian factors")
+        axes[1].set(ylim=(1e2, 1e16))  # what is above is rounding in float64
+        lengths = once[once["study"] == "skip_length"].groupby("layers")
+        lab.figures.line(axes[3], lengths["error"], color="k", middle="median")
+        axes[3].set(xlabel="layers that a skip leads past", ylabel=LABELS["error"], ylim=(0, None))
+        table1 = once[once["study"] == "table1"].groupby("connection", sort=False)
+        lab.figures.bars(axes[4], table1["error"], papers.SKIPS)
+        axes[4].set(xlabel=LABELS["error"], title="He et al. 2016, table 1")
+        axes[5].set_axis_off()
+        lab.figures.legend(axes[:3], columns=3)
+
+
+STUDY = Study(Config, {"results": RESULTS}, trials, rows, draw, summary, lambda case, config: lab.plan.plan(case[1]))
 
 if __name__ == "__main__":
-    resjax.lab.flags.main(Config, run)
+    STUDY.main()

@@ -4,41 +4,34 @@
     python -m experiments.stochastic_depth --preset=stochastic110_cifar10 --survival='none,linear(last=0.5)'
     python -m experiments.stochastic_depth --depths=56,1000 --drop=batch --survival='none,uniform(p=0.9)'
 
-Trains every depth × schedule × way of dropping × seed (Huang et al. 2016, arXiv 1603.09382) and draws the
-error, and the time of a step beside that of the full network, against the blocks that are expected to be
-live. `batch` drops a block for the whole batch and does not compute it, `subset` computes it for a part of the batch,
-`sample` computes all and drops examples by themselves.
+Trains every depth × schedule × way of dropping × seed (Huang et al. 2016, arXiv 1603.09382). Draws the error, and the
+time of a step beside that of the full network, against the blocks that are expected to be live.
 
-Three minutes on 2 CPU cores. All errors on the held-out digits are between 0.3 and 3 %, and 297 images show no order
-among them. Nor does dropping save time in networks so small (0.9 to 1.3 of the full one's step of 4 to 14 ms);
+Found, in three minutes on 2 CPU cores: all errors on the held-out digits are between 0.3 and 3 %, and 297 images show
+no order among them. Nor does dropping save time in networks so small (0.9 to 1.3 of the full one's step of 4 to 14 ms);
 in ResNet-110, and in wide layers, it does (see `benchmarks.throughput`).
+
+Not shown: a data set on which regularisation matters.
 """
 
 import dataclasses
-import itertools
-import pathlib
 
-import resjax
-from resjax.lab.config import Point, Running, Training, option
+from resjax import lab
+from resjax.lab.config import Running, Training
+from resjax.lab.options import option
+from resjax.lab.study import Study
+from resjax.lab.tables import columns, number, whole
+from resjax.lab.trial import Trial
 
-POINT = {
-    "depth": "int64",
-    "connection": "str",
-    "norm": "str",
-    "survival": "str",
-    "drop": "str",
-    "scaling": "str",
-    "seed": "int64",
-    "blocks": "int64",
-    "expected_blocks": "float64",  # that are live in a step, Σp
+KEY = columns(
+    "depth", "connection", "norm", "survival", "drop", "scaling", "seed",
+    blocks=whole("of the network"),
+    expected_blocks=number("that are live in a training step, Σp"),
+)  # fmt: skip
+TABLES = {
+    "results": KEY | columns("train_loss", "train_accuracy", "test_accuracy", "diverged"),
+    "timings": KEY | columns("step_milliseconds", "total_seconds"),
 }
-RESULTS = POINT | {
-    "train_loss": "float64",
-    "train_accuracy": "float64",
-    "test_accuracy": "float64",
-    "diverged": "Int64",  # the first step whose loss was not finite; empty if there was none
-}
-TIMINGS = POINT | {"step_milliseconds": "float64", "total_seconds": "float64"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +39,8 @@ class Config(Running, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((20, 110), "weighted layers of each network", minimum=1)
-    connection: str = option("residual", "how F(x) meets the stream")
-    norm: str = option("batch", "normalisation")
+    connections: tuple[str, ...] = option(("residual",), "connections, as in depth_scaling")
+    norms: tuple[str, ...] = option(("batch",), "normalisations, as in depth_scaling")
     survival: tuple[str, ...] = option(
         ("none", "linear(last=0.5)", "linear(last=0.2)", "uniform(p=0.75)", "uniform(p=0.5)"),
         "stochastic depth, the probability with which training keeps a block: none, linear(last=0.5), uniform(p=0.5), "
@@ -63,10 +56,12 @@ class Config(Running, Training):
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
 
 
-def points(config: Config) -> list[Point]:
-    """One point a row of the table; the full network once, whatever the ways of dropping."""
+def trials(config: Config) -> list[Trial]:
+    """One network a row of the table; the full network once, whatever the ways of dropping."""
     return [
-        Point.of(config, depth=depth, survival=survival, drop=drop, seed=seed)
+        Trial.of(config, depth=depth, connection=connection, norm=norm, survival=survival, drop=drop, seed=seed)
+        for connection in config.connections
+        for norm in config.norms
         for depth in config.depths
         for survival in config.survival
         for drop in (config.drop[:1] if survival == "none" else config.drop)
@@ -74,39 +69,29 @@ def points(config: Config) -> list[Point]:
     ]
 
 
-def run(config: Config):
-    """Trains what is not trained yet, then writes the tables and the figure."""
-    wanted = points(config)
-    networks = [resjax.lab.plan.plan(point)[0] for point in wanted]
-    work = resjax.lab.workdir.WorkDirectory.open("stochastic_depth", config, {"results": RESULTS, "timings": TIMINGS})
-    if not config.plot_only:
-        with resjax.lab.session.session(work, total=sum(point.depth for point in wanted)) as session:
-            for point in wanted:  # one after the other, and nothing compiles beside: the steps are timed
-                session.train(point, share=point.depth)
-        rows = [
-            row | {"blocks": network.length, "expected_blocks": expected(network)}
-            for row, network in zip(work.rows(wanted), networks, strict=True)
-        ]
-        for name in ("results", "timings"):
-            work.write_table(name, rows)
-    results = work.read_table("results")
-    timings = work.read_table("timings")
-    plot(results, timings, work.path / "figure")
-    shown = results.pivot_table("test_accuracy", ["depth", "survival"], "drop", sort=False)
-    resjax.lab.session.show(shown.reset_index(), title="held-out accuracy, mean over seeds")
-    print(f"tables: {work.path / 'results.csv'}, timings.csv\nfigure: {work.path / 'figure.png'}")
+def rows(bench, trial: Trial, config: Config):
+    """Trains it; the steps are timed."""
+    network = lab.plan.plan(trial).network
+    dropping = network.stochastic_depth
+    expected = sum(dropping.survival) if dropping else float(network.length)
+    row = bench.train(trial) | {"blocks": network.length, "expected_blocks": expected}
+    yield "results", row
+    yield "timings", row
 
 
-def expected(network) -> float:
-    """The expected number of live blocks."""
-    return sum(network.stochastic_depth.survival) if network.stochastic_depth else float(network.length)
+def summary(tables):
+    """Depths and schedules down, ways of dropping across."""
+    shown = tables["results"].pivot_table("test_accuracy", ["depth", "survival"], "drop", sort=False)
+    return shown.reset_index(), "held-out accuracy, mean over seeds"
 
 
-def plot(results, timings, path: pathlib.Path):
+def draw(tables, canvas):
     """Held-out error (left) and time of a step (right) against the expected share of live blocks, a colour a depth."""
-    with resjax.lab.figures.figure(path, panels=2, height=2.9) as (left, right):
-        color = dict(zip(sorted(set(results["depth"])), itertools.cycle(resjax.lab.figures.COLORS), strict=False))
-        marker = dict(zip(dict.fromkeys(results["drop"]), itertools.cycle("osv^D"), strict=False))
+    results = tables["results"]
+    timings = tables["timings"]
+    with canvas.figure(panels=2, height=3.0, note="a marker: a network") as (left, right):
+        color = lab.figures.colors(sorted(results["depth"]))
+        marker = lab.figures.markers(results["drop"])
         share = results["expected_blocks"] / results["blocks"]
         error = 100 * (1 - results["test_accuracy"].fillna(0))
         full = timings[timings["survival"] == "none"].groupby("depth")["step_milliseconds"].median()
@@ -120,8 +105,10 @@ def plot(results, timings, path: pathlib.Path):
         right.set(ylabel="time of a step / the full network's", ylim=(0, None))
         for axis in (left, right):
             axis.set(xlabel="expected share of live blocks", xlim=(0, 1.05))
-        resjax.lab.figures.legend((left, right), columns=4)
+        lab.figures.legend((left, right), columns=4)
 
+
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, timed=True)
 
 if __name__ == "__main__":
-    resjax.lab.flags.main(Config, run)
+    STUDY.main()

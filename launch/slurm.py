@@ -1,108 +1,114 @@
-"""A sweep on a Slurm cluster: an array of workers, through submitit.
+"""Starts an experiment as an array of tasks on a Slurm cluster, which share its networks out by the store's locks.
 
-A worker is stopped before its time is over or its node is taken away, which saves, and put into the queue again. Slurm
-announces it with a signal; submitit's own handler of that signal queues the job, once the worker has left.
+    python -m launch.slurm --tasks=8 --partition=gpu --gpus=1 --hours=4 -- experiments.depth_scaling --depths=20,56
+
+Prints what it would submit; with --execute it submits. A task that is preempted, or out of time, is queued again.
 """
 
+import dataclasses
 import shlex
 import signal
+import subprocess
 import sys
 import time
 
-from etils import epath
+from launch import command
+from resjax.lab import flags
+from resjax.lab.config import Options, option
+from resjax.system.errors import Failure, UserError
 
-from launch import worker
-from launch.directory import SweepDirectory
-from resjax.system import interrupts
-from resjax.system.errors import Failure, Stopped, UserError
-
-PATIENCE = 10.0  # seconds without a unit to take, after which a worker gives its node back
-LIMITS = 100  # times that a worker may run out of time: each time it goes on from where it was
-GRACE = 600.0  # seconds in which Slurm, having sent SIGTERM, queues the job again or kills it
+TIMEOUTS = 100  # times that a task may run out of time: each time it goes on from where it was
+PATIENCE = 600  # seconds in which Slurm, having sent SIGTERM, queues a task again or kills it
 
 
-def submit(sweep: SweepDirectory, workers: int, gpus: int, minutes: int, tries: int, options: str):
-    """Submits the workers and returns.
+@dataclasses.dataclass(frozen=True)
+class Config(Options):
+    """The options of `launch.slurm`."""
 
-    Args:
-      sweep: where the units are, on a file system that all nodes see.
-      workers: tasks of the array.
-      gpus: GPUs of a task.
-      minutes: time limit of a task.
-      tries: times that a unit may die before it counts as failed.
-      options: more options of sbatch, `partition=gpu account=lab`.
+    tasks: int = option(4, "how often the command is started", minimum=1)
+    partition: str = option("", "where (default: the cluster's own)")
+    gpus: int = option(0, "GPUs of a task", minimum=0)
+    cpus: int = option(4, "cores of a task", minimum=1)
+    hours: float = option(4.0, "time limit of a task, after which it is queued again", minimum=0.1, maximum=8760)
+    sbatch: str = option("", "other options of sbatch, as 'account=lab mem=32G exclusive'")
+    logs: str = option("runs/slurm", "folder, on a disk that all nodes see, for what the tasks print")
+    execute: bool = option(False, "submit; else it is only printed")
+    command: tuple[str, ...] = ()
 
-    Raises:
-      UserError: submitit or Slurm is not there. Failure: Slurm refuses.
-    """
+
+def run(config: Config) -> None:
+    """Prints what is submitted, and with --execute submits it; raises UserError or, where Slurm refuses, Failure."""
+    command.check(config.command)
+    line = shlex.join(["python", "-m", *config.command])
+    for name, value in sbatch(config).items():
+        print(f"#SBATCH --{name}" if value is True else f"#SBATCH --{name}={value}")
+    print(f"# {config.tasks} times: {line}")
+    if config.execute:
+        job = submit(config)
+        print(f"# job {job}: squeue --job={job} shows it, {config.logs}/{job}_*.out is what it prints")
+    print(f"# for the tables, once the tasks are done, the same here: {line}")
+
+
+def sbatch(config: Config) -> dict[str, str | int | bool]:
+    """The options of sbatch; True is one that takes no value."""
+    limits = {"time": int(60 * config.hours), "cpus-per-task": config.cpus, "gpus-per-node": config.gpus}
+    pairs = (word.lstrip("-").partition("=") for word in config.sbatch.split())
+    others = {name: value if equals else True for name, equals, value in pairs}
+    asked = limits | {"partition": config.partition, "requeue": True} | others
+    return {name: value for name, value in asked.items() if value}
+
+
+def submit(config: Config) -> str:
+    """Submits the array, and returns its number."""
     try:
         import submitit
+
+        executor = submitit.SlurmExecutor(config.logs, max_num_timeout=TIMEOUTS)
+        executor.update_parameters(
+            job_name=config.command[0].rpartition(".")[2],
+            time=int(60 * config.hours),
+            srun_args=[f"--cpus-per-task={config.cpus}"],  # which srun does not take from sbatch since Slurm 22.05
+            additional_parameters=sbatch(config),
+        )
+        jobs = executor.submit_array([Task(config.command) for _ in range(config.tasks)])
     except ImportError:
-        raise UserError("--on=slurm needs the extra [slurm]: pip install -e '.[slurm]'") from None
-    try:
-        executor = submitit.SlurmExecutor(sweep.path / "slurm", max_num_timeout=LIMITS)
-    except RuntimeError:
-        raise UserError("--on=slurm: there is no srun here: run this where jobs are submitted") from None
-    sweep.forget_failures(sweep.units)
-    left = sweep.left(sweep.units)
-    if not left:
-        print("every unit is done: --collect writes the tables")
-        return
-    executor.update_parameters(
-        job_name=sweep.path.name,
-        time=minutes,
-        cpus_per_task=sweep.cpus,
-        additional_parameters=_parameters(options),
-        **({"gpus_per_node": gpus} if gpus else {}),
-    )
-    try:
-        jobs = executor.submit_array([Worker(sweep.path.resolve(), tries) for _ in range(min(workers, len(left)))])
-    except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-        raise Failure(f"sbatch: {str(error).strip().splitlines()[-1]}") from error
-    print(f"submitted job {jobs[0].job_id.partition('_')[0]}: {len(jobs)} workers for {len(left)} units")
+        raise UserError("--execute: needs the extra [slurm]: pip install -e '.[slurm]'") from None
+    except submitit.core.utils.FailedJobError as error:
+        raise Failure(str(error).strip().splitlines()[-1]) from None
+    except RuntimeError as error:  # there is no srun
+        raise UserError(f"--execute: run this where jobs are submitted: {error}") from None
+    return jobs[0].job_id.partition("_")[0]
 
 
-class Worker:
-    """One task of the array."""
+@dataclasses.dataclass
+class Task:
+    """One task of the array, as submitit starts it on a node: the command, in a process of its own."""
 
-    def __init__(self, workdir: epath.Path, tries: int):
-        self.workdir = workdir
-        self.tries = tries
+    words: tuple[str, ...]
 
-    def __call__(self):
-        """Takes units until none is left (see `worker.work`)."""
+    def __call__(self) -> None:
         import submitit
 
-        warning = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
+        warning = {signal.Signals[f"SIG{submitit.JobEnvironment.USR_SIG}"]}
+        signal.pthread_sigmask(signal.SIG_BLOCK, warning)  # Slurm sends it to every process, and it would end this one
+        process = subprocess.Popen([sys.executable, "-m", *self.words])
         try:
-            with interrupts.graceful_shutdown() as stop:
-                queue_again = signal.signal(warning, lambda number, frame: setattr(stop, "signal", number))
-                try:
-                    sweep = SweepDirectory.load(self.workdir)
-                    worker.work(sweep, sweep.units, self.tries, stop, PATIENCE)
-                finally:
-                    signal.signal(warning, queue_again)
-        except Stopped as stopped:
-            if stop.signal == warning:
-                signal.raise_signal(warning)
-            time.sleep(GRACE)  # a job that ends by itself is not queued again
-            _leave(stopped)
-        except UserError as error:
-            _leave(error)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, warning)
+            code = process.wait()  # warned, submitit queues the task again and raises SystemExit here
+            if code == 128 + signal.SIGTERM:
+                time.sleep(PATIENCE)  # a task that ends by itself is not queued again
+        finally:
+            process.terminate()  # it saves
+            process.wait()
+        if code:
+            sys.exit(code)
 
     def checkpoint(self):
-        """What submitit queues: the same again, for every unit goes on from its own checkpoint."""
+        """What submitit queues again: the same, which finds in the store what is finished."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
 
 
-def _parameters(options: str) -> dict[str, str | bool]:
-    pairs = (part.lstrip("-").partition("=") for part in shlex.split(options))
-    return {name: value if equals else True for name, equals, value in pairs}
-
-
-def _leave(error: UserError):
-    """Ends the task in one line: an exception that submitit sees becomes a traceback."""
-    print(f"sweep: {error}", file=sys.stderr, flush=True)
-    sys.exit(error.exit_code)
+if __name__ == "__main__":
+    flags.main(Config, run)

@@ -30,7 +30,7 @@ def assemble(
     _check(parts, dense)
     connection = parts.styled(parts.connection)
     after = parts.pointwise("after")
-    stages = []
+    stages: list[Stack | SpaceToDepth] = []
     before = parts.width
     for stage, (width, length) in enumerate(zip(widths, lengths, strict=True)):
         features = parts.width * width * getattr(parts.branch, "expansion", 1)
@@ -104,7 +104,7 @@ def _with_projections(parts: Parts, stages: list[Stack | SpaceToDepth]) -> list[
     chosen = {(2 * place + 1) * keep // (2 * parts.projections) for place in range(parts.projections)}
     projected = nn.Projected(connection, parts.styled(parts.shortcut))
     numbers = itertools.count()
-    found = []
+    found: list[Stack | SpaceToDepth] = []
     for stage in stages:
         found += _split(stage, projected, chosen, numbers) if stage in keeping else [stage]
     return found
@@ -115,7 +115,7 @@ def _split(stack: Stack, projected: nn.Connection, chosen: set[int], numbers: It
     (block,) = stack.blocks
     for has, run in itertools.groupby(next(numbers) in chosen for _ in range(stack.length)):
         here = block.clone(connection=projected) if has else block
-        yield dataclasses.replace(stack, blocks=here, length=len(list(run)))
+        yield dataclasses.replace(stack, blocks=(here,), length=len(list(run)))
 
 
 def _opens(stack: Stack) -> bool:

@@ -25,7 +25,8 @@ def forward_flops(network: Network, x: jax.Array | jax.ShapeDtypeStruct) -> floa
         run = functools.partial(module.apply, train=False)
         lowered = jax.jit(run).lower({"params": own_params, **own_state}, x, *place)
         shape = jax.tree.leaves(lowered.out_info)[0]  # of a block, the stream and F(x)
-        return lowered.cost_analysis()["flops"], jax.ShapeDtypeStruct(shape.shape, shape.dtype)
+        costs: Any = lowered.cost_analysis()
+        return costs["flops"], jax.ShapeDtypeStruct(shape.shape, shape.dtype)
 
     total, x = count(network.stem, params["stem"], state["stem"], x)
     x = jax.eval_shape(network._widen, x)

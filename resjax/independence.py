@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from resjax.network import Network
 from resjax.nn.place import Place
@@ -16,7 +17,7 @@ BATCH = 3
 TOLERANCE = 1e-3  # relative: what the order of sums may change in float32
 
 
-def check(network: Network, shape: Sequence[int], dtype: jnp.dtype = jnp.float32):
+def check(network: Network, shape: Sequence[int], dtype: DTypeLike = jnp.float32):
     """Refuses a network with a block of the user's own in which one example depends on another, in evaluation.
 
     Args:

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from resjax.layers import BlockTrace, Layers
-from resjax.nn.block import Transition
+from resjax.nn.block import Block, Transition
 from resjax.nn.space_to_depth import depth_to_space, space_to_depth
 from resjax.stack import Stack
 from resjax.stochastic_depth import StochasticDepth
@@ -41,7 +41,7 @@ class Network:
     """
 
     stem: nn.Module  # (x, train) -> the stream, B … D
-    stages: tuple[Stack | SpaceToDepth, ...]
+    stages: Sequence[Stack | SpaceToDepth]  # kept as a tuple
     head: nn.Module  # (the stream, train) -> logits, B K
     dtype: Any = (
         None  # what inputs are cast to and logits cast back from, as jnp.bfloat16; None leaves them as they are
@@ -57,7 +57,7 @@ class Network:
         return tuple(stage for stage in self.stages if isinstance(stage, Stack))
 
     @property
-    def blocks(self) -> tuple[nn.Module, ...]:
+    def blocks(self) -> tuple[Block, ...]:
         """The blocks, L, first to last."""
         return tuple(
             itertools.chain.from_iterable(stack.blocks * (stack.length // len(stack.blocks)) for stack in self.stacks)
@@ -105,15 +105,15 @@ class Network:
     def init(self, key: jax.Array, x: jax.Array) -> tuple[dict, dict]:
         """Parameters and state for inputs shaped like x (B H W C for images)."""
         stem_key, head_key, *stack_keys = jax.random.split(key, 2 + len(self.stacks))
-        params = {"stages": []}
-        state = {"stages": []}
+        params: dict[str, Any] = {"stages": []}
+        state: dict[str, Any] = {"stages": []}
         x, params["stem"], state["stem"] = _init(self.stem, stem_key, self._cast(x))
         x = self._widen(x)
-        stack_keys = iter(stack_keys)
+        keys = iter(stack_keys)
         first = 0
         for stage in self.stages:
             if isinstance(stage, Stack):
-                stack_params, stack_state = stage.init(next(stack_keys), x, first, self.length)
+                stack_params, stack_state = stage.init(next(keys), x, first, self.length)
                 params["stages"].append(stack_params)
                 state["stages"].append(stack_state)
                 x, _, _ = jax.eval_shape(stage.apply, stack_params, stack_state, x)

@@ -21,7 +21,7 @@ from resjax.nn.block import Block
 from resjax.nn.place import Place
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, init=False)
 class Stack:
     """`length` blocks in a row: copies of one, or of several that take turns (attention, MLP, attention, …).
 
@@ -31,12 +31,14 @@ class Stack:
       ValueError: a length that is no multiple of the number of kinds.
     """
 
-    blocks: Block | tuple[Block, ...]  # or any other Linen modules that are called as `Block` is
+    blocks: tuple[Block, ...]  # or any other Linen modules that are called as `Block` is
     length: int  # L
-    remat: Callable[..., bool] | None = None  # a policy of jax.checkpoint_policies; None stores every value
+    remat: Callable[..., bool] | None  # a policy of jax.checkpoint_policies; None stores every value
 
-    def __post_init__(self):
-        object.__setattr__(self, "blocks", self.blocks if isinstance(self.blocks, tuple) else (self.blocks,))
+    def __init__(self, blocks: Block | tuple[Block, ...], length: int, remat: Callable[..., bool] | None = None):
+        object.__setattr__(self, "blocks", blocks if isinstance(blocks, tuple) else (blocks,))
+        object.__setattr__(self, "length", length)
+        object.__setattr__(self, "remat", remat)
         if self.length < 1 or self.length % len(self.blocks):
             raise ValueError(f"length {self.length}: must be a multiple of {len(self.blocks)}, the kinds of block")
 
@@ -155,7 +157,7 @@ def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable 
     place = Place(number, total)
     variables = {"params": params, **state}
     moving = list(state) if train else []
-    options = {"train": train, "rngs": None if layers.key is None else {"dropout": layers.key}}
+    options: dict[str, Any] = {"train": train, "rngs": None if layers.key is None else {"dropout": layers.key}}
     if fork is not None:
         options["fork"] = lambda x: fork(x, layers.grad_tap)
 
@@ -173,8 +175,9 @@ def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable 
     y, new_state, inside = gated(through, around, x, layers.keep, layers.rows)
     if probe is None:
         return y, (new_state, None)
+    f, activations = inside
     at = BlockAt(block, variables, place, layers.branch_scale)
-    return y, (new_state, probe(BlockTrace(x, *inside, y, at)))
+    return y, (new_state, probe(BlockTrace(x, f, activations, y, at)))
 
 
 def _checkpointed(step: Callable, policy: Callable, block, x, own):

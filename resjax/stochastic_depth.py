@@ -57,19 +57,21 @@ class StochasticDepth:
 
     def training(self, layers: Layers, lengths: Sequence[int], batch: int) -> Layers:
         """What a step runs with, drawn from `layers.gates`, for stacks of these lengths and so large a batch."""
+        gates = layers.gates
+        assert gates is not None, "a step of stochastic depth needs `layers.gates`"
         p = jnp.asarray(self.survival)
         if self.mode == "subset":
             firsts = np.cumsum([0, *lengths[:-1]])
             sizes = [max(1, round(batch * self.survival[first])) for first in firsts]
-            keys = jax.random.split(layers.gates, len(p))
+            keys = jax.random.split(gates, len(p))
             orders = jax.vmap(lambda key: jax.random.permutation(key, batch))(keys)  # L B
             parts = zip(firsts, lengths, sizes, strict=True)
             layers = layers._replace(rows=tuple(orders[first : first + n, :size] for first, n, size in parts))
             p = jnp.repeat(jnp.asarray(sizes) / batch, jnp.asarray(lengths), total_repeat_length=len(p))
         elif self.mode == "sample":
-            layers = layers._replace(keep=jax.random.bernoulli(layers.gates, p[:, None], (len(p), batch)))
+            layers = layers._replace(keep=jax.random.bernoulli(gates, p[:, None], (len(p), batch)))
         else:
-            layers = layers._replace(keep=jax.random.bernoulli(layers.gates, p))
+            layers = layers._replace(keep=jax.random.bernoulli(gates, p))
         return (
             layers._replace(branch_scale=_times(layers.branch_scale, 1 / p)) if self.scaling == "inverted" else layers
         )

@@ -1,6 +1,7 @@
 """Runs the real commands, in processes of their own."""
 
 import atexit
+import contextlib
 import os
 import pathlib
 import shutil
@@ -10,7 +11,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = ("--depths=4,8,12", "--width=8", "--connections=residual", "--norms=batch", "--checkpoint_every=100")
-POINTS = 3
+NETWORKS = 3
 COMPILED = tempfile.mkdtemp(prefix="resjax-tests-")
 atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
 QUICK = {  # commands compile far more than they run, and what one has compiled the next one need not
@@ -34,3 +35,37 @@ def run(experiment, *arguments):
     process = start(experiment, *arguments)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+@contextlib.contextmanager
+def one_core():
+    """Processes that are started in this context have one core: results depend on their number."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+def checkpointed(workdir):
+    """The networks in a work directory's store that have a checkpoint."""
+    return [path.parent for path in workdir.glob("store/*/SHA256SUMS") if "checkpoints/" in path.read_text()]
+
+
+HOLDER = """
+import pathlib, sys
+from resjax.system import lock
+with lock.alone(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def holding(path):
+    """A process that has the lock of this file until it is killed, at the latest at the end of the context."""
+    command = [sys.executable, "-c", HOLDER, path]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()

@@ -4,10 +4,10 @@ The folder $FAKE_GCLOUD has scenario.json, and what happened: record.jsonl (ever
 experiment: worker and command line), workers/N (the machines' home folders), bucket/. In a scenario are
 
     workers   how many machines the slice has
-    states    for each slice that is asked for, the answers of `list`; the last one stays
-    follow    what happens while worker 0 is watched, for each time: ok, preempted, lost (worker 1 is gone until
-              something is copied to it), dropped (the connection), outage (nothing of the network, four times), or
-              wait (until somebody ends it)
+    states    the answers of `list` once the slice is asked for; the last one stays
+    follow    what happens while worker 0 is watched, for each time; the last one stays: ok, preempted, lost (worker 1
+              is gone until something is copied to it), dropped (the connection), outage (nothing of the network,
+              four times), or wait (until somebody ends it)
     codes     the exit codes of the experiment, for each start
     delete    the exit codes of `delete`, for each time; then 0
     seconds   how long `delete` takes
@@ -40,7 +40,7 @@ def main(words):
     flags = dict(word[2:].partition("=")[::2] for word in words if word.startswith("--") and "-flag" not in word)
     match names:
         case "compute", "tpus", "queued-resources", "create", _:
-            (HERE / "states").write_text(json.dumps(scenario["states"][count("slices")]))
+            (HERE / "states").write_text(json.dumps(scenario["states"]))
             repair(scenario["workers"])
         case "compute", "tpus", "queued-resources", "list":
             print(state())
@@ -53,7 +53,8 @@ def main(words):
         case "compute", "tpus", "tpu-vm", "scp", source, target:
             return scp(source, target, scenario["workers"])
         case "compute", "tpus", "tpu-vm", "ssh", _ if flags["worker"] == "0":
-            return watch(scenario["follow"][count("follows")], flags["command"])
+            events = scenario["follow"]
+            return watch(events[min(count("follows"), len(events) - 1)], flags["command"])
         case "compute", "tpus", "tpu-vm", "ssh", _:
             codes = [ssh(home, flags["command"]) for home in machines()]
             return 255 if len(codes) < scenario["workers"] else max(codes)

@@ -3,6 +3,7 @@
 A task is a process of `sbatch`'s script. `scontrol requeue` makes a note; who preempts a task starts it again.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -59,10 +60,15 @@ class Cluster:
             )
 
     def warn(self, process: subprocess.Popen):
-        """Announces the end to every process of a task but its shell, as Slurm does."""
+        """Announces the end of a task."""
+        self.tell(process, signal.SIGUSR2)
+
+    def tell(self, process: subprocess.Popen, number: int):
+        """Sends a signal to every process of a task but its shell, as Slurm does."""
         for pid in (process.pid, *descendants(process.pid)):
-            if pathlib.Path(f"/proc/{pid}/comm").read_text() != "bash\n":
-                os.kill(pid, signal.SIGUSR2)
+            with contextlib.suppress(OSError):  # it has just ended
+                if pathlib.Path(f"/proc/{pid}/comm").read_text() != "bash\n":
+                    os.kill(pid, number)
 
     def requeued(self) -> list[str]:
         """What `scontrol` was asked for."""

@@ -72,26 +72,30 @@ OTHERS = {
     ],
     "invertibility": [*SMALL, "--width=8", "--depths=6", "--images=2", "--norms=none,batch"],
     "invertible_resnet": [
-        *SMALL, "--depth=10", "--width=2", "--spectral_norm=0.7,0", "--images=2", "--pictures=2", "--steps=4",
+        *SMALL, "--depths=10", "--width=2", "--spectral_norm=0.7,0", "--images=2", "--pictures=2", "--steps=4",
     ],
     "landscape": [
         *SMALL, "--depths=6", "--resolution=5", "--lines=2", "--images=32", "--curvature_points=2", "--lanczos=4",
-        "--trajectory_every=4",
+        "--trajectory_every=4", "--planes=random,pca",
     ],
     "learning_rate": [*RATES, "--depths=6", "--connections=residual,scaled(power=1)", "--smallest=0.01"],
-    "lesions": [*SMALL, "--depth=20", "--deletions=1,3", "--swapped=1,2", "--draws=3"],
+    "lesions": [*SMALL, "--depths=20", "--deletions=1,3", "--swapped=1,2", "--draws=3"],
     "lesions_resnet": [
-        *SMALL, "--depth=14", "--width=4", "--network=resnet", "--deletions=1", "--swapped=1", "--draws=2",
+        *SMALL, "--depths=14", "--width=4", "--network=resnet", "--deletions=1", "--swapped=1", "--draws=2",
     ],
     "normalization": ["--width=16", "--depths=4,10", "--norms=none,batch,layer"],
     "optimization": [*SMALL, "--depths=6", "--steps=40", "--seeds=2"],
-    "paths": [*SMALL, "--depth=12", "--samples=3", "--norms=none,batch"],
+    "paths": [*SMALL, "--depths=12", "--samples=3", "--norms=none,batch"],
     "shattered_gradients": [
         "--width=16", "--depths=1,4", "--seeds=2", "--points=32", "--lags=4", "--norms=none,center,batch",
     ],
     "shortcuts": [
-        *SMALL, "--depth=10", "--table1_depth=6", "--image_depth=8", "--image_width=2", "--projections=0,2",
-        "--layers=1,2", "--jacobians=2", "--connections=residual,scaled(alpha=0.5)",
+        *SMALL, "--depths=10", "--table1_depth=6", "--projections=0,2", "--layers=1,2", "--jacobians=2",
+        "--connections=residual,scaled(alpha=0.5)",
+    ],
+    "shortcuts_resnet": [
+        *SMALL, "--studies=projections", "--network=resnet", "--depths=8", "--width=2", "--projections=0,-1",
+        "--shortcut=pad,projection,orthogonal,max_pool", "--jacobians=2",
     ],
     "signal_propagation": ["--width=16", "--depths=4,30", "--connections=plain,residual,scaled(power=0.5),rezero"],
     "signal_propagation_preact": [

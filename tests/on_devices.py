@@ -18,7 +18,7 @@ if COORDINATOR:
 from helpers import double  # noqa: E402 (JAX must know its neighbours first)
 
 from resjax.lab import plan as planning  # noqa: E402
-from resjax.lab.config import Point  # noqa: E402
+from resjax.lab.trial import Trial  # noqa: E402
 from resjax.system import distributed  # noqa: E402
 from resjax.training.step import train_step  # noqa: E402
 
@@ -29,19 +29,19 @@ KINDS = {
     "dropped": {"depth": 8, "width": 8, "survival": "linear(last=0.5)"},
 }
 for name in NAMES.split(","):
-    point = Point(batch_size=16, learning_rate=0.01, mesh=MESH, fsdp=FSDP == "fsdp", **KINDS[name])
-    planned = planning.plan(point)
-    layout = planning.layout(point)
-    found = double(planning.start(planned, point, layout))
+    trial = Trial(batch_size=16, learning_rate=0.01, mesh=MESH, fsdp=FSDP == "fsdp", **KINDS[name])
+    planned = planning.plan(trial)
+    layout = planning.layout(trial)
+    found = double(planning.start(planned, trial, layout))
     dataset = dataclasses.replace(planned.dataset, train=double(planned.dataset.train))
-    batches = planning.batches(point, dataset.on(layout) if layout else dataset)
+    batches = planning.batches(trial, dataset.on(layout) if layout else dataset)
     for step in range(50):
         found, loss, _ = train_step(planned.network, planned.optimizer.build(), found, batches.at(step), layout)
         loss.block_until_ready()  # many programs at once, on more devices than cores, can wait for each other for ever
     weights = found.params, found.state, found.optimizer, loss
     if layout:
         sharded = sum(not leaf.is_fully_replicated for leaf in jax.tree.leaves(found.params))
-        assert bool(sharded) == point.fsdp, sharded
+        assert bool(sharded) == trial.fsdp, sharded
         weights = jax.jit(layout.gather)(weights)
     if distributed.is_primary():
         named = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(weights)}

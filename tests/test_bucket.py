@@ -3,16 +3,13 @@
 import contextlib
 import http.server
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from commands import QUICK, ROOT, run, start
+from commands import checkpointed, run, start
 
 gcsfs = pytest.importorskip("gcsfs", reason="needs the extra [gcs]")
 emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-storage-emulator")
@@ -59,7 +56,7 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_ends_like_one_on_a_disk(bucket
     from etils import epath
 
     process = start(*COMMAND, f"--workdir={bucket}/run", "--checkpoint_every=20")
-    while not list(epath.Path(bucket).glob("run/points/*/manifests/*.json")):
+    while not checkpointed(epath.Path(f"{bucket}/run")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
@@ -96,41 +93,22 @@ def test_a_bucket_that_may_not_be_read(monkeypatch):
     assert "Traceback" not in err
 
 
-def swept(*arguments):
-    command = [sys.executable, "-m", "launch.sweep", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | QUICK, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def test_shards_in_a_bucket_are_stopped_go_on_on_other_machines_and_are_put_together(bucket, tmp_path, monkeypatch):
+def test_shards_in_a_bucket_are_stopped_go_on_and_leave_the_tables_to_the_plain_command(bucket, tmp_path):
     from etils import epath
 
-    experiment = [f"experiments.{COMMAND[0]}", "--depths=4,6", *COMMAND[2:], "--checkpoint_every=80"]
-    shards = [f"{bucket}/shard-{place}" for place in (1, 2)]
-    for place, shard in enumerate(shards, 1):
-        for machine in ("first", "second"):  # of which each has its own disk
-            monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
-            process = swept(f"--shard={place}/2", f"--workdir={shard}", "--", *experiment)
-            while machine == "first" and not list(epath.Path(shard).glob("units/*/run/points/*/manifests/*.json")):
-                assert process.poll() is None, process.communicate()
-                time.sleep(0.2)
-            if machine == "first":
-                process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=120)
-            assert process.returncode == (143 if machine == "first" else 0), err
-        out, _ = swept("--status", f"--from={','.join(shards)}").communicate(timeout=60)
-        assert f"{place} done, 0 running, 0 failed, {2 - place} left of 2 units" in out
-    for shard in shards:
-        fetched = str(tmp_path / epath.Path(shard).name)
-        gcsfs.GCSFileSystem(skip_instance_cache=True).get(f"{shard}/", fetched, recursive=True)
-    swept(
-        "--collect", f"--from={tmp_path}/shard-1,{tmp_path}/shard-2", f"--workdir={tmp_path}/whole", "--", *experiment
-    ).communicate(timeout=120)
+    command = (COMMAND[0], "--depths=4,6", *COMMAND[2:], "--checkpoint_every=80", f"--workdir={bucket}/run")
+    first = start(*command, "--shard=1/2")
+    while not checkpointed(epath.Path(f"{bucket}/run")):
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.2)
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
+    assert first.returncode == 143
+    for shard in ("2/2", "1/2"):
+        code, said, err = run(*command, f"--shard={shard}")
+        assert (code, said.count(": train accuracy")) == (0, 1), err
+    code, said, err = run(*command)
+    assert (code, said.count(": train accuracy")) == (0, 0), err
     assert run(COMMAND[0], "--depths=4,6", *COMMAND[2:], f"--workdir={tmp_path}/serial")[0] == 0
-    made, taken = (
-        {path.parent.name: path.read_text() for path in tmp_path.glob(f"{where}/points/*/done.json")}  # with times
-        for where in ("shard-*/units/*/run", "whole/merged")
-    )
-    assert len(made) == 2 and taken == made
-    assert (tmp_path / "whole/merged/results.csv").read_text() == (tmp_path / "serial/results.csv").read_text()
+    for name in ("results.csv", "curves.csv"):
+        assert read(f"{bucket}/run/{name}") == (tmp_path / "serial" / name).read_text()

@@ -1,4 +1,3 @@
-import json
 import random
 import shutil
 
@@ -7,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from resjax.system import checksums
 from resjax.system.errors import Failure
 from resjax.training.checkpoint import Checkpoints
 
@@ -51,8 +51,7 @@ def files(folder):
 def test_every_flipped_bit_and_truncation_is_found_and_the_older_step_used(tmp_path, capsys):
     saved(tmp_path / "sound")
     draw = random.Random(0)
-    damaged = [*files(tmp_path / "sound/checkpoints/20"), tmp_path / "sound/manifests/20.json"]
-    for original in damaged:
+    for original in files(tmp_path / "sound/checkpoints/20"):
         for damage in ("flip", "truncate"):
             shutil.rmtree(tmp_path / "run", ignore_errors=True)
             shutil.copytree(tmp_path / "sound", tmp_path / "run")
@@ -80,9 +79,9 @@ def test_a_damaged_step_is_removed_only_after_a_sound_one_was_restored(tmp_path)
     assert (tmp_path / "checkpoints/10").exists() and (tmp_path / "checkpoints/20").exists()
 
 
-def test_a_save_that_was_killed_before_its_manifest_does_not_count_and_can_be_repeated(tmp_path):
+def test_a_step_without_checksums_does_not_count_and_can_be_saved_again(tmp_path):
     checkpoints = saved(tmp_path)
-    (tmp_path / "manifests/20.json").unlink()
+    checksums.forget(tmp_path, "checkpoints/20")  # as a save that was killed leaves it
     assert checkpoints.restore(tree())[0] == 10
     checkpoints.save(20, tree(21))
     assert same(checkpoints.restore(tree())[1], tree(21))
@@ -110,8 +109,34 @@ def test_another_architecture_is_refused(tmp_path, other):
         checkpoints.restore(other)
 
 
-def test_the_manifest_names_every_file(tmp_path):
-    saved(tmp_path)
-    named = json.loads((tmp_path / "manifests/20.json").read_text())
-    found = {str(path.relative_to(tmp_path / "checkpoints/20")) for path in files(tmp_path / "checkpoints/20")}
-    assert found <= set(named)
+def test_every_file_of_the_steps_that_are_left_has_a_checksum_and_no_other(tmp_path):
+    saved(tmp_path, (10, 20, 30))
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found - {checksums.NAME} == set(checksums.sums(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ("flip", "truncate"))
+def test_damaged_checksums_never_let_a_damaged_step_pass(tmp_path, damage):
+    saved(tmp_path / "sound")
+    sound = (tmp_path / "sound" / checksums.NAME).read_bytes()
+    draw = random.Random(0)
+    for number in range(20):
+        run = shutil.copytree(tmp_path / "sound", tmp_path / str(number))
+        place = draw.randrange(len(sound))
+        content = bytearray(sound[:place] if damage == "truncate" else sound)
+        if damage == "flip":
+            content[place] ^= 1 << draw.randrange(8)
+        (run / checksums.NAME).write_bytes(content)
+        try:
+            step, found, _ = Checkpoints(run, "cafe").restore(tree()) or (0, None, None)
+        except Failure as error:
+            assert "damaged" in str(error)
+        else:
+            assert step == 0 or same(found, tree(step))
+
+
+def test_the_steps_to_keep_stay_beside_the_newest_two(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "cafe", keep=(1,))
+    for step in (1, 2, 3, 4):
+        checkpoints.save(step, tree(step))
+    assert checkpoints.steps() == [1, 3, 4] and same(checkpoints.read(1, tree()), tree(1))

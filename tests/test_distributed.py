@@ -8,9 +8,13 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from commands import run, start
+from commands import checkpointed, run, start
 
-from resjax.lab import other_runs
+from experiments import depth_scaling
+from resjax.lab import flags, plan
+from resjax.lab.store import Store
+from resjax.lab.train import newest
+from resjax.lab.trial import address
 from resjax.training.evaluation import evaluate
 
 PAIR = ("depth_scaling", "--depths=6", "--width=8", "--connections=residual", "--norms=batch", "--checkpoint_every=20")
@@ -49,15 +53,16 @@ def loss(workdir):
     return pd.read_csv(workdir / "results.csv")["train_loss"].item()
 
 
-def checkpointed(workdir):
-    while not list(workdir.glob("points/*/manifests/*.json")):
+def saved(workdir):
+    """Waits for a checkpoint."""
+    while not checkpointed(workdir):
         time.sleep(0.05)
 
 
 @pytest.mark.parametrize("killed", (pytest.param(0, marks=pytest.mark.slow), 1))
 def test_a_killed_process_ends_the_other_with_one_line_and_the_pair_goes_on(undisturbed, tmp_path, killed):
     pair = begin(tmp_path / "run")
-    checkpointed(tmp_path / "run")
+    saved(tmp_path / "run")
     pair[killed].kill()
     dead = time.monotonic()
     _, err = pair[1 - killed].communicate(timeout=60)
@@ -72,7 +77,7 @@ def test_a_killed_process_ends_the_other_with_one_line_and_the_pair_goes_on(undi
 @pytest.mark.slow
 def test_a_signal_to_one_stops_both_at_the_same_step(tmp_path):
     pair = begin(tmp_path / "run")
-    checkpointed(tmp_path / "run")
+    saved(tmp_path / "run")
     pair[1].send_signal(signal.SIGTERM)
     codes, errors = finish(pair)
     assert codes == [143, 143] and all(err.count("\n") == 1 and "SIGTERM" in err for err in errors), errors
@@ -108,17 +113,19 @@ def test_bad_addresses_are_refused(tmp_path, arguments, says):
 
 
 def test_what_two_processes_saved_one_restores(undisturbed):
-    ((point, folder),) = other_runs.networks_of(undisturbed)
+    (trial,) = depth_scaling.trials(flags.parse(depth_scaling.Config, [*PAIR, STEPS]))
+    planned = plan.plan(trial)
+    folder = Store(undisturbed / "store").folder(trial)
     with jax.enable_x64(False):
-        network, saved, dataset = other_runs.restore(point, folder)
-        found, _ = evaluate(network, saved.params, saved.state, dataset.train)
+        restored = newest(folder, address(trial), plan.start(planned, trial))
+        found, _ = evaluate(planned.network, restored.params, restored.state, planned.dataset.train)
     np.testing.assert_allclose(found, loss(undisturbed), rtol=1e-5)
 
 
 @pytest.mark.slow
 def test_what_one_process_began_two_go_on_with(undisturbed, tmp_path):
     alone = start(*PAIR, STEPS, f"--workdir={tmp_path}/run")
-    checkpointed(tmp_path / "run")
+    saved(tmp_path / "run")
     alone.send_signal(signal.SIGTERM)
     assert finish([alone])[0] == [143]
     assert finish(begin(tmp_path / "run")) == ([0, 0], ["", ""])

@@ -1,34 +1,57 @@
+"""Ensembles: how the blocks are dealt out, and what is measured of several networks together."""
+
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from commands import run
+from etils import epath
 from sklearn.metrics import log_loss
 
 from experiments import ensembles
-from experiments.ensembles_measure import calibration_error, cross_entropy, measure, scores
-from resjax import models, nn
+from resjax import data, models, nn
 from resjax.cost import forward_flops
-from resjax.lab import registry, trial
+from resjax.lab import registry
+from resjax.lab.bench import Bench
+from resjax.lab.store import Store
+from resjax.lab.trial import Trial
+from resjax.lab.view import view
 from resjax.layers import Layers
+from resjax.probes.ensembles import (
+    calibration_error,
+    cross_entropy,
+    measure,
+    measure_sub_networks,
+    random_sub_networks,
+    scores,
+)
+from resjax.system import interrupts
 from resjax.system.errors import UserError
+from resjax.training.evaluation import evaluate
 from resjax.training.step import member
 
 
+def systems(**options):
+    """What the experiment averages."""
+    return ensembles.trials(ensembles.Config(**options))
+
+
 def test_the_blocks_of_a_deep_network_are_dealt_out_equally():
-    config = ensembles.Config()
-    deep, *shallow = ensembles.points(config, depth=66, connection="plain", seed=1)
-    blocks = [registry.network(point, 10).length for point in (deep, *shallow)]
-    assert [point.num_seeds for point in shallow] == [2, 4, 8] and blocks == [32, 16, 8, 4]
-    assert [point.seed for point in (deep, *shallow)] == [1, 8, 8, 8]  # seed 0 has members 0 to 7
+    found = systems(depths=(66,), connections=("residual", "plain"), seeds=2)
+    family = [system.trained for system in found if (system.deep.seed, system.deep.connection) == (1, "plain")]
+    assert [registry.network(trial, 10).length for trial in family] == [32, 16, 8, 4]
+    assert [trial.num_seeds for trial in family] == [0, 2, 4, 8]
+    assert [trial.seed for trial in family] == [1, 8, 8, 8]  # seed 0 has members 0 to 7
 
 
 @pytest.mark.parametrize(("depth", "members"), ((66, 3), (66, 64), (67, 2)))
 def test_blocks_that_cannot_be_dealt_out_are_refused(depth, members):
-    with pytest.raises(UserError, match=f"the network of depth {depth} can not be dealt out"):
-        ensembles.shallow(ensembles.Config(), depth, members)
+    with pytest.raises(UserError, match=f"--members={members}: the network of depth {depth} can not be dealt out"):
+        systems(depths=(depth,), members=(members,))
 
 
 def test_calibration_error_of_a_coin_and_of_a_braggart():
@@ -55,19 +78,48 @@ def test_scores_of_three_members_by_hand():
     np.testing.assert_allclose(found["lesion_loss"], -(np.log(0.4) + np.log(0.5)) / 2 - loss)
 
 
+@pytest.mark.parametrize(("left_out", "count"), ((0.0, 0), (0.25, 2), (1.0, 7)))
+def test_sub_networks_are_without_a_share_of_the_blocks_that_can_be_deleted(left_out, count):
+    network = models.resnet(20, width=2)  # of 9 blocks, 2 of which change the shape
+    keep = random_sub_networks(network, left_out, members=5, seed=1)
+    assert keep.shape == (5, 9) and ((~keep).sum(1) == count).all()
+    assert keep[:, np.array(network.transitions)].all()
+    assert (keep == random_sub_networks(network, left_out, members=5, seed=1)).all()
+
+
+def test_an_ensemble_of_one_network_with_itself_is_that_network():
+    network = models.dense(8, width=4)
+    split = data.digits().test
+    params, state = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, *split.shape)))
+    params = params | {"head": jax.tree.map(lambda leaf: 0.1 * leaf, params["head"])}  # far from the ends of (0, 1)
+    one, twice = (measure(network, [(params, state)] * count, split) for count in (1, 2))
+    subs = measure_sub_networks(network, params, state, split, np.ones((2, 3), bool))
+    assert np.isnan(one["disagreement"]) and twice["disagreement"] == subs["disagreement"] == 0
+    loss, accuracy = evaluate(network, params, state, split)
+    for found in (one, twice, subs):
+        np.testing.assert_allclose([found["loss"], found["accuracy"]], [loss, accuracy], rtol=1e-5)
+    np.testing.assert_allclose(subs["lesion_loss"], one["lesion_loss"], rtol=1e-4)  # deleted in all members alike
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A bench whose store is this test's."""
+    with ThreadPoolExecutor(1) as background, view(1) as shown:
+        yield Bench(Store(epath.Path(tmp_path / "store")), interrupts.NEVER, shown, background)
+
+
 @pytest.mark.slow
-def test_what_is_measured_of_an_ensemble_is_a_loop_over_members_and_blocks(tmp_path):
-    config = ensembles.Config(width=8, steps=30, members=(2,))
-    family = ensembles.points(config, depth=10, connection="residual", seed=0)
-    result, _ = trial.train(family[1], tmp_path)
-    _, system, trained = ensembles.systems(config, family, own=True)[1]
-    found = measure(system, trained, tmp_path, result["diverged"])
-    network, saved, dataset = trial.trained(trained, tmp_path)
-    images, labels = dataset.test.take(jnp.arange(len(dataset.test)))
+def test_what_is_measured_of_an_ensemble_is_a_loop_over_members_and_blocks(bench):
+    config = ensembles.Config(width=8, steps=30, members=(2,), depths=(10,))
+    system = ensembles.trials(config)[1]
+    ((_, found),) = ensembles.rows(bench, system, config)
+    snapshot = bench.snapshot(system.trained)
+    test = snapshot.data.test
+    images, labels = test.take(jnp.arange(len(test)))
 
     def answer(at, keep=None):
-        logits, _, _ = network.apply(*member((saved.params, saved.state), at), images, Layers(keep=keep))
-        return jax.nn.softmax(logits)
+        weights = member((snapshot.params, snapshot.state), at)
+        return jax.nn.softmax(snapshot.network.apply(*weights, images, Layers(keep=keep))[0])
 
     whole = [answer(at) for at in (0, 1)]
     average = (whole[0] + whole[1]) / 2
@@ -79,23 +131,34 @@ def test_what_is_measured_of_an_ensemble_is_a_loop_over_members_and_blocks(tmp_p
 
 
 @pytest.mark.slow
-def test_sub_networks_lose_their_share_of_blocks(tmp_path):
-    config = ensembles.Config(width=8, steps=30, members=(2,), left_out=0.5)
-    family = ensembles.points(config, depth=18, connection="residual", seed=0)
-    result, _ = trial.train(family[0], tmp_path)
-    system, point, trained = ensembles.systems(config, family, own=True)[-1]
-    none = dataclasses.replace(point, left_out=0.0)
-    found, whole = (measure(one, trained, tmp_path, [result["diverged"]]) for one in (point, none))
-    assert system == "sub-networks" and found["members"] == 2
+def test_sub_networks_lose_their_share_of_blocks(bench):
+    config = ensembles.Config(width=8, steps=30, members=(2,), depths=(18,), left_out=0.5)
+    system = next(system for system in ensembles.trials(config) if system.system == "sub-networks")
+    ((_, found),) = ensembles.rows(bench, system, config)
+    ((_, whole),) = ensembles.rows(bench, system, dataclasses.replace(config, left_out=0.0))
     assert whole["disagreement"] == 0 and found["disagreement"] > 0 and found["loss"] > whole["loss"]
-    np.testing.assert_allclose(whole["accuracy"], result["test_accuracy"])
+    np.testing.assert_allclose(whole["accuracy"], bench.train(system.trained)["test_accuracy"])
 
 
-def test_an_ensemble_that_diverged_is_a_row():
-    config = ensembles.Config(members=(2,))
-    _, system, trained = ensembles.systems(config, ensembles.points(config, 18, "plain", 0), own=False)[1]
-    found = measure(system, trained, None, [3, 5])
-    assert found["diverged"] == 2 and np.isnan(found["accuracy"]) and found["training_gigaflops"] > 0
+@dataclasses.dataclass
+class Diverged:
+    """A bench on which these members diverge, and which says what is measured of the others."""
+
+    steps: list[int | None]
+
+    def train(self, trial):
+        return {"parameters": 100, "diverged": self.steps}
+
+    def once(self, measure, trial, **options):
+        return {"accuracy": options["sound"]}
+
+
+@pytest.mark.parametrize(("steps", "sound"), (([3, 5], None), ([None, 5], [0])))
+def test_members_that_diverged_are_counted_and_left_out(steps, sound):
+    config = ensembles.Config(members=(2,), depths=(18,))
+    ((_, found),) = ensembles.rows(Diverged(steps), ensembles.trials(config)[1], config)
+    assert found["diverged"] == sum(step is not None for step in steps)
+    assert found.get("accuracy") == sound and found["parameters"] == 200
 
 
 def test_forward_flops_are_those_of_the_matrix_products():
@@ -105,10 +168,18 @@ def test_forward_flops_are_those_of_the_matrix_products():
     np.testing.assert_allclose(found, products, rtol=0.01)
 
 
+def test_training_is_three_times_forward_for_every_image():
+    trial = Trial(depth=22, width=256, norm="none", steps=10, batch_size=64, num_seeds=2)
+    products = 2 * (64 * 256 + 20 * 256 * 256 + 256 * 10)
+    np.testing.assert_allclose(ensembles.gigaflops(trial), 3 * products * 10 * 64 * 2 / 1e9, rtol=0.01)
+
+
 @pytest.mark.slow
 def test_the_experiment(tmp_path):
     small = ("--depths=10", "--members=2", "--width=8", "--steps=20", f"--workdir={tmp_path}")
     code, _, err = run("ensembles", *small)
     assert code == 0, err
-    table = (tmp_path / "results.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in table[1:]] == ["deep", "ensemble", "sub-networks", "deep", "ensemble"]
+    table = pd.read_csv(tmp_path / "results.csv")
+    assert table["system"].tolist() == ["deep", "ensemble", "sub-networks", "deep", "ensemble"]
+    assert table["members"].tolist() == [1, 2, 2, 1, 2] and table["member_depth"].tolist() == [10, 6, 10, 10, 6]
+    assert set(table["depth"]) == {10} and set(table["norm"]) == {"batch"} and set(table["seed"]) == {0}

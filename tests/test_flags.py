@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import depth_frontier, depth_scaling
-from resjax.lab import config, flags, names
+from resjax.lab import flags, names
+from resjax.lab.workdir import work_directory
 from resjax.system.errors import UserError
 
 
@@ -53,15 +54,32 @@ def test_every_field_is_explained_in_the_help(experiment):
         assert f"--{field.name}=" in text and field.metadata["help"] in text
 
 
-@pytest.mark.parametrize("experiment", (depth_scaling, depth_frontier))
-def test_every_field_that_changes_results_changes_the_digest(experiment):
-    default = experiment.Config()
+def test_every_option_that_changes_results_has_a_work_directory_of_its_own():
+    default = depth_scaling.Config()
     other = {bool: True, int: 7, float: 0.5, str: "post", tuple: (1,)}
     for field in dataclasses.fields(default):
+        if field.name in ("workdir", "shard"):
+            continue
         value = (*field.metadata["choices"], other[type(field.default)])[len(field.metadata["choices"]) - 1]
         changed = dataclasses.replace(default, **{"distributed": True, field.name: value})  # as --coordinator needs
-        same = config.digest(changed) == config.digest(default)
-        assert same != field.metadata["changes_results"], field.name
+        paths = {work_directory("x", each, {}).path for each in (changed, default)}
+        assert (len(paths) == 2) == field.metadata["changes_results"], field.name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        (),
+        ("--depths=4,20", "--connections=plain,scaled(alpha=1,beta=0.1)", "--fsdp", "--learning_rate=1e-3"),
+        ("--network=resnet", "--augment=crop(pad=1),flip", "--sweep=width=8,16 steps=1"),
+        ("--network=preact", "--shortcut=projection", "--nofsdp", "--store=with space", "--workers=3"),
+        ("--preset=resnet110_cifar10", "--seeds=5"),
+    ),
+)
+def test_a_command_line_made_of_a_configuration_asks_for_it_again(arguments):
+    config = parse(*arguments)
+    again = parse(*flags.command_line(config, {"workers": 2}))
+    assert again == dataclasses.replace(config, preset="", workers=2)
 
 
 literals = st.one_of(

@@ -1,20 +1,18 @@
-"""Identity layers and what runs under many learning rates."""
+"""Identity layers leave a network what it is, blocks learn to be the identity, and the experiment on both."""
 
-import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+import pandas as pd
 import pytest
+from commands import run
 from helpers import close, double, jitter
 
-from experiments import identity_networks
-from experiments.learning_rate import LAST
-from experiments.learning_rate_trial import Trials
+from experiments import identity as experiment
 from resjax import models, nn
-from resjax.lab.config import Point
-from resjax.lab.plan import batches, plan
-from resjax.training.step import initialize, train_step
+from resjax.probes import identity
+from resjax.system.errors import UserError
 
 
 def test_identity_layers_leave_a_plain_network_what_it_is():
@@ -23,26 +21,51 @@ def test_identity_layers_leave_a_plain_network_what_it_is():
     params, state = jax.jit(shallow.init)(jax.random.key(1), images)
     params = jitter(double(params), 2)
     state = jitter(double(state), 3)
-    found = deep.apply(*identity_networks.deepen(params, state, deep.length), images)[0]
+    found = deep.apply(*identity.deepen(params, state, deep.length), images)[0]
     close(found, shallow.apply(params, state, images)[0], 1e-10)
 
 
-def test_a_trial_is_a_training_run_at_its_rate():
-    point = Point(depth=4, width=8, steps=6, batch_size=32, optimizer="adam")
-    network, optimizer, dataset = plan(dataclasses.replace(point, learning_rate=0.3))
-    tx = optimizer.build()
-    state = initialize(network, tx, jax.random.key(0), jnp.zeros((1, *dataset.train.shape), jnp.float32))
-    source = batches(point, dataset)
-    losses = []
-    for step in range(6):
-        state, loss, _ = train_step(network, tx, state, source.at(step))
-        losses.append(float(loss))
-    trial = Trials(point, LAST).at(0.3)
-    assert trial["first_loss"] == pytest.approx(losses[0], rel=1e-6)
-    assert trial["last_loss"] == pytest.approx(np.mean(losses[-5:]), rel=1e-4)
-    assert not trial["diverged"] and len(trial["gradient_norms"]) == 6
+@pytest.mark.parametrize(("connection", "starts_there"), ((nn.ReZero(), True), (nn.Plain(), False)))
+def test_the_error_before_training_is_that_of_the_blocks_alone(connection, starts_there):
+    network = models.dense(4, 5, connection=connection, norm=nn.NoNorm(), classes=3)
+    found = identity.learn(network, 5, key=jax.random.key(0), steps=1, batch_size=8, rate=0.0)
+    assert (found["first_error"] == 0) == starts_there
+    assert found["last_error"] == found["first_error"]  # at a rate of 0
 
 
-def test_a_rate_too_large_diverges_and_the_step_is_known():
-    trial = Trials(Point(depth=6, width=8, norm="none", connection="plain", steps=20, batch_size=32), LAST).at(1e20)
-    assert trial["diverged"] and 2 <= trial["diverged_step"] <= 4
+def test_a_residual_block_learns_the_identity():
+    network = models.dense(4, 5, norm=nn.NoNorm(), classes=3)
+    found = identity.learn(network, 5, key=jax.random.key(0), steps=300, batch_size=64, rate=0.01)
+    assert found["last_error"] < 0.02 * found["first_error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    (
+        ({"network": "resnet"}, "--network=resnet: added layers are the identity with 'dense' only"),
+        ({"activation": "tanh"}, "--activation=tanh: added layers are the identity with 'relu' only"),
+        ({"survival": "uniform(p=0.5)"}, "--survival=uniform(p=0.5): added layers are the identity with 'none' only"),
+        ({"shallow": 56}, "--deep=56: must be more than --shallow=56"),
+    ),
+)
+def test_what_identity_layers_cannot_deepen_is_refused(options, says):
+    with pytest.raises(UserError, match=f"^{re.escape(says)}$"):
+        experiment.Config(**options)
+
+
+@pytest.mark.slow
+def test_the_deepened_network_has_the_loss_of_the_one_that_was_trained(tmp_path):
+    small = ("--width=8", "--steps=20", "--batch_size=32", "--shallow=4", "--deep=8", "--seeds=2", "--map_steps=5")
+    maps = ("--depths=4,2", "--norms=none", "--connections=rezero")
+    code, _, err = run("identity", *small, *maps, f"--workdir={tmp_path}")
+    assert code == 0, err
+    results = pd.read_csv(tmp_path / "results.csv").set_index(["network", "depth", "seed"])
+    assert [name for name, *_ in results.index] == 4 * ["plain, trained"] + 4 * ["residual, trained"] + 2 * [
+        "plain, deepened"
+    ]
+    for seed in (0, 1):
+        deepened, trained = results.loc["plain, deepened", 8, seed], results.loc["plain, trained", 4, seed]
+        assert deepened["train_loss"] == pytest.approx(trained["train_loss"], rel=1e-5)
+    found = pd.read_csv(tmp_path / "maps.csv")
+    assert found[["depth", "seed"]].to_numpy().tolist() == [[4, 0], [4, 1], [2, 0], [2, 1]]
+    assert (found["first_error"] == 0).all()  # ReZero starts there

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import jax.numpy as jnp
@@ -9,9 +10,9 @@ from commands import run
 
 from experiments import optimization as experiment
 from resjax.data import digits, loading
-from resjax.lab.config import Point
 from resjax.lab.plan import load, plan
-from resjax.lab.trial import Goal, train
+from resjax.lab.train import train
+from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
 
 HEADER = (
@@ -19,42 +20,42 @@ HEADER = (
     "diverged"
 )
 SMALL = ("--width=4", "--depths=4", "--connections=residual", "--steps=20", "--examples=64", "--batch_size=32")
-EASY = {"depth": 4, "width": 32, "examples": 64, "batch_size": 32, "steps": 200}
+STEPS = 200
 
 
 @pytest.mark.parametrize("share", (0.3, 1.0))
 def test_a_drawn_label_is_another_one_with_probability_one_minus_one_over_the_classes(share):
     true = digits().train.labels
-    drawn = load(Point(random_labels=share)).train.labels
+    drawn = load(Trial(random_labels=share)).train.labels
     expected = share * (1 - 1 / 10)
     error = (expected * (1 - expected) / len(true)) ** 0.5
     assert abs((true != drawn).mean() - expected) < 3 * error
 
 
 def test_labels_that_are_drawn_have_all_classes_equally_often():
-    counts = np.bincount(load(Point(random_labels=1.0)).train.labels, minlength=10)
+    counts = np.bincount(load(Trial(random_labels=1.0)).train.labels, minlength=10)
     assert (abs(counts - 150) < 4 * (1500 * 0.1 * 0.9) ** 0.5).all()
 
 
 def test_random_labels_leave_images_and_held_out_labels_as_they_are():
     true = digits()
-    drawn = load(Point(random_labels=1.0))
+    drawn = load(Trial(random_labels=1.0))
     assert np.array_equal(true.train.images, drawn.train.images)
     assert np.array_equal(true.test.labels, drawn.test.labels) and drawn.train.labels.dtype == jnp.int32
 
 
 def test_the_labels_are_one_draw_for_all_seeds_and_numbers_of_examples():
-    points = [Point(random_labels=1.0, seed=0), Point(random_labels=1.0, seed=5, examples=100)]
-    (whole, first) = (plan(point).dataset.train.labels for point in points)
+    trials = Trial(random_labels=1.0, seed=0), Trial(random_labels=1.0, seed=5, examples=100)
+    (whole, first) = (plan(trial).dataset.train.labels for trial in trials)
     assert np.array_equal(whole[:100], first)
 
 
 def test_without_random_labels_the_set_is_as_it_was():
-    assert np.array_equal(plan(Point()).dataset.train.labels, digits().train.labels)
+    assert np.array_equal(plan(Trial()).dataset.train.labels, digits().train.labels)
 
 
 def test_a_larger_share_draws_the_same_images_and_more():
-    true, some, more = (load(Point(random_labels=share)).train.labels for share in (0.0, 0.3, 0.6))
+    true, some, more = (load(Trial(random_labels=share)).train.labels for share in (0.0, 0.3, 0.6))
     changed = some != true
     assert np.array_equal(some[changed], more[changed]) and (more != true).sum() > changed.sum()
 
@@ -65,22 +66,23 @@ def test_a_set_that_is_streamed_cannot_have_random_labels(monkeypatch):
         tfds.testing.mock_data(num_examples=12),
         pytest.raises(UserError, match=r"--random_labels=0\.5: svhn_cropped is"),
     ):
-        load(Point(dataset="svhn_cropped", data_dir="elsewhere", random_labels=0.5))
+        load(Trial(dataset="svhn_cropped", data_dir="elsewhere", random_labels=0.5))
 
 
 @pytest.fixture(scope="module")
 def goals(tmp_path_factory):
     """What training ends with for a goal of accuracy, for one of accuracy and loss, and one look before that."""
     folder = tmp_path_factory.mktemp("goals")
-    accuracy, _ = train(Point(**EASY), folder / "accuracy", goal=Goal(1.0, 5))
-    both, _ = train(Point(**EASY), folder / "both", goal=Goal(1.0, 5, 0.02))
-    before, _ = train(Point(**EASY | {"steps": both["steps"] - 5}), folder / "before")
+    easy = Trial(depth=4, width=32, examples=64, batch_size=32, steps=STEPS, stop_every=5)
+    accuracy = train(dataclasses.replace(easy, stop_accuracy=1.0), folder / "accuracy")
+    both = train(dataclasses.replace(easy, stop_accuracy=1.0, stop_loss=0.02), folder / "both")
+    before = train(dataclasses.replace(easy, steps=both["steps"] - 5), folder / "before")
     return accuracy, both, before
 
 
 def test_a_goal_of_the_loss_is_reached_after_that_of_the_accuracy(goals):
     accuracy, both, _ = goals
-    assert 0 < accuracy["steps"] < both["steps"] < EASY["steps"] and both["steps"] % 5 == 0
+    assert 0 < accuracy["steps"] < both["steps"] < STEPS and both["steps"] % 5 == 0
     assert both["train_loss"] <= 0.02 < accuracy["train_loss"]
     assert both["train_accuracy"] == accuracy["train_accuracy"] == 1
 
@@ -102,7 +104,7 @@ def test_training_ends_at_the_first_look_that_finds_the_goal(goals):
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, flags, says):
     with pytest.raises(UserError, match=re.escape(says)) as error:
-        experiment.run(experiment.Config(workdir=f"{tmp_path}/run", **flags))
+        experiment.STUDY.run(experiment.Config(workdir=f"{tmp_path}/run", **flags))
     assert error.value.exit_code == 2 and "\n" not in str(error.value) and not (tmp_path / "run").exists()
 
 

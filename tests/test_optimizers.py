@@ -4,8 +4,8 @@ import optax
 import pytest
 from helpers import close
 
-from resjax.lab.config import Point
 from resjax.lab.plan import plan
+from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
 
 W = jnp.array([1.0, -2.0])
@@ -13,7 +13,7 @@ G = jnp.array([0.3, 0.4])
 
 
 def optimizer(**choices):
-    return plan(Point(**choices)).optimizer
+    return plan(Trial(**choices)).optimizer
 
 
 def walk(steps=2, **choices):

@@ -8,7 +8,7 @@ from own_blocks import Mine, Wider
 
 from resjax import models, nn
 from resjax.lab import registry
-from resjax.lab.config import Untrained
+from resjax.lab.trial import Variant
 from resjax.layers import Layers
 from resjax.system.errors import UserError
 
@@ -75,5 +75,5 @@ def test_one_that_changes_the_shape_is_refused():
 )
 def test_what_cannot_be_a_block_is_refused(block, says):
     with pytest.raises(UserError, match=says):
-        point = Untrained(block=block, width=6, depth=5)
-        registry.check(point, registry.network(point, 3), (4, 4, 2), "--inputs")
+        trial = Variant(block=block, width=6, depth=5)
+        registry.check(trial, registry.network(trial, 3), (4, 4, 2), "--inputs")

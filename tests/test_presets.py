@@ -2,8 +2,8 @@ import pytest
 
 from experiments import depth_frontier, depth_scaling, stochastic_depth
 from resjax.lab import flags, presets, registry
-from resjax.lab.config import Point
 from resjax.lab.optimizer import Optimizer
+from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
 
 PARAMETERS = ("optimizer", "learning_rate", "schedule", "warmup_steps", "weight_decay", "clip_norm", "steps")
@@ -76,7 +76,7 @@ def test_an_experiment_takes_what_it_has_of_a_preset():
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_is_a_network_that_exists(name):
     recipe = presets.PRESETS[name]
-    network = registry.network(Point(**recipe), classes=10)
+    network = registry.network(Trial(**recipe), classes=10)
     counted_out = 2 if recipe["network"].startswith("wide") else 0  # three projections less one head
     assert network.depth + counted_out == recipe["depth"]
 

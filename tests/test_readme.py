@@ -1,4 +1,4 @@
-"""The README's commands, those of the docstrings, and the example of a fork are tried, so that they stay true."""
+"""What README and guides say is tried, so that it stays true: commands, links, examples, numbers."""
 
 import dataclasses
 import importlib
@@ -8,24 +8,55 @@ import shlex
 import subprocess
 import sys
 
+import matplotlib
+import pandas as pd
 import pytest
-from commands import run
 
-from resjax.lab import flags
+from resjax.lab import flags, registry
+
+matplotlib.use("Agg")
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-FOLDERS = ("benchmarks", "experiments", "resjax", "tests/torture")
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+FOLDERS = ("benchmarks", "experiments", "launch", "resjax", "tests/torture")
 SOURCES = [path.read_text() for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
-TEXT = re.sub(r"\\\\\n +", "", "\n".join([README, *SOURCES]))  # a command may go on in the next line
-MODULE = r"(?:(?:benchmarks|experiments|resjax)\.[a-z_]+|tests\.torture)"
-COMMANDS = sorted(set(re.findall(rf"python -m ({MODULE}(?![^`#\n]*{{)[^`#\n]*)", TEXT)))
+TEXT = re.sub(r"\\\\?\n +", "", "\n".join([*PAGES.values(), *SOURCES]))  # a command may go on in the next line
+MODULE = r"(?:(?:benchmarks|experiments|launch|resjax)\.[a-z_]+|tests\.torture)"
+COMMANDS = sorted(set(re.findall(rf"python -m ({MODULE}(?![^`#\n]*{{)[^`#\n]*)", TEXT)) - {"experiments.NAME"})
+LINKS = sorted(
+    (page, target)
+    for page, text in PAGES.items()
+    for target in set(re.findall(r'(?:\]\(|src=")([^)"\s]+)', text))
+    if not target.startswith("http")
+)
+EXPERIMENTS = {path.stem for path in (ROOT / "experiments").glob("*.py") if "__main__" in path.read_text()}
 
 
 def imported(command):
     """The module that a command runs; a package has it in a file of its own."""
     module = importlib.import_module(command)
     return importlib.import_module(f"{command}.__main__") if hasattr(module, "__path__") else module
+
+
+def anchors(page):
+    """What a link to a heading of a page is called, as GitHub does."""
+    headings = re.findall(r"^#+ (.*)$", PAGES[page], re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def between(page, mark):
+    """The text between two marks."""
+    return PAGES[page].partition(f"<!-- {mark} -->")[2].partition(f"<!-- /{mark} -->")[0]
+
+
+def cells(page, mark):
+    """The rows of a table between two marks, without its head."""
+    lines = [line for line in between(page, mark).splitlines() if line.startswith("|")]
+    return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 def test_the_first_screen_has_the_two_commands():
@@ -35,33 +66,70 @@ def test_the_first_screen_has_the_two_commands():
     assert f"\n{install}'.[test]' && .venv/bin/python -m pytest\n" in first_screen
 
 
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 120
+    found = between("README.md", "found").strip().splitlines()
+    assert len(found) == 6 and all(line.count("](") == 1 and line.count("**") == 2 for line in found)
+
+
+def test_every_experiment_is_in_the_table():
+    assert sorted(re.findall(r"gallery\.md#\w+\) \| `(\w+)`", README)) == sorted(EXPERIMENTS)
+
+
+def test_every_network_is_in_the_table():
+    table = README.partition("## Networks")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)", table, re.MULTILINE)) == set(registry.NETWORKS)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_flags_that_exist(command):
-    module, *arguments = shlex.split(command)
-    flags.parse(imported(module).Config, [module, *arguments])
+    module, *arguments = shlex.split(command.replace("BUCKET", "bucket"))  # a place for the reader's own name
+    if config := getattr(imported(module), "Config", None):
+        flags.parse(config, [module, *arguments])
+    if "--" in arguments:  # the experiment that a launcher starts
+        experiment, *arguments = arguments[arguments.index("--") + 1 :]
+        flags.parse(imported(experiment).Config, [experiment, *arguments])
 
 
-def test_every_link_and_figure_exists():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("http") or (ROOT / target).exists(), target
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_every_link_leads_somewhere(page, link):
+    target, _, anchor = link.partition("#")
+    path = (ROOT / page).parent / target if target else ROOT / page
+    assert path.exists(), target
+    if anchor:
+        assert anchor in anchors(str(path.resolve().relative_to(ROOT.resolve())))
 
 
 def test_the_example_in_python_runs():
-    code, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}
-    exec(code.replace("steps=200", "steps=2").replace("resnet(20,", "resnet(8, width=4,"), names)
+    exec(code.replace("steps=200", "steps=2").replace("dense(1000,", "dense(10, width=4,"), names)
     assert len(names["table"]) == names["network"].length and names["result"].steps == 2
 
 
-def test_the_example_of_a_fork_runs(tmp_path, monkeypatch):
-    _, code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "highway.py").write_text(code)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (connections,) = re.findall(r"--connections=(\S*highway:Highway\S*)", README)
-    small = ["--depths=4", "--norms=none", "--width=8", "--steps=20", f"--workdir={tmp_path}/run"]
-    command = ["--connections=" + shlex.split(connections)[0], *small]
-    code, _, err = run("depth_scaling", *command)
-    assert (code, err) == (0, "") and "highway:Highway" in (tmp_path / "run/results.csv").read_text()
+def test_the_parameters_that_the_example_counts_are_the_papers():
+    (code,) = re.findall(r"```python\n(.*?)```", PAGES["docs/performance.md"], re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["parameters"] == 853_018  # He et al. 2015, table 6: 0.85M
+
+
+def test_what_depth_costs_is_what_was_measured():
+    table = pd.read_csv(ROOT / "results/throughput/results.csv")
+    said = cells("docs/performance.md", "throughput")
+    assert [what for what, *_ in said] == list(table["what"])
+    for (_, *numbers), measured in zip(said, table[["ratio", "at_most"]].itertuples(index=False), strict=True):
+        for text, number in zip(numbers, measured, strict=True):
+            text = text.removesuffix(" ×")
+            assert text == f"{number:.{len(text.partition('.')[2])}f}"
+
+
+def test_the_torture_is_as_it_was_counted():
+    table = (
+        pd.read_csv(ROOT / "results/torture/results.csv").groupby("what", sort=False)[["times", "named", "lost"]].sum()
+    )
+    said = {what: [int(cell) for cell in counts] for what, *counts in cells("docs/robustness.md", "torture")}
+    assert said == {what: list(counts) for what, *counts in table.itertuples()}
 
 
 @pytest.mark.parametrize("module", sorted({command.split()[0] for command in COMMANDS}))
@@ -75,5 +143,6 @@ assert "jax" not in sys.modules
     command = [sys.executable, "-c", script]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert f"python -m {module}" in shown
-    names = (field.name.rstrip("_") for field in dataclasses.fields(imported(module).Config))
-    assert all(f"--{name}=" in shown for name in names)
+    config = getattr(imported(module), "Config", None)
+    names = (field.name.rstrip("_") for field in dataclasses.fields(config)) if config else ()
+    assert all(f"--{name}=" in shown for name in names if name != flags.COMMAND)

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from commands import SMALL, run, start
+from commands import SMALL, checkpointed, run, start
 
 COMMAND = ("depth_scaling", *SMALL, "--steps=500")
 
@@ -22,7 +22,7 @@ def undisturbed(tmp_path_factory):
 
 def same(workdir, undisturbed):
     """The deterministic files of two runs are equal."""
-    for pattern in ("results.csv", "config.json", "figure.png", "points/*/metrics.jsonl"):
+    for pattern in ("results.csv", "config.json", "figure.png", "store/*/metrics.jsonl"):
         files = sorted(undisturbed.glob(pattern))
         assert files
         for path in files:
@@ -52,7 +52,7 @@ def test_the_figure_comes_from_the_table_alone(undisturbed):
 
 def test_kill_9_at_random_moments_loses_nothing(undisturbed, tmp_path):
     draw = random.Random(0)
-    for _ in range(3):  # from the imports to the last point
+    for _ in range(3):  # from the imports to the last network
         process = start(*COMMAND, f"--workdir={tmp_path}/run", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=draw.uniform(4, 14))
@@ -65,11 +65,11 @@ def test_kill_9_at_random_moments_loses_nothing(undisturbed, tmp_path):
 @pytest.mark.parametrize("number", (signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)))
 def test_a_signal_saves_and_leaves_with_its_code(undisturbed, tmp_path, number):
     process = start(*COMMAND, f"--workdir={tmp_path}/run")
-    while not list(tmp_path.glob("run/points/*/metrics.jsonl")):
+    while not list(tmp_path.glob("run/store/*/metrics.jsonl")):
         time.sleep(0.05)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number and err.count("\n") == 1 and number.name in err
-    assert list(tmp_path.glob("run/points/*/manifests/*.json"))
+    assert checkpointed(tmp_path / "run")
     assert run(*COMMAND, f"--workdir={tmp_path}/run")[0] == 0
     assert same(tmp_path / "run", undisturbed)

@@ -1,21 +1,15 @@
-"""The Jacobian of all blocks, and the experiment `shortcuts`."""
+"""The experiment `shortcuts`, and the theory that its figure draws."""
 
 import itertools
 import re
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 from commands import run
-from helpers import double, jitter
 
 from experiments import shortcuts as experiment
-from experiments import shortcuts_measure
-from resjax import models, nn, theory
-from resjax.layers import Layers
-from resjax.probes.whiteness import without_ends
+from resjax import theory
 from resjax.system.errors import UserError
 
 HEADER = (
@@ -41,59 +35,6 @@ def test_a_gaussian_factor_parts_the_singular_values_by_the_spread_of_its_expone
     first, *_, last = np.mean(logs, axis=0)
     error = (np.var(logs, axis=0)[[0, -1]].sum() / factors) ** 0.5
     assert first - last == pytest.approx(theory.gaussian_spread(width), abs=4 * error)
-
-
-def made(model=models.dense, depth=8, size=1, **parts):
-    """A small network with random parameters and state, images and labels, all in float64."""
-    network = model(depth, **{"width": 5, "classes": 3, "norm": nn.BatchNorm(momentum=0.0)} | parts)
-    images = jax.random.normal(jax.random.key(0), (6, size, size, 3), jnp.float64)
-    params, state = jax.jit(network.init)(jax.random.key(1), images)
-    return network, jitter(double(params), 2), jitter(double(state), 3), images, jnp.arange(6) % 3
-
-
-@pytest.mark.parametrize(
-    "choices",
-    (
-        {"depth": 6, "projections": 1, "shortcut": nn.orthogonal(), "connection": nn.Dropout()},
-        pytest.param(
-            {"model": models.resnet, "depth": 14, "shortcut": nn.MaxPool(), "projections": 1, "size": 4, "width": 2},
-            marks=pytest.mark.slow,
-        ),
-    ),
-)
-def test_what_is_read_is_the_jacobian_of_all_blocks(choices):
-    network, params, state, images, labels = made(**choices)
-    noise = jax.random.key(4)
-    found = shortcuts_measure.read(network, params, state, images, labels, noise, 2)
-
-    @jax.jit
-    def whole(params):
-        _, settled, _ = network.apply(params, state, images, Layers(key=noise), train=True)
-        x = network.stem.apply({"params": params["stem"], **settled["stem"]}, images, train=False)[:2]
-        through = lambda one: without_ends(network).apply(params, settled, one[None])[0].ravel()  # noqa: E731
-        loss = lambda y: -jax.nn.log_softmax(head(y))[jnp.arange(2), labels[:2]].sum()  # noqa: E731
-        head = lambda y: network.head.apply({"params": params["head"], **settled["head"]}, y, train=False)  # noqa: E731
-        y, pull = jax.vjp(lambda x: without_ends(network).apply(params, settled, x)[0], x)
-        outer = jax.grad(loss)(y)
-        return jax.vmap(jax.jacrev(through))(x), outer, pull(outer)[0]
-
-    matrices, outer, inner = whole(params)
-    sigma = np.linalg.svd(np.asarray(matrices).reshape(2, outer[0].size, -1), compute_uv=False)
-    assert found["sigma_max"] == pytest.approx(np.median(sigma[:, 0]), rel=1e-9)
-    assert found["sigma_min"] == pytest.approx(np.median(sigma[:, -1]), rel=1e-6, abs=1e-12)
-    assert found["gradient_norm"] == pytest.approx(np.linalg.norm(inner) / np.linalg.norm(outer), rel=1e-9)
-    if found["sigma_min"] > 1e-9:  # else it is rounding
-        assert found["condition"] == pytest.approx(np.median(sigma[:, 0] / sigma[:, -1]), rel=1e-6)
-
-
-def test_blocks_without_branches_are_the_product_of_their_skips():
-    linear = {"norm": nn.NoNorm(), "connection": nn.Scaled(beta=0), "branch": nn.Dense(layers=1)}
-    network, params, state, images, labels = made(shortcut=nn.Projection(), projections=6, **linear)
-    found = shortcuts_measure.read(network, params, state, images, labels, jax.random.key(4), 2)
-    kernels = params["stages"][0][0]["connection"]["shortcut"]["Dense_0"]["kernel"]  # L D D
-    product = np.linalg.multi_dot(np.asarray(kernels))
-    assert found["condition"] == pytest.approx(np.linalg.cond(product), rel=1e-9)
-    assert found["sigma_max"] == pytest.approx(np.linalg.norm(product, 2), rel=1e-9)
 
 
 def test_the_studies_and_their_networks():

@@ -10,12 +10,12 @@ from commands import ROOT
 
 PROGRAM = """
 import contextlib, dataclasses, time
-from resjax.lab import config, flags
+from resjax.lab import flags, options
 from resjax.system import interrupts
 
 @dataclasses.dataclass(frozen=True)
-class Config(config.Options):
-    what: str = config.option("", "what is done")
+class Config(options.Options):
+    what: str = options.option("", "what is done")
 
 def run(config):
     stopped = time.monotonic() + 60

@@ -8,13 +8,14 @@ import pytest
 import tensorflow_datasets as tfds
 import tiny_set
 from absl import flags
-from helpers import StopAt
+from helpers import StopAt, same_results
 from PIL import Image
 
 from resjax import data
 from resjax.data import crop, loading, streaming
-from resjax.lab import registry, trial
-from resjax.lab.config import Point
+from resjax.lab import registry
+from resjax.lab.train import train
+from resjax.lab.trial import Trial
 from resjax.system.errors import Stopped, UserError
 
 AUGMENTATIONS = (crop.resized_crop(), crop.flip())
@@ -142,7 +143,7 @@ def test_a_set_that_is_too_large_is_streamed(monkeypatch):
 
 @pytest.mark.slow
 def test_a_stopped_run_on_a_stream_goes_on_to_the_same_result(data_dir, tmp_path):
-    point = Point(
+    trial = Trial(
         dataset="tiny_set",
         data_dir=data_dir,
         image_size=8,
@@ -151,47 +152,13 @@ def test_a_stopped_run_on_a_stream_goes_on_to_the_same_result(data_dir, tmp_path
         batch_size=8,
         steps=12,
         augment=("flip",),
-        workers=1,
+        readers=1,
     )
     flags.FLAGS.mark_as_parsed()  # Grain looks at absl's
-    undisturbed, _ = trial.train(point, tmp_path / "undisturbed")
+    undisturbed = train(trial, tmp_path / "undisturbed")
     with pytest.raises(Stopped):
-        trial.train(point, tmp_path / "stopped", StopAt(5))
-    assert trial.train(point, tmp_path / "stopped")[0] == undisturbed
-
-
-def test_a_resized_crop_is_a_part_of_the_image_of_the_given_area():
-    y, x = np.mgrid[:100, :200]  # a pixel's colour says where it is
-    image = Image.fromarray(np.stack([x, y, 0 * x], -1).astype(np.uint8))
-    rng = np.random.default_rng(0)
-    areas = []
-    for _ in range(50):
-        part = np.asarray(crop.resized_crop(area=(0.2, 0.4))(rng, image, (64, 64)), float)
-        assert part.shape == (64, 64, 3)
-        spans = [(part[..., axis].max() - part[..., axis].min()) * 64 / 63 for axis in (0, 1)]
-        areas.append(np.prod(spans) / 20_000)
-    assert 0.17 < min(areas) < 0.25 and 0.35 < max(areas) < 0.43
-
-
-def test_the_middle_is_seven_eighths_of_the_shorter_side():
-    image = np.zeros((80, 120, 3), np.uint8)
-    image[5:75, 25:95] = 200  # 70 of 80 pixels
-    cut = crop.cropped({"image": image, "label": 1}, shape=(32, 32, 3))["image"]
-    assert (cut[1:-1, 1:-1] == 200).all() and (cut > 100).all()  # the edge is mixed with what is around
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    (
-        ({"area": (0.0, 1.0)}, r"area must be two shares, 0 < least <= greatest <= 1, not \(0\.0, 1\.0\)"),
-        ({"area": (0.5, 0.2)}, "area must be two shares"),
-        ({"area": (0.5,)}, "area must be two shares"),
-        ({"ratio": 0.0}, r"ratio must be positive, not 0\.0"),
-    ),
-)
-def test_a_crop_that_cannot_be(options, says):
-    with pytest.raises(ValueError, match=says):
-        crop.resized_crop(**options)
+        train(trial, tmp_path / "stopped", StopAt(5))
+    assert same_results(train(trial, tmp_path / "stopped"), undisturbed)
 
 
 @pytest.mark.parametrize("name", ("crop(pad=4)", "rotate"))

@@ -2,34 +2,52 @@
 
 import random
 import shutil
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
-from commands import ROOT, run
+from commands import run
 
+from resjax.system import checksums
 from tests.torture import __main__ as torture
-from tests.torture.commands import differs
 from tests.torture.flips import KINDS, damage, names
+from tests.torture.verdicts import Ended, Tried, differs, faults, unsound
+
+FILES = ("results.csv", "curves.csv", "store/a/metrics.jsonl")
 
 
-def some_run(path):
+@pytest.fixture
+def sound(tmp_path):
     """What a run leaves, as far as it is compared."""
-    (path / "points/a").mkdir(parents=True)
-    for name in ("results.csv", "curves.csv", "figure.png", "points/a/metrics.jsonl", "points/a/done.json"):
-        (path / name).write_text(f"what stands in {name}")
-    return path
+    folder = tmp_path / "sound"
+    (folder / "store/a").mkdir(parents=True)
+    for name in (*FILES, "store/a/done.json"):
+        path = folder / name
+        checksums.write(path.parent, path.name, f"what stands in {name}")
+    return folder
 
 
-@pytest.mark.parametrize("name", ("results.csv", "curves.csv", "points/a/metrics.jsonl"))
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("how", ("changed", "gone"))
-def test_a_table_that_is_not_the_same_is_seen(tmp_path, name, how):
-    sound = some_run(tmp_path / "sound")
-    lost = shutil.copytree(sound, tmp_path / "lost")
-    assert not differs(lost, sound)
-    (lost / name).write_text("other numbers") if how == "changed" else (lost / name).unlink()
-    assert differs(lost, sound) == name
+def test_a_table_that_is_not_the_same_is_seen(tmp_path, sound, name, how):
+    other = shutil.copytree(sound, tmp_path / "other")
+    assert not differs(other, sound)
+    (other / name).write_text("other numbers") if how == "changed" else (other / name).unlink()
+    assert differs(other, sound) == str(other / name)
+
+
+def test_a_file_that_does_not_match_its_checksum_is_seen(sound):
+    assert not unsound(sound)
+    (sound / "store/a/done.json").write_text("other numbers")
+    assert unsound(sound).startswith(f"{sound}/store/a: done.json: FAILED")
+
+
+def test_another_table_is_silent_if_nobody_says_so_and_lost_if_somebody_does(tmp_path, sound):
+    other = shutil.copytree(sound, tmp_path / "other")
+    well = Ended(0, "", "")
+    assert not any(faults(well, other, sound).values())
+    checksums.write(other, "results.csv", "other numbers")
+    assert faults(well, other, sound) == {"lost": "", "silent": f"{other}/results.csv"}
+    assert faults(Ended(1, "", "it is damaged"), other, sound) == {"lost": f"{other}: exit code 1: it is damaged"}
 
 
 def test_damage_is_one_bit_or_the_end_of_a_file(tmp_path):
@@ -47,46 +65,33 @@ def test_damage_is_one_bit_or_the_end_of_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("said", "named"),
     (
-        ("/run/points/a/done.json is damaged: remove its folder\n", True),
-        ("checkpoint /run/points/a/checkpoints/5 is damaged\n", True),
-        ("/run/points/b/done.json is damaged\n", False),
-        ("remove /run/points/a\n", True),
-        ("something is wrong in /run/points\n", False),
-        ("Traceback (most recent call last):\n/run/points/a/done.json\n", False),
+        ("/run/store/a/done.json is damaged: remove its folder\n", True),
+        ("checkpoint /run/store/a/checkpoints/5 is damaged\n", True),
+        ("/run/store/b/done.json is damaged\n", False),
+        ("remove /run/store/a\n", True),
+        ("something is wrong in /run/store\n", False),
+        ("Traceback (most recent call last):\n/run/store/a/done.json\n", False),
         ("", False),
     ),
 )
 def test_a_line_names_a_file_or_its_network(tmp_path, said, named):
-    path = tmp_path / "run/points/a/done.json"
+    path = tmp_path / "run/store/a/done.json"
     assert names(said.replace("/run", f"{tmp_path}/run"), path, tmp_path / "run") == named
 
 
 def test_the_table_counts_what_was_tried():
-    rows = [{"what": "a", "where": "b", "lost": lost, "seconds": 2.0 + lost} for lost in (0, 1, 0)]
-    (row,) = torture.counted([*rows])
-    assert row == {"what": "a", "where": "b", "times": 3, "named": 0, "lost": 1, "seconds": 3.0}
-
-
-def test_compiled_programs_carry_a_checksum():
-    script = """
-import pathlib, sys, types, zlib
-sys.modules["zstandard"] = sys.modules["compression.zstd"] = types.ModuleType("zstandard")
-from resjax.training import compilation
-compilation.keep(pathlib.Path("runs"))
-from jax._src import compilation_cache
-assert compilation_cache.compress_executable(b"program") == zlib.compress(b"program")
-assert compilation_cache.decompress_executable(zlib.compress(b"program")) == b"program"
-"""
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    table = torture.counted(Tried("a", "b", lost=lost, seconds=len(lost)) for lost in ("", "gone", ""))
+    (row,) = table.to_dict("records")
+    assert row == {"what": "a", "where": "b", "times": 3, "named": 0, "lost": 1, "silent": 0, "seconds": 4.0}
 
 
 @pytest.mark.slow
 def test_the_short_form_loses_nothing(tmp_path):
-    counts = {"kills": 3, "flips": len(KINDS), "signals": 4, "disks": 2, "locks": 1, "flags_tried": 17}
+    counts = {"kills": 3, "shared": 3, "flips": len(KINDS), "signals": 4, "disks": 2, "seconds": 1, "flags_tried": 17}
     flags = [f"--{name}={count}" for name, count in counts.items()]
     code, out, err = run("tests.torture", *flags, f"--workdir={tmp_path}/run")
     assert (code, err) == (0, ""), out
     table = pd.read_csv(tmp_path / "run/results.csv")
-    assert not table["lost"].any() and set(KINDS) <= set(table["where"])
+    assert not table["lost"].any() and not table["silent"].any() and set(KINDS) <= set(table["where"])
     times = table.groupby("what")["times"].sum()
     assert times["kill -9"] >= 3 and times["SIGTERM"] == times["SIGINT"] == 2 and times["command line"] >= 17

@@ -6,22 +6,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import StopAt, close
+from helpers import StopAt, close, same_results
 
 from resjax.data.in_memory import Shuffled
-from resjax.lab.config import Point
 from resjax.lab.plan import compile_ahead, plan
-from resjax.lab.trial import Goal, train
+from resjax.lab.train import train
+from resjax.lab.trial import Trial
 from resjax.system.errors import Stopped, UserError
 from resjax.training.evaluation import evaluate
 from resjax.training.step import initialize, train_step
 
-POINT = Point(depth=4, width=8, norm="none", connection="plain", steps=30, log_every=10, checkpoint_every=10)
+TRIAL = Trial(depth=4, width=8, norm="none", connection="plain", steps=30, log_every=10, checkpoint_every=10)
 
 
 def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
-    point = Point(depth=4, width=8, norm="none", connection="plain", optimizer="sgd(momentum=0)", batch_size=50)
-    network, optimizer, dataset = plan(point)
+    trial = Trial(depth=4, width=8, norm="none", connection="plain", optimizer="sgd(momentum=0)", batch_size=50)
+    network, optimizer, dataset = plan(trial)
     tx = optimizer.build()
     found = initialize(network, tx, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
     order = jax.random.permutation(jax.random.key(1), 1500)
@@ -46,7 +46,7 @@ def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
 
 
 def test_evaluation_counts_every_example_once():
-    network, optimizer, dataset = plan(POINT)
+    network, optimizer, dataset = plan(TRIAL)
     found = initialize(network, optimizer.build(), jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
     images, labels = dataset.train.take(jnp.arange(1500))
     logits, _, _ = network.apply(found.params, found.state, images)
@@ -56,31 +56,31 @@ def test_evaluation_counts_every_example_once():
 
 
 def test_a_small_network_learns(tmp_path):
-    result, _ = train(Point(depth=4, steps=100), tmp_path)
+    result = train(Trial(depth=4, steps=100), tmp_path)
     assert result["test_accuracy"] > 0.9 and result["diverged"] is None and result["steps"] == 100
 
 
 @pytest.mark.parametrize("log_every", (1, 7, 1000))
 def test_divergence_is_a_result_with_the_step(tmp_path, log_every):
-    point = Point(depth=4, width=8, norm="none", learning_rate=1e20, steps=40, log_every=log_every)
-    result, _ = train(point, tmp_path)
+    trial = Trial(depth=4, width=8, norm="none", learning_rate=1e20, steps=40, log_every=log_every)
+    result = train(trial, tmp_path)
     assert math.isnan(result["train_loss"])
     assert result["diverged"] == 2  # the loss at the initial weights is finite, the one after a step of 1e20 is not
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_goal_ends_training_early(tmp_path):
-    result, _ = train(Point(depth=4, steps=200), tmp_path, goal=Goal(0.8, every=10))
+    result = train(Trial(depth=4, steps=200, stop_accuracy=0.8, stop_every=10), tmp_path)
     assert result["train_accuracy"] >= 0.8 and result["steps"] < 200 and result["steps"] % 10 == 0
 
 
 @pytest.mark.parametrize("looks", (0, 1, 17, 29, 31, 33))
 def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, looks):
-    undisturbed, _ = train(POINT, tmp_path / "undisturbed")
+    undisturbed = train(TRIAL, tmp_path / "undisturbed")
     with pytest.raises(Stopped) as stopped:
-        train(POINT, tmp_path / "stopped", StopAt(looks))
+        train(TRIAL, tmp_path / "stopped", StopAt(looks))
     assert stopped.value.exit_code == 143
-    assert train(POINT, tmp_path / "stopped")[0] == undisturbed
+    assert same_results(train(TRIAL, tmp_path / "stopped"), undisturbed)
     metrics = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("undisturbed", "stopped")]
     assert metrics[0] == metrics[1]
     assert [json.loads(line)["step"] for line in metrics[0].splitlines()] == [10, 20, 30]
@@ -88,27 +88,27 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, looks):
 
 def test_a_batch_larger_than_the_data_is_refused():
     with pytest.raises(UserError, match="batch_size=1501: digits has 1500"):
-        plan(Point(batch_size=1501))
+        plan(Trial(batch_size=1501))
 
 
 @pytest.mark.parametrize("num_seeds", (pytest.param(0, marks=pytest.mark.slow), 2))
 def test_a_network_compiled_ahead_is_not_compiled_again(tmp_path, caplog, num_seeds):
     programs = {"initial_state", "train_step", "evaluate_batch"}
 
-    def compiled(point, run):
+    def compiled(trial, run):
         caplog.clear()
         with jax.log_compiles():
-            train(point, tmp_path / run)
+            train(trial, tmp_path / run)
         lines = [line for line in caplog.messages if "XLA compilation" in line]
         return {name for name in programs if any(name in line for line in lines)}
 
-    usual, ahead = (Point(depth=depth, width=9 + num_seeds, steps=20, num_seeds=num_seeds) for depth in (6, 8))
+    usual, ahead = (Trial(depth=depth, width=9 + num_seeds, steps=20, num_seeds=num_seeds) for depth in (6, 8))
     assert compiled(usual, "usual") == programs
     compile_ahead(ahead)
     assert compiled(ahead, "ahead") == set()
 
 
 def test_tensorboard_gets_the_metrics(tmp_path):
-    train(Point(depth=4, width=8, steps=20, log_every=10, tensorboard=True), tmp_path)
+    train(Trial(depth=4, width=8, steps=20, log_every=10, tensorboard=True), tmp_path)
     (events,) = (tmp_path / "tensorboard").iterdir()
     assert b"learning_rate" in events.read_bytes()

@@ -57,6 +57,16 @@ def test_autocorrelation_is_its_definition():
         whiteness.autocorrelation(series, 50)
 
 
+def test_noise_has_the_autocorrelation_of_short_samples():
+    white, brown = (whiteness.noise_autocorrelation(b, np.random.default_rng(0), 2000, 20, 19) for b in (False, True))
+    lags = np.arange(1, 20)
+    expected = -(20 - lags) / (20 * 19)  # Moran 1948
+    np.testing.assert_allclose(white[1:], expected, atol=4 * (20 * 2000) ** -0.5)
+    for found in (white, brown):  # a centred series sums to zero
+        assert found[0] == 1 and found[1:].sum() == pytest.approx(-0.5, abs=1e-5)
+    assert brown[1] > 0.5 > abs(white[1])
+
+
 def test_a_network_that_looks_linear_is_linear_and_orthogonal():
     x = jax.random.normal(jax.random.key(0), (8,), jnp.float64)
     choices = {

@@ -52,7 +52,7 @@ def cropped(
     height, width, channels = shape
     image = Image.fromarray(example["image"].squeeze(-1) if channels == 1 else example["image"])
     for augmentation in augmentations:
-        image = augmentation(rng, image, (width, height))
+        image = augmentation(rng, image, (width, height))  # type: ignore[arg-type]  # where one is, there is a generator
     if image.size != (width, height):
         side = CENTER * min(image.size)
         left, top = ((length - side) / 2 for length in image.size)

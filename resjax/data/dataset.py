@@ -47,7 +47,7 @@ class Dataset:
         Raises:
           ValueError: the set is streamed, or the share is no probability.
         """
-        if self.streamed:
+        if not isinstance(self.train, Split):
             raise ValueError(f"{self.name} is streamed; use a set that fits on the device")
         if not 0 <= share <= 1:
             raise ValueError(f"the share of random labels must be from 0 to 1, not {share}")

@@ -34,20 +34,21 @@ def arrays(
       ValueError: images or labels of another shape or type, numbers of them that differ, images that are not finite,
         labels out of range, or too few examples to hold out any.
     """
-    images, labels = _checked(images, labels, "")
+    train_images, train_labels = _checked(images, labels, "")
     if test is None:
-        (images, labels), (test_images, test_labels) = _held_out(images, labels)
+        (train_images, train_labels), (test_images, test_labels) = _held_out(train_images, train_labels)
     else:
         test_images, test_labels = _checked(*test, "test ")
-    if (test_images.shape[1:], test_images.dtype) != (images.shape[1:], images.dtype):
-        raise ValueError(f"test images are N {_form(test_images)}, but training images are N {_form(images)}")
-    largest = max(labels.max(), test_labels.max())
+    if (test_images.shape[1:], test_images.dtype) != (train_images.shape[1:], train_images.dtype):
+        raise ValueError(f"test images are N {_form(test_images)}, but training images are N {_form(train_images)}")
+    largest = max(train_labels.max(), test_labels.max())
     classes = int(largest) + 1 if classes is None else classes
-    smallest = min(labels.min(), test_labels.min())
+    smallest = min(train_labels.min(), test_labels.min())
     if smallest < 0 or largest >= classes:
         raise ValueError(f"labels must be from 0 to {classes - 1}, but are from {smallest} to {largest}")
-    mean, std = statistics(images)
-    return Dataset(_split(images, labels, mean, std), _split(test_images, test_labels, mean, std), classes)
+    mean, std = statistics(train_images)
+    train = _split(train_images, train_labels, mean, std)
+    return Dataset(train, _split(test_images, test_labels, mean, std), classes)
 
 
 @functools.cache

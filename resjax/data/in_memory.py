@@ -88,7 +88,7 @@ class Shuffled:
     @property
     def several(self) -> "Shuffled":
         """The axes of what several networks get, each in an order of its own, for `vmap`."""
-        return dataclasses.replace(self, split=None, order=0)
+        return dataclasses.replace(self, split=None, order=0)  # type: ignore[arg-type]  # axes in the arrays' places
 
 
 class ShuffledBatches:
@@ -100,12 +100,12 @@ class ShuffledBatches:
         self._examples = len(split)
         self._steps = len(split) // batch_size
         self._epoch = -1
-        self._order = None
+        self._order: jax.Array | None = None
 
     def at(self, step: int) -> Shuffled:
         """What that step gets. The order is drawn once an epoch: drawing it in every step costs more than a step."""
         epoch = step // self._steps
-        if self._epoch != epoch:
+        if self._order is None or self._epoch != epoch:
             self._epoch = epoch
             self._order = orders(self._key, epoch, self._examples)
         return self._shuffled(order=self._order)

@@ -1,14 +1,9 @@
-"""Configurations: frozen dataclasses of plain values, the only thing that flags, tests and records share.
-
-No JAX here, so that `--help` is fast.
-"""
+"""What the configurations of experiments are made of: where it runs, what a network is made of, how it is trained."""
 
 import dataclasses
-import hashlib
-import json
-from typing import Any
 
 from resjax.lab import names, presets
+from resjax.lab.options import Options, option
 from resjax.nn.order import ORDERS
 from resjax.system.errors import UserError
 
@@ -23,66 +18,29 @@ NETWORKS = {  # what a network has where its flag is left open
     "imagenet": {"branch": "", "width": 64, "order": "post", "shortcut": "projection"},
 }
 
-
-def option(
-    default: Any,
-    help: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices=(),
-    distinct: bool = True,
-    changes_results: bool = True,
-):
-    """A field of a configuration, and the flag of its name.
-
-    Args:
-      default: its type is the flag's type; a tuple becomes a comma-separated list.
-      help: what `--help` says.
-      minimum, maximum: the smallest and the largest value allowed, of every element for a tuple.
-      choices: the values allowed; empty allows all.
-      distinct: whether the elements of a tuple must be different.
-      changes_results: False for what may differ when a run is taken up again (`--workdir`).
-    """
-    limits = dict(minimum=minimum, maximum=maximum, choices=choices, distinct=distinct)
-    return dataclasses.field(default=default, metadata=limits | {"help": help, "changes_results": changes_results})
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """A configuration whose values are within the limits of their options."""
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            if not field.metadata:
-                continue  # no option: what stands behind `--`
-            value = getattr(self, field.name)
-            for element in value if isinstance(value, tuple) else (value,):
-                _check(field, element)
-            if isinstance(value, tuple) and (
-                not value or (field.metadata["distinct"] and len(set(value)) < len(value))
-            ):
-                raise UserError(f"--{field.name}={','.join(map(str, value))}: give one value or several different ones")
-
-
-def _check(field: dataclasses.Field, value):
-    minimum, maximum, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
-    if minimum is not None and not value >= minimum:  # also refuses nan
-        raise UserError(f"--{field.name}={value}: must be at least {minimum}")
-    if maximum is not None and not value <= maximum:
-        raise UserError(f"--{field.name}={value}: must be at most {maximum}")
-    if choices and value not in choices:
-        raise UserError(f"--{field.name}={value}: must be one of {', '.join(filter(None, choices))}")
+ALL = "1/1"  # the shard that is everything: of a process that trains and measures, and leaves the tables to another
 
 
 @dataclasses.dataclass(frozen=True)
 class Running(Options):
     """Where and on how many machines an experiment runs: nothing of this changes what it asks."""
 
-    workdir: str = option("", "where everything goes (default: runs/EXPERIMENT-HASH)", changes_results=False)
+    workdir: str = option("", "where tables and figures go (default: runs/EXPERIMENT-HASH)", changes_results=False)
+    store: str = option(
+        "", "where networks are kept and found again (default: runs/store, or WORKDIR/store)", changes_results=False
+    )
+    sweep: str = option("", "values of any options, and their product: 'learning_rate=0.1,0.05 width=64,128'")
+    workers: int = option(
+        1, "processes that share the work, and cores or GPUs, on this machine", minimum=1, changes_results=False
+    )
+    shard: str = option(
+        "",
+        "i/n: train only every n-th network from the i-th on, for processes that share no locks",
+        changes_results=False,
+    )
     plot_only: bool = option(False, "draw the figures again from the tables", changes_results=False)
     compile_cache: str = option(
-        "", "where compiled programs are kept for the next start (default: WORKDIR/compiled)", changes_results=False
+        "", "where compiled programs are kept for the next start (default: STORE/compiled)", changes_results=False
     )
     distributed: bool = option(
         False,
@@ -102,11 +60,23 @@ class Running(Options):
         super().__post_init__()
         if self.coordinator and not self.distributed:
             raise UserError(f"--coordinator={self.coordinator}: goes with --distributed")
+        self.dealt()
+
+    def dealt(self) -> slice:
+        """Which of all networks --shard deals to this process.
+
+        Raises:
+          UserError: a shard that cannot be.
+        """
+        number, _, count = (self.shard or ALL).partition("/")
+        if not (number.isdecimal() and count.isdecimal()) or not 1 <= int(number) <= int(count):
+            raise UserError(f"--shard={self.shard}: must be i/n with i from 1 to n")
+        return slice(int(number) - 1, None, int(count))
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture(Options):
-    """What a network is made of, but for what the experiments vary (`Family`)."""
+    """What a network is made of, but for what the experiments vary (`trial.Varied`)."""
 
     network: str = option(
         "dense",
@@ -168,7 +138,7 @@ class Optimization(Architecture):
         0.0, "share of the training images whose label is drawn at random, the same for all seeds", minimum=0, maximum=1
     )
     image_size: int = option(224, "sides of the images of a set that is streamed", minimum=1)
-    workers: int = option(
+    readers: int = option(
         4, "processes that read a set that is streamed; 0: none beside the main", minimum=0, changes_results=False
     )
     augment: tuple[str, ...] = option(("none",), "random changes of the training images: crop(pad=4), flip")
@@ -209,34 +179,8 @@ class Training(Optimization):
         False, "split weights and momenta over the devices, too: less memory, more traffic", changes_results=False
     )
     checkpoint_every: int = option(100, "steps between checkpoints", minimum=1, changes_results=False)
-    log_every: int = option(20, "steps between the lines of metrics.jsonl", minimum=1, changes_results=False)
+    log_every: int = option(20, "steps between the points of the learning curves", minimum=1)
     tensorboard: bool = option(False, "also write the metrics for TensorBoard", changes_results=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """What the experiments vary, and what tells the rows of their tables apart."""
-
-    depth: int = option(20, "weighted layers, stem and head included, projections not", minimum=1)
-    connection: str = option("residual", "how F(x) meets the stream")
-    norm: str = option("batch", "normalisation")
-    seed: int = option(0, "seed of weights, batches and gates", minimum=0)
-
-    @classmethod
-    def of(cls, shared: Architecture, **values):
-        """The point with the options of an experiment's configuration that it has too, and these values."""
-        own, given = ({field.name for field in dataclasses.fields(kind)} for kind in (cls, shared))
-        return cls(**{name: getattr(shared, name) for name in own & given} | values)
-
-    @property
-    def label(self) -> str:
-        """What the progress bar and the messages call it."""
-        return f"{self.connection}/{self.norm} depth {self.depth} seed {self.seed}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Untrained(Family, Architecture):
-    """One network at its start."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,34 +193,3 @@ class Probing(Architecture):
     pairs: int = option(32, "pairs of inputs: a batch is two times as many", minimum=1)
     cosine: float = option(0.5, "between the two inputs of a pair, at the start", minimum=-1, maximum=1)
     x64: bool = option(True, "compute in float64: signals that explode or vanish leave the range of float32")
-
-
-@dataclasses.dataclass(frozen=True)
-class Probed(Untrained, Probing):
-    """One network to read at its start."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Point(Untrained, Training):
-    """One network to train: one row of a result table."""
-
-    num_seeds: int = option(0, "networks, of this seed and those that follow, that train together; 0: one", minimum=0)
-
-    @property
-    def label(self) -> str:
-        """What the progress bar and the messages call it."""
-        others = f" to {self.seed + self.num_seeds - 1}" if self.num_seeds else ""
-        dropping = "" if self.survival == "none" else f" {self.survival} {self.drop}"
-        return super().label + others + dropping
-
-
-def relevant(config) -> dict[str, Any]:
-    """The fields that decide the results, ready for JSON."""
-    values = dataclasses.asdict(config)
-    keep = {field.name for field in dataclasses.fields(config) if field.metadata["changes_results"]}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if name in keep}
-
-
-def digest(config) -> str:
-    """Eight hexadecimal digits that tell configurations with different results apart."""
-    return hashlib.sha256(json.dumps(relevant(config), sort_keys=True).encode()).hexdigest()[:8]

@@ -1,10 +1,21 @@
 """The look of every figure: one or two columns of a paper, drawn without a display."""
 
 import contextlib
+import dataclasses
 import io
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from etils import epath
+
+from resjax.lab.config import Running
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -24,7 +35,7 @@ STYLE = {
     "legend.fontsize": 7,
     "lines.linewidth": 1.3,
     "lines.markersize": 3.5,
-    "figure.dpi": 200,
+    "figure.dpi": 150,
     "pdf.fonttype": 42,  # text stays text
 }
 COLUMN = 3.4  # inches, one column of a two-column paper
@@ -32,19 +43,119 @@ COLUMN = 3.4  # inches, one column of a two-column paper
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
-def shades(count: int):
+STYLES = ("-", "--", ":", "-.")
+MARKERS = "osv^D"
+
+
+def colors(values: Iterable[Any]) -> dict[Any, str]:
+    """A colour for each different value, in the order in which they come."""
+    return dict(zip(dict.fromkeys(values), itertools.cycle(COLORS), strict=False))
+
+
+def styles(values: Iterable[Any]) -> dict[Any, str]:
+    """A line style for each different value, in the order in which they come."""
+    return dict(zip(dict.fromkeys(values), itertools.cycle(STYLES), strict=False))
+
+
+def markers(values: Iterable[Any]) -> dict[Any, str]:
+    """A marker for each different value, in the order in which they come."""
+    return dict(zip(dict.fromkeys(values), itertools.cycle(MARKERS), strict=False))
+
+
+def shades(count: int) -> Any:
     """So many colours for an ordered quantity, dark to light."""
     return plt.get_cmap("viridis")([0.9 * place / max(count - 1, 1) for place in range(count)])
 
 
-def legend(axes, columns: int):
+def line(axis: Any, grouped: Any, style: str = "o-", *, middle: str = "mean", **options: Any) -> None:
+    """A line through the mean, or the median, of every group, with a band from the least to the largest."""
+    values = getattr(grouped, middle)()
+    axis.fill_between(values.index, grouped.min(), grouped.max(), color=options["color"], alpha=0.2, linewidth=0)
+    axis.plot(values, style, **options)
+
+
+def bars(axis: Any, grouped: Any, crosses: Mapping[Any, float] = {}) -> None:
+    """A bar for the median of every group, a dot a value, and a cross where a paper has another number."""
+    for place, (name, values) in enumerate(grouped):
+        axis.barh(place, values.median(), 0.6, color=COLORS[0], alpha=0.6)
+        axis.plot(values, [place] * len(values), "k.")
+        axis.plot(crosses.get(name, math.nan), place, "x", color=COLORS[1])
+    axis.set_yticks(range(len(grouped)), [str(name) for name, _ in grouped], fontsize=6)
+    axis.invert_yaxis()
+
+
+def log_ticks(axis: Any, values: Iterable[float]) -> None:
+    """A logarithmic axis of x with a tick at each of these values and no others."""
+    ticks = sorted(set(values))
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+
+
+def legend(axes: Iterable[Any], columns: int) -> None:
     """One legend above all panels, each label once."""
+    axes = list(axes)
     shown = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     axes[0].figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=columns)
 
 
+@dataclasses.dataclass(frozen=True)
+class Canvas:
+    """Where a study draws, and what all its figures say."""
+
+    folder: epath.Path
+    config: Running
+    suffix: str = ""  # of the figures' names: what is swept
+    swept: tuple[str, ...] = ()  # options whose values are told apart by colour
+
+    @contextlib.contextmanager
+    def figure(
+        self, name: str = "figure", panels: int = 1, rows: int = 1, height: float = 2.4, note: str = "", **options: Any
+    ) -> Iterator[Any]:
+        """As `figure`, and below it the data set, the seeds, what is swept, and a note: what bands and dots are."""
+        with figure(self.folder / f"{name}{self.suffix}", panels, rows, height, **options) as axes:
+            yield axes
+            known = [
+                getattr(self.config, "dataset", ""),
+                self._seeds(),
+                self.suffix.lstrip("-").replace("-", ", "),
+                note,
+            ]
+            text = "; ".join(part for part in known if part)
+            axes[0].figure.get_layout_engine().set(rect=(0, 0.12 / height, 1, 1 - 0.12 / height))
+            axes[0].figure.text(0.995, 0.02 / height, text, ha="right", va="bottom", fontsize=5, color="0.4")
+
+    def _seeds(self) -> str:
+        count = getattr(self.config, "seeds", 0)
+        return f"{count} seed{'s' if count > 1 else ''}" if count else ""
+
+    def families(self, table: "pd.DataFrame", *names: str) -> Iterator[tuple[str, str, "pd.DataFrame"]]:
+        """The rows of every combination of these columns, and of what is swept: label, colour, rows."""
+        chosen = [*(name for name in self.swept if name not in names), *names]
+        grouped = table.groupby(chosen, sort=False)
+        for color, (values, rows) in zip(itertools.cycle(COLORS), grouped, strict=False):
+            extra = [f"{name} {value}" for name, value in zip(chosen, values, strict=True) if name in self.swept]
+            own = [str(value) for name, value in zip(chosen, values, strict=True) if name not in self.swept]
+            yield ", ".join([*own, *extra]), color, rows
+
+
+def canvases(
+    tables: Mapping[str, "pd.DataFrame"], folder: epath.Path, config: Running, swept: Sequence[str], colored: bool
+) -> Iterator[tuple[dict[str, "pd.DataFrame"], Canvas]]:
+    """The tables, and a canvas for them: all of them `colored`, or else those of each combination of what is swept."""
+    if colored or not swept:
+        yield dict(tables), Canvas(folder, config, swept=tuple(swept))
+        return
+    first = next(table for table in tables.values() if set(swept) <= set(table.columns))
+    for values in first[list(swept)].drop_duplicates().itertuples(index=False):
+        chosen = dict(zip(swept, values, strict=True))
+        own = {name: table[(table[list(swept)] == list(values)).all(axis=1)] for name, table in tables.items()}
+        suffix = "".join(f"-{name}={value}" for name, value in chosen.items())
+        yield own, Canvas(folder, config, re.sub(r"[^\w.=-]+", "_", suffix))
+
+
 @contextlib.contextmanager
-def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4, **options):
+def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4, **options: Any) -> Iterator[Any]:
     """Yields the axes, `panels` side by side in each row, and writes `path`.png and `path`.pdf at the end.
 
     One panel is a column wide, several fill both columns of a page; `height` is the whole figure's.
@@ -57,5 +168,5 @@ def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4
             for kind, options in (("png", {}), ("pdf", {"metadata": {"CreationDate": None}})):
                 drawn = io.BytesIO()
                 drawing.savefig(drawn, format=kind, **options)
-                files.write(path.with_suffix(f".{kind}"), drawn.getvalue())
+                files.write(path.parent / f"{path.name}.{kind}", drawn.getvalue())
         plt.close(drawing)

@@ -9,14 +9,24 @@ import os
 import pathlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
 from resjax.lab import names, presets
+from resjax.lab.config import Architecture, Optimization, Probing, Running, Training
 from resjax.system import distributed, interrupts
 from resjax.system.errors import UserError
 
+GROUPS = {
+    Architecture: "The network",
+    Optimization: "Training",
+    Training: "Training",
+    Probing: "How networks are read",
+    Running: "Running",
+}
 COMMAND = "command"  # the field of a configuration that holds another command: `launcher --flags -- command --flags`
 
 
@@ -50,7 +60,7 @@ def define(config_class: type) -> flags.FlagValues:
     """One flag a field of the dataclass, with its default, type and help."""
     values = flags.FlagValues()
     for field in _flagged(config_class):
-        arguments = dict(name=_flag(field), default=field.default, help=field.metadata["help"], flag_values=values)
+        arguments = dict(name=field.name, default=field.default, help=field.metadata["help"], flag_values=values)
         if isinstance(field.default, tuple):
             parser = _ListParser(type(field.default[0]))
             flags.DEFINE(parser, serializer=_ListSerializer(), **arguments)
@@ -71,11 +81,6 @@ def _flagged(config_class: type) -> list[dataclasses.Field]:
     return [field for field in dataclasses.fields(config_class) if field.name != COMMAND]
 
 
-def _flag(field: dataclasses.Field) -> str:
-    """The name of a field's flag: the field `from_`, which Python does not let be called `from`, is `--from`."""
-    return field.name.rstrip("_")
-
-
 def parse(config_class: type, argv: Sequence[str]):
     """The configuration that `argv` (program name first) asks for, or None if it asks for help.
 
@@ -94,7 +99,7 @@ def parse(config_class: type, argv: Sequence[str]):
         raise UserError(f"unexpected argument {rest[0]!r}: flags are given as --name=value")
     if values.help:
         return None
-    chosen = {field.name: values[_flag(field)].value for field in _flagged(config_class)}
+    chosen = {field.name: values[field.name].value for field in _flagged(config_class)}
     if takes_command:
         chosen[COMMAND] = tuple(argv[end + 1 :])
     if chosen.get("preset"):
@@ -116,12 +121,27 @@ def _fill(chosen: dict, recipe: dict, given: set[str]):
             chosen[name] = (value,) if several else value
 
 
-def main(config_class: type, run: Callable):
+def command_line(config: Any, changed: Mapping[str, Any]) -> list[str]:
+    """The flags that ask for a configuration with some values changed: those of them that are not the defaults."""
+    values = {field.name: getattr(config, field.name) for field in _flagged(type(config))} | changed
+    usual = {field.name: field.default for field in _flagged(type(config))}
+    chosen = {name: value for name, value in values.items() if value != usual[name] and name != "preset"}
+    return [f"--{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in chosen.items()]
+
+
+def main(
+    config_class: type,
+    run: Callable[[Any], None],
+    module: types.ModuleType | None = None,
+    argv: Sequence[str] | None = None,
+) -> None:
     """Runs a command: parses the flags, calls `run(config)`, and turns errors into one line and a code.
+
+    `module`, that of `run` unless given, has the command's name and, in its docstring, the help; `argv` is sys.argv.
 
     Exit codes: 0 done, 2 the user's mistake, 1 any other named failure, 128 + n stopped by signal n.
     """
-    module = inspect.getmodule(run)
+    module = module or inspect.getmodule(run)
     several = False
     path = pathlib.Path(module.__file__)
     command = path.parent.name if path.stem == "__main__" else path.stem
@@ -135,7 +155,7 @@ def main(config_class: type, run: Callable):
     for number in interrupts.STOPPING:
         signal.signal(number, interrupts.end)
     try:
-        config = parse(config_class, sys.argv)
+        config = parse(config_class, sys.argv if argv is None else argv)
         if config is None:
             print(_help(module, config_class))
             return
@@ -154,10 +174,20 @@ def main(config_class: type, run: Callable):
         leave(f"{error}; if another process is gone, the same command on all goes on from the last checkpoint", 1)
 
 
-def _help(module, config_class: type) -> str:
-    lines = [inspect.getdoc(module), "", "Flags:"]
-    for field in _flagged(config_class):
-        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-        choices = f"; one of {', '.join(filter(None, field.metadata['choices']))}" if field.metadata["choices"] else ""
-        lines += [f"  --{_flag(field)}={default}", f"      {field.metadata['help']}{choices}"]
+def _help(module: types.ModuleType, config_class: type) -> str:
+    lines = [inspect.getdoc(module) or ""]
+    for group in ("This command's own", *dict.fromkeys(GROUPS.values())):
+        fields = [field for field in _flagged(config_class) if _group(field, config_class) == group]
+        lines += ["", f"{group}:"] if fields else []
+        for field in fields:
+            default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+            allowed = [choice for choice in field.metadata["choices"] if choice]
+            choices = f"; one of {', '.join(allowed)}" if allowed else ""
+            lines += [f"  --{field.name}={default}", f"      {field.metadata['help']}{choices}"]
     return "\n".join(lines)
+
+
+def _group(field: dataclasses.Field, config_class: type) -> str:
+    """The heading under which a flag stands: by the class that defines it last."""
+    owner = next(kind for kind in config_class.__mro__ if field.name in inspect.get_annotations(kind))
+    return GROUPS.get(owner, "This command's own")

@@ -1,16 +1,15 @@
-"""What is done between the steps of a point's training: see `resjax.training.loop`."""
+"""What is done between the steps of a trial's training: see `resjax.training.loop`."""
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Container
 
 import jax
 import jax.numpy as jnp
 
 from resjax import settling
-from resjax.lab.config import Point
 from resjax.lab.plan import Plan
+from resjax.lab.trial import Trial
 from resjax.system import distributed, interrupts
 from resjax.system.interrupts import Stop
 from resjax.system.sharding import Layout
@@ -18,15 +17,6 @@ from resjax.training import evaluation, loop
 from resjax.training.checkpoint import Checkpoints
 from resjax.training.metrics import Metrics
 from resjax.training.step import TrainState
-
-
-@dataclasses.dataclass(frozen=True)
-class Goal:
-    """Training ends early once accuracy and loss on the training set, taken every so often, are as good."""
-
-    train_accuracy: float
-    every: int  # steps
-    train_loss: float = math.inf
 
 
 @dataclasses.dataclass
@@ -65,7 +55,7 @@ class Log:
 class Save:
     """Writes a checkpoint, and leaves if a signal has come."""
 
-    point: Point
+    trial: Trial
     checkpoints: Checkpoints
     metrics: Metrics
     planned: Plan
@@ -77,11 +67,11 @@ class Save:
         if jax.process_count() == 1:
             self.signal = self.stop.signal
         else:  # all processes leave at one step
-            self.signal = distributed.all_max(self.stop.signal) if step % self.point.log_every == 0 else 0
-        return step % self.point.checkpoint_every == 0 or step in self.keep or last or self.signal != 0
+            self.signal = distributed.all_max(self.stop.signal) if step % self.trial.log_every == 0 else 0
+        return step % self.trial.checkpoint_every == 0 or step in self.keep or last or self.signal != 0
 
     def __call__(self, progress: loop.Progress) -> None:
-        if progress.step == self.point.steps:  # what is measured, and read by others, has settled
+        if progress.step == self.trial.steps:  # what is measured, and read by others, has settled
             progress.train_state = settled(self.planned, progress.train_state)
         self.write(progress)
         interrupts.check(self.signal)
@@ -91,29 +81,29 @@ class Save:
         place = {
             "batches": progress.batches.state(),
             "diverged": progress.diverged,
-            "metrics": self.metrics.checksum_on_disk(),
+            "metrics": self.metrics.text,
         }
         self.checkpoints.save(progress.step, progress.train_state, place)
 
 
 @dataclasses.dataclass
 class Reached:
-    """Whether the goal is reached, which is looked at before every so many steps; then the run is saved."""
+    """Whether training is good enough, which is looked at before every so many steps; then the run is saved."""
 
-    goal: Goal
+    trial: Trial
     planned: Plan
     devices: Layout | None
     save: Save
 
     def __call__(self, progress: loop.Progress) -> bool:
-        if progress.step % self.goal.every:
+        if progress.step % self.trial.stop_every:
             return False
         found = settled(self.planned, progress.train_state)
         split = self.planned.dataset.train
         loss, accuracy = evaluation.evaluate(
             self.planned.network, found.params, found.state, split, layout=self.devices
         )
-        if accuracy < self.goal.train_accuracy or loss > self.goal.train_loss:
+        if accuracy < self.trial.stop_accuracy or loss > self.trial.stop_loss:
             return False
         progress.train_state = found
         self.save.write(progress)

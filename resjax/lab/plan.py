@@ -1,4 +1,4 @@
-"""From a point to the objects that it asks for, checked before anything is computed or written."""
+"""From a trial to the objects that it asks for, checked before anything is computed or written."""
 
 import dataclasses
 import functools
@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from resjax import data
 from resjax.data import Dataset
 from resjax.lab import registry
-from resjax.lab.config import Point
 from resjax.lab.optimizer import Optimizer
+from resjax.lab.trial import Trial
 from resjax.layers import Layers
 from resjax.network import Network
 from resjax.system import sharding
@@ -24,49 +24,49 @@ from resjax.training.step import TrainState
 
 
 class Plan(NamedTuple):
-    """What a point asks for."""
+    """What a trial asks for."""
 
     network: Network
     optimizer: Optimizer
     dataset: Dataset
 
 
-def plan(point: Point, dataset: Dataset | None = None) -> Plan:
-    """The objects; `dataset` replaces the point's.
+def plan(trial: Trial, dataset: Dataset | None = None) -> Plan:
+    """The objects; `dataset` replaces the trial's.
 
     Raises:
       UserError: a name, depth, batch size or data set that cannot be, or an extra that is missing.
     """
-    dataset = dataset or load(point)
-    if point.batch_size > len(dataset.train):
-        raise UserError(f"--batch_size={point.batch_size}: {point.dataset} has {len(dataset.train)} training images")
-    network = registry.network(point, dataset.classes)
-    registry.check(point, network, dataset.train.shape, point.dataset)
-    gates = registry.survival(point.survival, point.drop, point.scaling, network.lengths)
+    dataset = dataset or load(trial)
+    if trial.batch_size > len(dataset.train):
+        raise UserError(f"--batch_size={trial.batch_size}: {trial.dataset} has {len(dataset.train)} training images")
+    network = registry.network(trial, dataset.classes)
+    registry.check(trial, network, dataset.train.shape, trial.dataset)
+    gates = registry.survival(trial.survival, trial.drop, trial.scaling, network.lengths)
     network = dataclasses.replace(network, stochastic_depth=gates)
-    optimizer = Optimizer(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Optimizer)})
+    optimizer = Optimizer(**{field.name: getattr(trial, field.name) for field in dataclasses.fields(Optimizer)})
     optimizer.build()
-    if point.tensorboard:
+    if trial.tensorboard:
         with registry.flag("tensorboard", "true", ImportError):
             summary_writer()
-    augmentations(point, dataset)
-    layout(point)
+    augmentations(trial, dataset)
+    layout(trial)
     return Plan(network, optimizer, dataset)
 
 
-def load(point: Point) -> Dataset:
-    """The data set that a point names.
+def load(trial: Trial) -> Dataset:
+    """The data set that a trial names.
 
     Raises:
-      UserError: there is none of this name, it is not prepared, or it has not what the point asks of it.
+      UserError: there is none of this name, it is not prepared, or it has not what the trial asks of it.
     """
-    return _load(point.dataset, point.data_dir, point.image_size, point.workers, point.examples, point.random_labels)
+    return _load(trial.dataset, trial.data_dir, trial.image_size, trial.readers, trial.examples, trial.random_labels)
 
 
 @functools.cache
-def _load(name: str, data_dir: str, image_size: int, workers: int, examples: int, random_labels: float) -> Dataset:
+def _load(name: str, data_dir: str, image_size: int, readers: int, examples: int, random_labels: float) -> Dataset:
     try:
-        found = data.load(name, data_dir, image_size, workers)
+        found = data.load(name, data_dir, image_size, readers)
     except data.NotPrepared as error:
         command = f"python -m resjax.prepare --dataset={error.name} --data_dir={error.data_dir}"
         raise UserError(f"{error.what}: prepare it with: {command}") from error
@@ -81,46 +81,46 @@ def _load(name: str, data_dir: str, image_size: int, workers: int, examples: int
     return found
 
 
-def augmentations(point: Point, dataset: Dataset) -> tuple:
-    """The random changes of the training images that a point names."""
-    return registry.augmentations(point.augment, dataset.streamed)
+def augmentations(trial: Trial, dataset: Dataset) -> tuple:
+    """The random changes of the training images that a trial names."""
+    return registry.augmentations(trial.augment, dataset.streamed)
 
 
-def layout(point: Point) -> Layout | None:
-    """The devices that a point asks for; None for one."""
-    return sharding.build(point.mesh, point.fsdp, point.batch_size)
+def layout(trial: Trial) -> Layout | None:
+    """The devices that a trial asks for; None for one."""
+    return sharding.build(trial.mesh, trial.fsdp, trial.batch_size)
 
 
-def batches(point: Point, dataset: Dataset) -> data.Batches:
-    """The training batches of a point."""
-    key = step.keys_of(point.seed, point.num_seeds)
-    return dataset.train.batches(point.batch_size, augmentations(point, dataset), key)
+def batches(trial: Trial, dataset: Dataset) -> data.Batches:
+    """The training batches of a trial."""
+    key = step.keys_of(trial.seed, trial.num_seeds)
+    return dataset.train.batches(trial.batch_size, augmentations(trial, dataset), key)
 
 
-def start(planned: Plan, point: Point, layout: Layout | None = None) -> TrainState:
+def start(planned: Plan, trial: Trial, layout: Layout | None = None) -> TrainState:
     """The state before the first step."""
     inputs = jnp.zeros((1, *planned.dataset.train.shape), jnp.float32)
-    key = step.keys_of(point.seed, point.num_seeds)
+    key = step.keys_of(trial.seed, trial.num_seeds)
     return step.initialize(planned.network, planned.optimizer.build(), key, inputs, layout)
 
 
-def compile_ahead(point: Point) -> None:
-    """Compiles what training a point runs on one device. JAX keeps the programs, so that training then starts at once.
+def compile_ahead(trial: Trial) -> None:
+    """Compiles what training a trial runs on one device. JAX keeps the programs, so that training then starts at once.
 
     Meant for a second thread, while another network trains: XLA compiles outside Python's lock.
     """
-    network, optimizer, dataset = plan(point)
+    network, optimizer, dataset = plan(trial)
     tx = optimizer.build()
-    if layout(point):
+    if layout(trial):
         return  # several processes must compile in the same order
     one, many = (jax.ShapeDtypeStruct((n, *dataset.train.shape), jnp.float32) for n in (1, evaluation.BATCH))
-    key = jax.eval_shape(lambda: step.keys_of(0, point.num_seeds))
+    key = jax.eval_shape(lambda: step.keys_of(0, trial.num_seeds))
     lowered = jit_unoptimized(step.initial_state, (0, 1, 4)).lower(network, tx, key, one, None)
     lowered.compile()
     state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), lowered.out_info)
-    source = dataset.train.abstract(point.batch_size, augmentations(point, dataset), point.num_seeds)
+    source = dataset.train.abstract(trial.batch_size, augmentations(trial, dataset), trial.num_seeds)
     step.train_step.lower(network, tx, state, source, None).compile()
     labels = jax.ShapeDtypeStruct((evaluation.BATCH,), jnp.int32)
     weights = state.params, state.state
-    weights = jax.eval_shape(lambda tree: step.member(tree, 0), weights) if point.num_seeds else weights
+    weights = jax.eval_shape(lambda tree: step.member(tree, 0), weights) if trial.num_seeds else weights
     evaluation.evaluate_batch.lower(network, *weights, many, labels, Layers(), None).compile()

@@ -1,6 +1,7 @@
 """The names of the command line, and the objects that they stand for: the one place where a name becomes an object."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,9 +13,10 @@ import numpy as np
 from resjax import independence, models, nn, stochastic_depth
 from resjax.data import augment, crop
 from resjax.lab import names
-from resjax.lab.config import Architecture, Untrained
+from resjax.lab.config import Architecture
+from resjax.lab.trial import Variant
 from resjax.network import Network
-from resjax.nn import initializers, shortcuts
+from resjax.nn import initializers, norms, shortcuts
 from resjax.stochastic_depth import StochasticDepth
 from resjax.system.errors import UserError
 
@@ -124,51 +126,57 @@ def survival(text: str, mode: str, scaling: str, lengths: Sequence[int]) -> Stoc
         return stochastic_depth.of(probabilities, lengths, mode, scaling)
 
 
-def parts(point: Architecture) -> dict[str, object]:
+def parts(trial: Architecture) -> dict[str, object]:
     """The options of `models.Parts` that a configuration names."""
     found = {
-        "width": point.width,
-        "block": block(point.block),
-        "shortcut": shortcut(point.shortcut),
-        "projections": point.projections,
-        "activation": activation(point.activation),
-        "initializer": initializer(point.initializer),
-        "bias_initializer": initializer(point.bias_initializer),
-        "order": nn.ORDERS[point.order],
-        "spectral_norm": point.spectral_norm,
-        "remat": remat(point.remat),
-        "dtype": None if point.dtype == "float32" else jnp.dtype(point.dtype),  # None: float64 stays what it is
+        "width": trial.width,
+        "block": block(trial.block),
+        "shortcut": shortcut(trial.shortcut),
+        "projections": trial.projections,
+        "activation": activation(trial.activation),
+        "initializer": initializer(trial.initializer),
+        "bias_initializer": initializer(trial.bias_initializer),
+        "order": nn.ORDERS[trial.order],
+        "spectral_norm": trial.spectral_norm,
+        "remat": remat(trial.remat),
+        "dtype": None if trial.dtype == "float32" else jnp.dtype(trial.dtype),  # None: float64 stays what it is
     }
-    return found | ({"branch": branch(point.branch)} if point.branch else {})
+    return found | ({"branch": branch(trial.branch)} if trial.branch else {})
 
 
-def network(point: Untrained, classes: int, **replaced: object) -> Network:
-    """The network that a point asks for, with some of its `models.Parts` replaced.
+def network(trial: Variant, classes: int, **replaced: object) -> Network:
+    """The network that a trial asks for, with some of its `models.Parts` replaced.
 
     Raises:
       UserError: an unknown name, or a depth that the architecture cannot have.
     """
-    own = {"connection": connection(point.connection), "norm": norm(point.norm), "classes": classes}
-    family = names.build(point.network, "network", NETWORKS)
-    with flag("network", point.network):
-        return family.build(point.depth, **parts(point) | own | replaced)
+    own = {"connection": connection(trial.connection), "norm": norm(trial.norm), "classes": classes}
+    family = names.build(trial.network, "network", NETWORKS)
+    with flag("network", trial.network):
+        return family.build(trial.depth, **parts(trial) | own | replaced)
 
 
-def depths(point: Untrained) -> Sequence[int]:
-    """The depths up to `point.depth` that its architecture can have.
+def of_last_batch(trial: Variant, like: Network) -> Network:
+    """The trial's network, `like`, with norms whose running statistics are those of the last batch alone."""
+    twin = network(trial, like.head.classes, norm=norms.of_last_batch(norm(trial.norm)))
+    return dataclasses.replace(twin, stochastic_depth=like.stochastic_depth)
+
+
+def depths(trial: Variant) -> Sequence[int]:
+    """The depths up to `trial.depth` that its architecture can have.
 
     Raises:
       UserError: there is none.
     """
-    family = names.build(point.network, "network", NETWORKS)
-    with flag("network", point.network):
-        possible = family.depths(point.depth, **parts(point))
+    family = names.build(trial.network, "network", NETWORKS)
+    with flag("network", trial.network):
+        possible = family.depths(trial.depth, **parts(trial))
     if not possible:
-        network(point, 1)  # says why
+        network(trial, 1)  # says why
     return possible
 
 
-def check(point: Untrained, network: Network, shape: Sequence[int], whose: str):
+def check(trial: Variant, network: Network, shape: Sequence[int], whose: str):
     """Refuses inputs of this shape (H W C), for the error message `whose`, that the network cannot take.
 
     Raises:
@@ -178,18 +186,18 @@ def check(point: Untrained, network: Network, shape: Sequence[int], whose: str):
     if isinstance(network.stem, nn.PaddingStem):
         if height % network.stride or width % network.stride:
             raise UserError(
-                f"--network={point.network}: squeezes squares of {network.stride}×{network.stride}, "
+                f"--network={trial.network}: squeezes squares of {network.stride}×{network.stride}, "
                 f"which do not fill the {height}×{width} pixels of {whose}"
             )
-        if channels > point.width:
-            raise UserError(f"--width={point.width}: must be at least {channels}, the channels of {whose}")
+        if channels > trial.width:
+            raise UserError(f"--width={trial.width}: must be at least {channels}, the channels of {whose}")
     if min(height, width) < network.stride:
         raise UserError(
-            f"--network={point.network}: needs images of {network.stride}×{network.stride} or more, "
+            f"--network={trial.network}: needs images of {network.stride}×{network.stride} or more, "
             f"{whose} has {height}×{width}"
         )
-    if own := [name for name in ("block", "branch", "norm", "connection") if ":" in getattr(point, name)]:
+    if own := [name for name in ("block", "branch", "norm", "connection") if ":" in getattr(trial, name)]:
         try:
             independence.check(network, shape)
         except (TypeError, ValueError) as error:  # it takes no (x, train), no stream of this shape, or mixes examples
-            raise UserError(f"--{own[0]}={getattr(point, own[0])}: {str(error).splitlines()[0]}") from error
+            raise UserError(f"--{own[0]}={getattr(trial, own[0])}: {str(error).splitlines()[0]}") from error

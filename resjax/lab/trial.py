@@ -1,189 +1,112 @@
-"""Training the networks of a point in a folder, from its last checkpoint on, and finding them again."""
+"""Trials: one network each, and the address under which it is found again."""
 
 import dataclasses
-import functools
+import hashlib
+import importlib.util
+import json
 import math
-import time
-from collections.abc import Callable, Container
-from typing import Any
+import pathlib
+from typing import Any, Self
 
-import jax
-import numpy as np
-from etils import epath
+from resjax.lab import names
+from resjax.lab.config import Architecture, Probing, Training
+from resjax.lab.options import differing, option
+from resjax.system.errors import UserError
 
-from resjax.cost import parameter_count
-from resjax.data import Dataset
-from resjax.lab import config, registry
-from resjax.lab.config import Point
-from resjax.lab.looks import Advance, Goal, Log, Reached, Save, settled
-from resjax.lab.plan import Plan, batches, layout, plan, start
-from resjax.network import Network
-from resjax.system import distributed
-from resjax.system.errors import Failure
-from resjax.system.files import read_checked, write_checked
-from resjax.system.interrupts import NEVER, Stop
-from resjax.system.sharding import Layout
-from resjax.training import evaluation, loop
-from resjax.training.checkpoint import Checkpoints
-from resjax.training.metrics import Metrics
-from resjax.training.step import TrainState, member
+SEMANTICS = 1  # to be raised when a default, or what an option means, changes: no address of before is found then
 
 
-def train(
-    point: Point,
-    folder: epath.Path,
-    stop: Stop = NEVER,
-    advance: Callable[[int], None] = lambda steps: None,
-    goal: Goal | None = None,
-    keep: Container[int] = (),
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains one network, going on from the newest checkpoint in `folder` if there is one.
+@dataclasses.dataclass(frozen=True)
+class Varied:
+    """What most experiments vary: what tells the rows of their tables apart."""
 
-    Args:
-      point: what to train; several networks if `point.num_seeds` is not 0.
-      folder: where the configuration, the metrics and the checkpoints go.
-      stop: when it is set, the run is saved and leaves.
-      advance: called with the number of steps that have been done since the last call.
-      goal: what is enough; not for several networks.
-      keep: steps whose checkpoints stay, beside the newest two.
+    depth: int = option(20, "weighted layers, stem and head included, projections not", minimum=1)
+    connection: str = option("residual", "how F(x) meets the stream")
+    norm: str = option("batch", "normalisation")
+    seed: int = option(0, "seed of weights, batches and gates", minimum=0)
 
-    Returns:
-      The result (see `_result`), and the timing: seconds to the first step, milliseconds a step, seconds in all.
+    @classmethod
+    def of(cls, shared: Any, **values: Any) -> Self:
+        """The trial with the options of an experiment's configuration that it has too, and these values."""
+        own = {field.name for field in dataclasses.fields(cls)}
+        given = {field.name for field in dataclasses.fields(shared)}
+        return cls(**{name: getattr(shared, name) for name in own & given} | values)
 
-    Raises:
-      UserError: from `plan`. Failure: from the checkpoints. Stopped: `stop` was set.
-    """
-    clock = _Clock(stop)
-    planned, devices = _placed(point)
-    if distributed.is_primary():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_checked(folder / "config.json", dataclasses.asdict(point))
-    checkpoints = Checkpoints(folder, config.digest(point), keep)
-    progress, lines = _resume(checkpoints, planned, point, devices)
-    with Metrics(folder, progress.step, point.tensorboard, lines) as metrics:
-        save = Save(point, checkpoints, metrics, planned, stop, keep)
-        until = Reached(goal, planned, devices, save) if goal else _never
-        looks = Advance(point.log_every, advance, progress.step), Log(point.log_every, metrics, planned), save
-        options = {"layout": devices, "until": until, "after_step": clock.tick}
-        loop.run(planned.network, planned.optimizer.build(), progress, point.steps, looks, **options)
-    stop.deferred = False
-    timing = clock.read()
-    return _result(planned, point, progress, stop, devices), timing | {"total_seconds": clock.seconds()}
+    @property
+    def label(self) -> str:
+        """What the progress bar and the messages call it."""
+        return f"{self.connection}/{self.norm} depth {self.depth} seed {self.seed}"
 
 
-def _placed(point: Point) -> tuple[Plan, Layout | None]:
-    """The objects that a point asks for, on its devices."""
-    planned = plan(point)
-    devices = layout(point)
-    return planned._replace(dataset=planned.dataset.on(devices)) if devices else planned, devices
+@dataclasses.dataclass(frozen=True)
+class Variant(Varied, Architecture):
+    """One network."""
 
 
-def _resume(
-    checkpoints: Checkpoints, planned: Plan, point: Point, devices: Layout | None
-) -> tuple[loop.Progress, str | None]:
-    """Where the newest checkpoint left off, or the start; and the checksum of the lines of metrics until there."""
-    networks = max(1, point.num_seeds)
-    found = loop.Progress(start(planned, point, devices), batches(point, planned.dataset), diverged=[None] * networks)
-    saved = checkpoints.restore(found.train_state)
-    if not saved:
-        return found, None
-    found.step, found.train_state, place = saved
-    with registry.flag("workers", point.workers):
-        found.batches.restore(place["batches"])
-    found.diverged = place["diverged"]
-    return found, place["metrics"]
+@dataclasses.dataclass(frozen=True)
+class Start(Variant, Probing):
+    """One network that is read at its start, before any training."""
 
 
-def _never(progress: loop.Progress) -> bool:
-    return False
+@dataclasses.dataclass(frozen=True)
+class Trial(Variant, Training):
+    """One network to train."""
 
-
-def _result(planned: Plan, point: Point, progress: loop.Progress, stop: Stop, devices: Layout | None) -> dict[str, Any]:
-    """What the record holds of the networks.
-
-    parameters, train_loss, train_accuracy, test_accuracy, diverged (the first step whose loss was not finite, else
-    None), steps. Of several networks the three measures and diverged are lists; they end early if all diverge.
-    """
-    train_state = progress.train_state
-    if not all(progress.diverged):
-        train_state = settled(planned, train_state)
-    weights = train_state.params, train_state.state
-    measured = []
-    for at, diverged in enumerate(progress.diverged):
-        own = member(weights, at) if point.num_seeds else weights
-        measured.append(_measures(planned, own, stop, diverged, devices))
-    values = measured[0]
-    if point.num_seeds:
-        values = {name: [found[name] for found in measured] for name in measured[0]}
-    return {"parameters": parameter_count(train_state.params) // len(measured), "steps": progress.step} | values
-
-
-def _measures(planned: Plan, weights, stop: Stop, diverged: int | None, devices: Layout | None) -> dict[str, Any]:
-    if diverged is not None:
-        return {"diverged": diverged} | dict.fromkeys(("train_loss", "train_accuracy", "test_accuracy"), math.nan)
-    measure = functools.partial(
-        evaluation.evaluate, planned.network, *weights, layout=devices, before_batch=lambda: distributed.check(stop)
+    num_seeds: int = option(0, "networks, of this seed and those that follow, that train together; 0: one", minimum=0)
+    stop_accuracy: float = option(
+        0.0, "training ends once accuracy and loss on all training images are as good; 0: never", minimum=0
     )
-    train_loss, train_accuracy = measure(planned.dataset.train)
-    _, test_accuracy = measure(planned.dataset.test)
-    return {
-        "diverged": None,
-        "train_loss": train_loss,
-        "train_accuracy": train_accuracy,
-        "test_accuracy": test_accuracy,
-    }
+    stop_loss: float = option(math.inf, "the loss that is good enough", minimum=0)
+    stop_every: int = option(20, "steps between looks at them", minimum=1)
+
+    @property
+    def label(self) -> str:
+        """What the progress bar and the messages call it."""
+        others = f" to {self.seed + self.num_seeds - 1}" if self.num_seeds else ""
+        dropping = "" if self.survival == "none" else f" {self.survival} {self.drop}"
+        return super().label + others + dropping
 
 
-def trained(point: Point, folder: epath.Path) -> tuple[Network, TrainState, Dataset]:
-    """What `train` left in `folder`: the network, its newest checkpoint, and its data.
+def address(trial: Variant) -> str:
+    """Sixteen hexadecimal digits of what decides a trial's results.
 
-    Raises:
-      Failure: there is no checkpoint, or it is damaged or another configuration's.
-    """
-    planned = plan(point)
-    found = newest(folder, config.digest(point), start(planned, point))
-    return planned.network, found, planned.dataset
-
-
-def newest(folder: epath.Path, digest: str, expected: Any) -> TrainState:
-    """The newest checkpoint; of a network that is finished no older one than that of its last step.
+    That is what it is a trial of, the values that are not the defaults, the code of its own blocks and the like, and
+    the version of what all of it means. So an option that is new changes no address.
 
     Raises:
-      Failure: there is none, or it is damaged or another configuration's.
+      UserError: a module that it names is not there.
     """
-    checkpoints = Checkpoints(folder, digest)
-    done = folder / "done.json"
-    result = read_checked(done)["result"] if done.exists() else {}
-    if None in np.ravel(np.array(result.get("diverged", 0), object)):
-        return checkpoints.read(result["steps"], expected)
-    saved = checkpoints.restore(expected)
-    if not saved:
-        raise Failure(f"{folder} has no checkpoint: remove it, and the same command trains it again")
-    return saved[1]
+    values = differing(trial, type(trial)(network=trial.network)) | {"network": trial.network}
+    content = {"semantics": SEMANTICS, "kind": type(trial).__name__, "values": values, "code": _code(values)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class _Clock:
-    """Splits the wall time into the way to the first finished step and the steps after it."""
+def recorded(trial: Variant) -> dict[str, Any]:
+    """All that a trial is, for JSON."""
+    return {"kind": type(trial).__name__} | dataclasses.asdict(trial)
 
-    def __init__(self, stop: Stop):
-        self.stop = stop
-        self.started = time.perf_counter()
-        self.first = self.started
-        self.steps = 0
 
-    def tick(self, loss):
-        self.stop.deferred = True  # from here on a signal waits for the step's end, and for the save
-        if self.first == self.started:
-            jax.block_until_ready(loss)
-            self.first = time.perf_counter()
-        else:
-            self.steps += 1
+def _code(values: dict[str, Any]) -> dict[str, str]:
+    """The checksums of the files that the values package.module:Name lie in."""
+    texts = (text for value in values.values() for text in (value if isinstance(value, list) else [value]))
+    modules = {names.parse(text, "value")[0].partition(":")[0] for text in texts if ":" in str(text)}
+    return {module: hashlib.sha256(_source(module)).hexdigest() for module in sorted(modules)}
 
-    def seconds(self) -> float:
-        """Since the start."""
-        return time.perf_counter() - self.started
 
-    def read(self) -> dict[str, float]:
-        """Seconds to the first step, compilation included; milliseconds a step, logs and saves included."""
-        milliseconds = 1e3 * (time.perf_counter() - self.first) / self.steps if self.steps else math.nan
-        return {"first_step_seconds": self.first - self.started, "step_milliseconds": milliseconds}
+def _source(module: str) -> bytes:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # a package that is not there; "", "..x"
+        found = None
+    if not found or not found.origin or not pathlib.Path(found.origin).is_file():
+        raise UserError(f"{module!r}: no module of this name can be imported from here")
+    return pathlib.Path(found.origin).read_bytes()
+
+
+def by_seed(trial: Trial, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a network: of those that trained together, lists have an entry for each."""
+    return [
+        {name: value[at] if isinstance(value, list) else value for name, value in values.items()}
+        | {"seed": trial.seed + at}
+        for at in range(max(1, trial.num_seeds))
+    ]

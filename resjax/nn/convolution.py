@@ -11,6 +11,7 @@ reverse and forward mode, any order of derivatives, `vmap`, `remat`. Elsewhere i
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ def convolve(x: jax.Array, w: jax.Array, stride: int = 1) -> jax.Array:
     (XLA's `SAME` pads a side less where the stride is 2 and the size even).
     """
     padding = tuple(((size - 1) // 2, size // 2) for size in w.shape[:2])
-    geometry = dict(strides=(stride, stride), padding=padding, lhs_dilation=(1, 1), rhs_dilation=(1, 1))
+    geometry: dict[str, Any] = dict(strides=(stride, stride), padding=padding, lhs_dilation=(1, 1), rhs_dilation=(1, 1))
     run = convolution_p.bind if jax.default_backend() == "cpu" else plain
     return run(x, w, **geometry)
 

@@ -53,7 +53,7 @@ def zeros() -> Initializer:
 @functools.cache
 def variance_scaling(scale: float = 1.0, mode: str = "fan_in", distribution: str = "normal") -> Initializer:
     """JAX's, with the usual case as default: scale is σ_w², the variance of a weight times its fan-in."""
-    return initializers.variance_scaling(scale, mode, distribution)
+    return initializers.variance_scaling(scale, mode, distribution)  # type: ignore[arg-type]  # JAX refuses other words
 
 
 @functools.cache
@@ -107,6 +107,8 @@ class Fixup:
         """What a layer starts as."""
         if site.role == "head" or (site.role == "branch" and site.layer == site.layers - 1):
             return initializers.zeros
-        if site.role == "branch":  # variance, hence twice the exponent
+        if site.role == "branch":
+            assert site.place is not None, "Fixup needs the place of the block: give it to `dense` or `conv`"
+            # variance, hence twice the exponent
             return variance_scaling(2 * site.place.length ** (-1 / (site.layers - 1)))
         return he_normal()

@@ -6,20 +6,22 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 
 class Place(NamedTuple):
     """The l-th of L blocks. l travels with the layers as data, so one program serves every block; L is static."""
 
-    block: jax.Array | int  # l, from 1
+    block: jax.Array | np.ndarray | int  # l, from 1
     length: int  # L
 
 
 def call(module: nn.Module, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
     """`module(x, train)`, and the place for one whose `__call__` has a parameter of that name."""
-    return module(x, train, place=place) if _takes_place(type(module)) else module(x, train)
+    kind: type = type(module)
+    return module(x, train, place=place) if _takes_place(kind) else module(x, train)
 
 
 @functools.cache
-def _takes_place(kind: type[nn.Module]) -> bool:
+def _takes_place(kind: type) -> bool:
     return "place" in inspect.signature(kind.__call__).parameters

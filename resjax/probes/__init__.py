@@ -11,9 +11,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        *("backward", "blocks", "curvature", "deletion", "determinants", "directions", "forks", "forward", "inversion"),
-        *("inversion_bounds", "lesion_checks", "lipschitz_bounds", "loss_surface", "path_lengths", "singular_values"),
-        *("solvers", "stretch", "whiteness"),
+        *("backward", "blocks", "curvature", "deletion", "determinants", "directions", "ensembles", "forks", "forward"),
+        *("identity", "inversion", "inversion_bounds", "lesion_checks", "lesion_study", "lipschitz_bounds"),
+        *("loss_surface", "once", "path_lengths", "planes", "recovery", "singular_values", "solvers", "stretch"),
+        *("surroundings", "total_jacobian", "undoing", "whiteness"),
     ],
     submod_attrs={
         "backward": ["gradients"],

@@ -13,6 +13,8 @@ from matfree import decomp
 from scipy.linalg import eigh_tridiagonal
 
 from resjax.network import Network
+from resjax.probes.directions import displaced
+from resjax.probes.planes import Plane
 
 ROUNDING = 10  # in units of the precision: a step of Lanczos' algorithm that finds less of a new direction found none
 
@@ -69,6 +71,35 @@ def eigenvalues(
         return np.array([np.nan]), np.array([np.nan])
     values, vectors = eigh_tridiagonal(diagonal, beside[:-1])
     return values[::-1], np.maximum(np.abs(vectors[-1] * beside[-1]), exact)[::-1]
+
+
+def over_plane(
+    network: Network,
+    params: dict,
+    state: dict,
+    x: Shaped[Array, "B ..."],
+    labels: Int[Array, " B"],
+    key: PRNGKeyArray,
+    steps: int,
+    plane: Plane,
+) -> tuple[Float[np.ndarray, " P"], Float[np.ndarray, " P"]]:
+    """The largest and the smallest eigenvalue of the Hessian at every point of a plane, NaN where the loss is not.
+
+    For the arguments see `eigenvalues`.
+    """
+    found = []
+    for point in plane.points():
+        values, _ = eigenvalues(network, displaced(params, plane.directions, point), state, x, labels, key, steps)
+        found.append(values[[0, -1]])
+    largest, smallest = np.array(found).T
+    return largest, smallest
+
+
+def negativity(largest: Float[np.ndarray, " P"], smallest: Float[np.ndarray, " P"]) -> Float[np.ndarray, " found"]:
+    """|λ_min / λ_max| at the points where that is a number: near 0 where the loss is nearly convex."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.abs(smallest / largest)
+    return ratios[np.isfinite(ratios)]
 
 
 @functools.partial(jax.jit, static_argnames=("network", "steps"))

@@ -17,7 +17,7 @@ from scipy.stats import kendalltau
 
 from resjax.layers import Layers
 from resjax.network import Network
-from resjax.probes.lesion_checks import Numbers, check_deletions, movable
+from resjax.probes.lesion_checks import Numbers, branches, check_deletions, movable
 from resjax.training.evaluation import evaluate_batch
 
 
@@ -35,9 +35,8 @@ def lesions(
       x, labels: over which the means are taken, one batch.
     """
     kinds = {int(block): "delete" for block in np.concatenate(movable(network))}
-    for block in np.flatnonzero(network.transitions):
-        if network.blocks[block].connection.skip:
-            kinds[int(block)] = "branch"
+    for block in branches(network):
+        kinds[int(block)] = "branch"
     chosen = sorted(kinds)
     keep = np.stack([deletion(network.length, blocks) for blocks in ([], *([block] for block in chosen))])
     loss, accuracy = jax.device_get(_losses(network, params, state, x, labels, keep))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 from matfree import stochtrace
@@ -51,3 +52,16 @@ def truncation_error(constant: float, dimensions: int, terms: int) -> float | Fl
     if not 0 <= constant < 1:
         raise ValueError(f"Lipschitz constant {constant:g}: the series needs one below 1")
     return -dimensions * (jnp.log1p(-constant) + sum(constant**k / k for k in range(1, terms + 1)))
+
+
+def bounds(constants: Float[np.ndarray, " L"], dimensions: int) -> tuple[float, float]:
+    """What ln |det ∂y/∂x| of L maps x + g(x) in a row is between: D Σ ln(1 − c) and D Σ ln(1 + c).
+
+    The lower one is −∞ where a constant is 1 or more.
+
+    Args:
+      constants: c, a Lipschitz constant of each g.
+      dimensions: D, of x.
+    """
+    lower = dimensions * np.log1p(-constants).sum() if (constants < 1).all() else -np.inf
+    return float(lower), float(dimensions * np.log1p(constants).sum())

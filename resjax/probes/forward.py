@@ -106,3 +106,15 @@ def dead_fraction(activations: Sequence[Float[Array, "..."]]) -> Float[Array, ""
 def exact(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """x in float32 at least."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def started(network: Network, key: PRNGKeyArray, x: Shaped[Array, "..."]) -> tuple[dict, dict]:
+    """Parameters and state of a network at its start, for inputs like x; in float64 if x is.
+
+    In float64, signals that explode or vanish stay in range.
+    """
+    found = network.init(key, x)
+    if x.dtype != jnp.float64:
+        return found
+    return jax.tree.map(lambda leaf: leaf.astype(x.dtype) if jnp.isdtype(leaf.dtype, "real floating") else leaf, found)

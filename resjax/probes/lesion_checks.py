@@ -25,6 +25,15 @@ def movable(network: Network) -> list[Int[np.ndarray, " group"]]:
     return groups
 
 
+def branches(network: Network) -> Int[np.ndarray, " blocks"]:
+    """The blocks of which the branch alone can be left out: those that change the shape and have a skip.
+
+    Without a skip, training has not touched the shortcut that would be left.
+    """
+    changing = np.flatnonzero(network.transitions)
+    return np.array([block for block in changing if network.blocks[block].connection.skip], int)
+
+
 def check_deletions(network: Network, count: int):
     """Raises ValueError: fewer blocks than that can be deleted."""
     most = sum(map(len, movable(network)))

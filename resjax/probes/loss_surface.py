@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Shaped
 from resjax.network import Network
 from resjax.probes import blocks
 from resjax.probes.directions import displaced, filter_normalized
+from resjax.probes.planes import random_plane
 from resjax.training.evaluation import evaluate_batch
 
 AT_ONCE = 64  # points of a plane that one program computes, at most,
@@ -43,12 +44,34 @@ def landscape(
       radius: the plane reaches from −radius to radius.
       resolution: points along a side; an odd number has the weights themselves in the middle.
     """
-    directions = [filter_normalized(own, params) for own in jax.random.split(key)]
-    side = np.linspace(-radius, radius, resolution)
-    first, second = (places.ravel() for places in np.meshgrid(side, side))
-    points = np.stack([first, second], axis=1).astype(jnp.result_type(float))
-    loss, accuracy = jax.device_get(losses(network, params, state, x, labels, directions, points))
-    return pd.DataFrame({"x": first, "y": second, "loss": loss, "accuracy": accuracy})
+    plane = random_plane(key, params, radius, resolution)
+    points = plane.points()
+    loss, accuracy = jax.device_get(losses(network, params, state, x, labels, plane.directions, points))
+    return pd.DataFrame({"x": points[:, 0], "y": points[:, 1], "loss": loss, "accuracy": accuracy})
+
+
+def line_losses(
+    network: Network,
+    params: dict,
+    state: dict,
+    x: Shaped[Array, "B ..."],
+    labels: Int[Array, " B"],
+    key: PRNGKeyArray,
+    lines: int,
+    places: Float[np.ndarray, " P"],
+) -> Float[np.ndarray, "lines P"]:
+    """Mean loss along random lines through the weights, at these places of each.
+
+    Args:
+      network, params, state, x, labels: as of `losses`.
+      key: of the directions.
+      lines: their number.
+      places: coordinates along a line; 1: as far as the weights are long, filter by filter.
+    """
+    directions = [filter_normalized(own, params) for own in jax.random.split(key, lines)]
+    on_axis = np.stack([places, 0 * places], axis=1)  # of a plane, so that lines and planes have one program
+    measure = functools.partial(losses, network, params, state, x, labels)
+    return np.stack([jax.device_get(measure((direction, direction), on_axis)[0]) for direction in directions])
 
 
 def losses(

@@ -1,11 +1,8 @@
 """Files that are there whole or not at all, on a disk or in a bucket, and say so if they are not what was written."""
 
 import contextlib
-import hashlib
-import json
 import logging
 import os
-from typing import Any
 
 from etils import epath
 
@@ -73,41 +70,3 @@ def writing(path: epath.Path):
         yield
     except OSError as error:
         raise Failure(f"cannot write {path}: {error.strerror}") from error
-
-
-def read_json(path: epath.Path) -> Any:
-    """Reads a file that `write` wrote.
-
-    Raises:
-      Failure: it is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise Failure(f"{path} is damaged ({error}): remove it, or its folder, to make it again") from None
-
-
-def write_checked(path: epath.Path, content: dict[str, Any]):
-    """Writes a dictionary as JSON, with a checksum."""
-    write(path, json.dumps(content | {"sha256": _checksum(content)}, indent=1))
-
-
-def read_checked(path: epath.Path) -> dict[str, Any]:
-    """Reads a dictionary that `write_checked` wrote.
-
-    Raises:
-      Failure: it does not match its checksum.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict) or content.pop("sha256", None) != _checksum(content):
-        raise Failure(f"{path} is damaged: remove its folder to make it again")
-    return content
-
-
-def sha256(path: epath.Path) -> str:
-    """The checksum of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _checksum(content) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

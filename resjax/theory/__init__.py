@@ -8,7 +8,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "factors": ["paths"],
         "kernels": ["cosines", "gradient_correlation", "kappa0", "kappa1"],
         "mean_squares": ["growth", "normalized_residual"],
-        "spectra": ["condition", "gaussian_spread"],
+        "shattering": ["correlations"],
+        "spectra": ["condition", "gaussian_conditions", "gaussian_spread"],
         "tanh_layers": ["depth_scale", "mean_field"],
     },
 )

@@ -4,6 +4,8 @@
 to ReLU units, κ0 is twice the share of units that both inputs switch on, κ1 the cosine behind them.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import ArrayLike, Float, Real
 
@@ -31,7 +33,7 @@ def cosines(
     """
     found = [start]
     for past, through in zip(by_block(direct, length), by_block(branch, length), strict=True):
-        c = found[-1]
+        c: Any = found[-1]
         for _ in range(layers):
             c = kappa1(c)
         found.append((past * found[-1] + through * c) / (past + through))

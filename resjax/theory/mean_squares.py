@@ -81,4 +81,5 @@ def normalized_residual(
     stream's is 1 + (1 − 1/π)β²l, and with β = 1 the gradients grow and part faster.
     """
     ratio = beta**2 / (1 + varying * beta**2 * np.arange(length))
-    return tuple(np.concatenate([[1.0], np.cumprod(1 + ratio * share)]) for share in (1, 0.5))
+    variance, covariance = (np.concatenate([[1.0], np.cumprod(1 + ratio * share)]) for share in (1, 0.5))
+    return variance, covariance

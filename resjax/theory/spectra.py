@@ -1,7 +1,7 @@
 """How far apart the singular values of products of many random matrices are."""
 
 import numpy as np
-from jaxtyping import ArrayLike, Real
+from jaxtyping import ArrayLike, Float, Real
 from scipy.special import digamma
 
 from resjax.theory.mean_squares import squares_and_shares
@@ -28,3 +28,11 @@ def gaussian_spread(width: int) -> float:
     Commun. Math. Phys. 103). Orthogonal factors part them by nothing.
     """
     return float(digamma(width / 2) - digamma(0.5)) / 2
+
+
+def gaussian_conditions(condition: float, width: int, factors: int) -> Float[np.ndarray, " {factors}+1"]:
+    """The condition number, from `condition` on, of products with 0 … factors Gaussian matrices of this width.
+
+    At most e⁷⁰⁰, where float64 ends.
+    """
+    return np.exp(np.minimum(np.log(condition) + gaussian_spread(width) * np.arange(factors + 1), 700))

@@ -4,5 +4,8 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["checkpoint", "compilation", "evaluation", "fit", "loop", "metrics", "optimizers", "step"],
+    submodules=[
+        *("checkpoint", "compilation", "evaluation", "fit", "loop", "metrics", "optimizers", "rate_trial", "search"),
+        "step",
+    ],
 )

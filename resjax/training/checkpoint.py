@@ -1,36 +1,38 @@
 """Checkpoints of one training run: Orbax, strict, with a checksum of every file.
 
 Orbax fills missing leaves with zeros, casts a wrong dtype and returns flipped bits without a word.
-So a step counts only if its manifest (written last, after the step is complete) matches every byte,
-and is restored only if configuration, shapes and dtypes are the expected ones.
+So a step counts only if SHA256SUMS has its files (written last, after the step is complete), and every byte matches;
+it is restored only if configuration, shapes and dtypes are the expected ones.
 """
 
 import contextlib
-import json
 import logging
 import math
+import re
 import shutil
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
 
-from resjax.system import distributed
+from resjax.system import checksums, distributed
 from resjax.system.errors import Failure
-from resjax.system.files import absolute, in_bucket, sha256, writable, write
+from resjax.system.files import absolute, in_bucket, writable
 
 KEEP = 2  # steps on disk: the newest, and one to fall back on
+FOLDER = "checkpoints"
+STEP = re.compile(rf"{FOLDER}/([0-9]+)/")  # how the names of its files begin
 MARGIN = 4 << 20  # bytes: what Orbax writes beside the arrays, and the records that follow
 
 
 class Checkpoints:
     """The checkpoints in `folder`, for the run whose configuration has the hash `digest`.
 
-    `folder/checkpoints` is Orbax's; `folder/manifests/STEP.json` holds the checksums. The steps in
-    `keep` stay, beside the newest two.
+    `folder/checkpoints` is Orbax's; `folder/SHA256SUMS` holds the checksums. The steps in `keep` stay, beside the
+    newest two.
     """
 
     def __init__(self, folder: epath.Path, digest: str, keep: Container[int] = ()):
@@ -59,7 +61,7 @@ class Checkpoints:
             with _one_voice(), self._manager() as manager:
                 manager.save(step, args=content)
             if distributed.is_primary():
-                self._write_manifest(step)
+                checksums.add(self.folder, checksums.names(self.folder, f"{FOLDER}/{step}"))
                 for old in self.steps()[:-KEEP]:
                     if old not in self.keep:
                         self._remove(old)
@@ -68,7 +70,7 @@ class Checkpoints:
 
     def _make_room(self, step: int, train_state):
         self.folder.mkdir(parents=True, exist_ok=True)
-        for folder in (self.folder, self.folder / "checkpoints"):
+        for folder in (self.folder, self.folder / FOLDER):
             if folder.exists() and not writable(folder):
                 raise Failure(f"cannot write checkpoint {self._step(step)}: {folder} may not be written")
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(train_state)) + MARGIN
@@ -121,8 +123,9 @@ class Checkpoints:
         return self._restore(step, train_state)[0]
 
     def steps(self) -> list[int]:
-        """The steps with a manifest, oldest first; a save that was killed half-way has none."""
-        return sorted(int(path.stem) for path in (self.folder / "manifests").glob("*.json") if path.stem.isdecimal())
+        """The steps whose files have checksums, oldest first; those of a save that was killed half-way have none."""
+        found = (STEP.match(name) for name in checksums.sums(self.folder))
+        return sorted({int(match[1]) for match in found if match})
 
     def _restore(self, step: int, train_state):
         with self._manager() as manager:
@@ -140,34 +143,24 @@ class Checkpoints:
             return restored["train_state"], restored["place"]
 
     def _manager(self):
-        # Saving is synchronous: it takes tens of milliseconds, and a manifest needs finished files.
+        # Saving is synchronous: it takes tens of milliseconds, and checksums need finished files.
         options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
-        return ocp.CheckpointManager(absolute(self.folder / "checkpoints"), options=options)
+        return ocp.CheckpointManager(absolute(self.folder / FOLDER), options=options)
 
     def _step(self, step: int) -> epath.Path:
-        return self.folder / "checkpoints" / str(step)
-
-    def _manifest(self, step: int) -> epath.Path:
-        return self.folder / "manifests" / f"{step}.json"
+        return self.folder / FOLDER / str(step)
 
     def _remove(self, step: int):
-        self._manifest(step).unlink(missing_ok=True)
+        checksums.forget(self.folder, f"{FOLDER}/{step}")
         self._step(step).rmtree(missing_ok=True)
-
-    def _write_manifest(self, step: int):
-        path = self._manifest(step)
-        path.parent.mkdir(exist_ok=True)
-        write(path, json.dumps(_checksums(self._step(step)), indent=1))
 
     def _fault(self, step: int) -> str:
         """What is wrong with the files of a step; empty if nothing is."""
         try:
-            expected = json.loads(self._manifest(step).read_text())
-            found = _checksums(self._step(step))
-            wrong = sorted(name for name in {**expected, **found} if expected.get(name) != found.get(name))
-        except (OSError, ValueError, AttributeError) as error:
-            return f"its manifest cannot be read: {error}"
-        return f"{wrong[0]} differs from its checksum" if wrong else ""
+            wrong = checksums.fault(self.folder, f"{FOLDER}/{step}")
+        except OSError as error:
+            return f"it cannot be read: {error}"
+        return f"{wrong} differs from its checksum" if wrong else ""
 
 
 def _target(leaf):
@@ -206,15 +199,3 @@ def _describe(train_state, digest: str) -> dict[str, str]:
     leaves = jax.tree_util.tree_leaves_with_path(train_state)
     described = {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
     return described | {"configuration": digest}
-
-
-def _checksums(folder: epath.Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): sha256(path) for path in sorted(_files(folder))}
-
-
-def _files(folder: epath.Path) -> Iterator[epath.Path]:
-    for path in folder.iterdir():
-        if path.is_dir():
-            yield from _files(path)
-        else:
-            yield path

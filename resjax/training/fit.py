@@ -74,7 +74,7 @@ def fit(
     one = jnp.zeros((1, *data.train.shape), jnp.float32)
     batches = data.train.batches(batch_size, tuple(augmentations), key)
     progress = loop.Progress(initialize(network, tx, key, one), batches)
-    rows = []
+    rows: list[tuple[int, float, float]] = []
     loop.run(network, tx, progress, steps, [_History(log_every, rows), *callbacks])
     params = progress.train_state.params
     state = progress.train_state.state
@@ -107,6 +107,7 @@ class _History:
         return step % self.every == 0 or last
 
     def __call__(self, progress: loop.Progress) -> None:
+        assert progress.loss is not None and progress.accuracy is not None  # of a step that has been done
         self.rows.append((progress.step, float(progress.loss), float(progress.accuracy)))
 
 

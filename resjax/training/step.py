@@ -31,7 +31,7 @@ class TrainState(NamedTuple):
     step: jax.Array
 
 
-SEVERAL = TrainState(0, 0, 0, 0, None, None)  # the axis of M, for `vmap`
+SEVERAL = TrainState(0, 0, 0, 0, None, None)  # type: ignore[arg-type]  # the axis of M, for `vmap`
 
 
 def keys_of(seed: int, num_seeds: int = 0) -> jax.Array:

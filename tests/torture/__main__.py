@@ -1,15 +1,16 @@
 """Is anything lost, or silently wrong, whatever happens to a run?
 
     python -m tests.torture
-    python -m tests.torture --kills=5 --flips=20 --signals=4 --disks=2 --locks=1 --flags_tried=50
+    python -m tests.torture --kills=5 --shared=4 --flips=24 --signals=4 --disks=2 --seconds=1 --flags_tried=50
 
-Runs a small experiment again and again: killed at random moments; with single bits of its files flipped, or files cut
-off; stopped by SIGTERM and SIGINT; on a disk that fills up or can no longer be written; twice on one work directory.
-And gives random command lines to all experiments. In the end its table must be that of an undisturbed run, to the
-last bit, and what is damaged must be named. The table counts what was tried and what was lost, which should be 0.
+Runs a small experiment again and again: killed at random moments, alone or among three processes that share its
+networks; with single bits of its files flipped, or files cut off; stopped by SIGTERM and SIGINT; on a disk that fills
+up or can no longer be written; started a second and a third time. And gives random command lines to all experiments.
+In the end the tables must be those of an undisturbed run, to the last bit, and what is damaged must be named. The
+table counts what was tried, what was lost and what was silent; both should be 0.
 
-Twenty-five minutes on 2 CPU cores. The parts are the modules beside this one. Disks are filled
-where a user may mount one, which is root; command lines need the extra [test].
+Half an hour on 2 CPU cores. Disks are filled where a user may mount one, which is root; command lines need the extra
+[test].
 """
 
 import dataclasses
@@ -18,23 +19,29 @@ import os
 import pathlib
 import random
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 
+import pandas as pd
+from rich.console import Console
 from rich.progress import Progress
 
-import resjax
-from resjax.lab.config import Running, option
+from resjax.lab import flags, view
+from resjax.lab.options import Options, option, relevant
+from resjax.system import checksums
 from resjax.system.errors import Failure
+from tests.torture.commands import Commands
+from tests.torture.verdicts import Tried
 
-RESULTS = {
-    "what": "str",  # was done to a run
-    "where": "str",  # what it was doing, or the kind of file
-    "times": "int64",
-    "named": "int64",  # how often a line on stderr said what is damaged, where something can be
-    "lost": "int64",  # how often the table was another one, a fault was not named, or there was a traceback
-    "seconds": "float64",  # at most, from a signal to the end
+PARTS = {  # options, and the modules beside this one that do it so many times
+    "kills": "kills",
+    "shared": "shared",
+    "flips": "flips",
+    "signals": "signals",
+    "disks": "disks",
+    "seconds": "seconds",
+    "flags_tried": "flags",
 }
-PARTS = "kills", "flips", "signals", "disks", "locks", "flags_tried"  # options, and modules kills, …
 QUICK = {  # small networks compile far longer than they run
     "XLA_FLAGS": "--xla_backend_optimization_level=0",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -42,67 +49,72 @@ QUICK = {  # small networks compile far longer than they run
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running):
+class Config(Options):
     """The options of this torture."""
 
+    workdir: str = option("runs/torture", "where the table goes, and what went wrong", changes_results=False)
     kills: int = option(100, "times that a run is killed", minimum=0)
+    shared: int = option(20, "times that one of three processes of a run is killed", minimum=0)
     flips: int = option(200, "times that a bit is flipped, or a file cut off", minimum=0)
     signals: int = option(40, "times that a run is stopped", minimum=0)
     disks: int = option(12, "times that a disk fills up, or can no longer be written", minimum=0)
-    locks: int = option(3, "times that a second run is started on a work directory", minimum=0)
+    seconds: int = option(3, "times that a command is started a second and a third time", minimum=0)
     flags_tried: int = option(500, "random command lines", minimum=0)
     together: int = option(2, "runs at a time, while they are killed", minimum=1)
     seed: int = option(0, "seed of all that is random", minimum=0)
 
 
-def run(config: Config):
+def run(config: Config) -> None:
     """Does everything, then writes and prints the table.
 
     Raises:
-      Failure: something was lost.
+      Failure: something was lost, or silent.
     """
     os.environ |= QUICK  # of this process and of all that it starts
-    work = resjax.lab.workdir.WorkDirectory.open("torture", config, {"results": RESULTS})
-    if not config.plot_only:
-        work.write_table("results", counted(rows(config, pathlib.Path(work.path).absolute() / "scratch")))
-    results = work.read_table("results")
-    resjax.lab.session.show(results, title="nothing lost")
-    print(f"table: {work.path / 'results.csv'}")
-    if lost := results["lost"].sum():
-        raise Failure(f"{lost} of {results['times'].sum()} were lost: see {work.path / 'scratch'}")
-
-
-def rows(config: Config, scratch: pathlib.Path) -> Iterator[dict]:
-    """A row for everything that is tried; what went wrong is printed, and its work directory kept in `scratch`."""
-    from tests.torture.commands import Commands  # these load JAX
-
+    folder = pathlib.Path(config.workdir)
+    scratch = folder.resolve() / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    with Progress(console=resjax.lab.session.console, transient=True) as progress:
+    scratch.mkdir(parents=True)
+    table = counted(rows(config, scratch))
+    checksums.write_json(folder, "config.json", {"experiment": "torture"} | relevant(config))
+    checksums.write(folder, "results.csv", table.to_csv(index=False))
+    view.show(table, "nothing lost")
+    print(f"table: {folder}/results.csv")
+    wrong = table["lost"].sum() + table["silent"].sum()
+    if wrong:
+        raise Failure(f"{wrong} of {table['times'].sum()} were lost or silent: see {scratch}")
+    shutil.rmtree(scratch)
+
+
+def rows(config: Config, scratch: pathlib.Path) -> Iterator[Tried]:
+    """All that is tried; what went wrong is printed, and its work directory kept in `scratch`."""
+    console = Console(file=sys.stdout)
+    with Progress(console=console, transient=True) as progress:
         task = progress.add_task("", total=sum(getattr(config, part) for part in PARTS))
-        say = lambda line: progress.console.print(line, markup=False, highlight=False)  # noqa: E731
-        commands = Commands(scratch, config.together, lambda: progress.advance(task), say)
-        reference = commands.reference()
-        for part in PARTS:
+        commands = Commands(scratch, config.together)
+        for part, name in PARTS.items():
             if times := getattr(config, part):
                 progress.update(task, description=part)
-                module = importlib.import_module(f"tests.torture.{part.partition('_')[0]}")
-                yield from module.tried(commands, reference, times, random.Random(f"{config.seed} {part}"))
+                module = importlib.import_module(f"tests.torture.{name}")
+                for tried in module.tried(commands, times, random.Random(f"{config.seed} {part}")):
+                    progress.advance(task)
+                    if tried.wrong:
+                        console.print(f"{tried.what}, {tried.where}: {tried.wrong}", markup=False, soft_wrap=True)
+                    yield tried
 
 
-def counted(rows: Iterator[dict]) -> list[dict]:
-    """The table: rows of one kind together."""
-    table = {}
-    for row in rows:
-        kind = row["what"], row["where"]
-        line = table.setdefault(kind, {"what": kind[0], "where": kind[1], "times": 0, "named": 0, "lost": 0})
-        line["times"] += 1
-        for name in ("named", "lost"):
-            line[name] += row.get(name, 0)
-        if "seconds" in row:
-            line["seconds"] = max(row["seconds"], line.get("seconds", 0.0))
-    return list(table.values())
+def counted(rows: Iterable[Tried]) -> pd.DataFrame:
+    """The table: a row a kind.
+
+    what (was done to a run), where (what it was doing, or the kind of file), times, named (how often a line said what
+    is damaged, where something can be), lost (how often a run did not end as it should), silent (how often a table was
+    another one and nobody said so), seconds (at most, from a signal to the end).
+    """
+    table = pd.DataFrame([dataclasses.asdict(tried) for tried in rows], columns=Tried.names())
+    table = table.assign(times=1, lost=table["lost"] != "", silent=table["silent"] != "")
+    sums = dict.fromkeys(("times", "named", "lost", "silent"), "sum")
+    return table.groupby(["what", "where"], sort=False).agg(sums | {"seconds": "max"}).reset_index()
 
 
 if __name__ == "__main__":
-    resjax.lab.flags.main(Config, run)
+    flags.main(Config, run)

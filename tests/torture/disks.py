@@ -5,41 +5,47 @@ import os
 import pathlib
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from tests.torture.commands import Commands, differs, wait_for
+from tests.torture.commands import Commands
+from tests.torture.moments import wait_for
+from tests.torture.verdicts import Tried, faults
 
 MOMENTS = "planned", "compiling", "saving", "stepping", "evaluating", "recording"
 SIZE = 64 << 20  # bytes of the disk that is filled
+Fault = tuple[Callable[[], None], Callable[[], None]]  # how it begins, and how it ends
 
 
-def tried(commands: Commands, reference: pathlib.Path, times: int, draw: random.Random) -> Iterator[dict]:
-    """A row for every fault: whether the run said so in one line, and went on when it was over."""
+def tried(commands: Commands, times: int, draw: random.Random) -> Iterator[Tried]:
+    """So many faults: whether the run said so in one line, and went on when it was over."""
     for number in range(times):
-        what, moment = list(FAULTS)[number % len(FAULTS)], MOMENTS[number // len(FAULTS) % len(MOMENTS)]
+        what = list(FAULTS)[number % len(FAULTS)]
+        moment = MOMENTS[number // len(FAULTS) % len(MOMENTS)]
         disk = commands.folder("disk")
         disk.mkdir()
         with FAULTS[what](disk) as fault:
             if fault:
-                begin, end = fault
-                process = commands.start(disk / "run", cached=False, mortal=True)
-                wait_for(moment, disk / "run", process, draw)
-                begin()
-                code, err = commands.end(process)
-                end()
-                clear = code == 1 and err.count("\n") == 1 and "Traceback" not in err and str(disk) in err
-                again = commands.run(disk / "run")
-                wrong = str(again) if again != (0, "") else differs(disk / "run", reference)
-                if wrong or not clear:
-                    commands.say(f"{what} while {moment}: exit code {code}: {err}, and then: {wrong or 'all well'}")
-                yield {"what": what, "where": moment, "named": int(clear), "lost": int(bool(wrong) or not clear)}
+                yield _tried(commands, disk, what, moment, fault, draw)
             else:
-                commands.say(f"{what}: not tried, this user may not mount a disk")
-        commands.advance()
+                yield Tried(what, "not tried: this user may not mount a disk")
+
+
+def _tried(commands: Commands, disk: pathlib.Path, what: str, moment: str, fault: Fault, draw: random.Random) -> Tried:
+    begin, end = fault
+    process = commands.start(disk / "run", cached=False, mortal=True)
+    wait_for(moment, disk / "run", process, draw)
+    begin()
+    ended = commands.end(process)
+    end()
+    clear = ended.code == 1 and ended.err.count("\n") == 1 and "Traceback" not in ended.err and str(disk) in ended.err
+    found = faults(commands.run(disk / "run"), disk / "run", commands.reference())
+    if not clear:
+        found = {"lost": f"exit code {ended.code}: {ended.err}, and then: {found}"}
+    return Tried(what, moment, named=clear, **found)
 
 
 @contextlib.contextmanager
-def _full(disk: pathlib.Path):
+def _full(disk: pathlib.Path) -> Iterator[Fault | None]:
     """A small disk of its own, and how to fill it and to make room again."""
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", disk]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -59,7 +65,7 @@ def _full(disk: pathlib.Path):
 
 
 @contextlib.contextmanager
-def _read_only(disk: pathlib.Path):
+def _read_only(disk: pathlib.Path) -> Iterator[Fault]:
     """How to forbid writing to everything there, and to allow it again."""
 
     def allow(mode: int):

@@ -1,8 +1,6 @@
 """Random command lines, most of them wrong: each is refused in one line, with exit code 2 and no traceback."""
 
 import dataclasses
-import importlib
-import pathlib
 import random
 import re
 import shlex
@@ -12,15 +10,13 @@ from unittest import mock
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from resjax.lab.config import Point, Running
+from resjax.lab.config import Running
+from resjax.lab.gallery import ORDER as EXPERIMENTS
+from resjax.lab.trial import Start, Trial
 from resjax.lab.workdir import WorkDirectory
-from tests.torture.commands import Commands, called
+from tests.torture.commands import Commands, here, study
+from tests.torture.verdicts import Ended, Tried
 
-EXPERIMENTS = (
-    "depth_scaling", "depth_frontier", "signal_propagation", "shattered_gradients", "normalization", "initialization",
-    "identity", "learning_rate", "stochastic_depth", "lesions", "paths", "ensembles", "invertibility",
-    "invertible_resnet", "shortcuts", "landscape", "optimization",
-)  # fmt: skip
 JUNK = (
     "", " ", ",", "=", "--", "nan", "inf", "-inf", "1e999", "0x10", "1_000", "½", "²", "None", "../..", "/etc/passwd",
     "os:system", "os:system(command='true')", "__import__('os')", "f(x=1", "f(x=__import__('os'))", "f()()",
@@ -29,6 +25,7 @@ JUNK = (
 )  # fmt: skip
 NUMBERS = st.one_of(st.integers(-3, 40), st.sampled_from((-(10**30), -(2**31))), st.floats(-1e3, 1e3)).map(str)
 HUGE = st.sampled_from((2**31, 2**63, 10**30)).map(str)  # of a network, not how many there are: no list is so long
+OF_A_NETWORK = {field.name for kind in (Start, Trial) for field in dataclasses.fields(kind)}
 
 
 class Planned(BaseException):
@@ -37,21 +34,20 @@ class Planned(BaseException):
 
 def command_lines(config_class: type) -> st.SearchStrategy[list[str]]:
     """Flags of an experiment, with values of theirs, such values spoilt, and values that nobody gives."""
-    running = {field.name for field in dataclasses.fields(Running)}
+    running = {field.name for field in dataclasses.fields(Running)} - {"shard"}
     fields = [field for field in dataclasses.fields(config_class) if field.name not in running]
-    flag = st.sampled_from(fields).flatmap(lambda field: _values(field).map(lambda value: (field.name, value)))
-    stray = st.tuples(st.text(max_size=9), st.text(max_size=9))
-    chosen = st.one_of(*[flag] * 9, stray).map(lambda pair: f"--{pair[0].rstrip('_')}={pair[1]}")
+    pair = st.sampled_from(fields).flatmap(lambda field: _values(field).map(lambda value: f"{field.name}={value}"))
+    stray = st.tuples(st.text(max_size=9), st.text(max_size=9)).map("=".join)
+    sweep = st.lists(pair, min_size=1, max_size=2).map(lambda pairs: f"sweep={' '.join(pairs)}")
+    chosen = st.one_of(*[pair] * 8, sweep, stray).map(lambda text: f"--{text}")
     return st.lists(chosen, min_size=1, max_size=4)
 
 
 def _values(field: dataclasses.Field) -> st.SearchStrategy[str]:
     element = field.default[0] if isinstance(field.default, tuple) else field.default
-    known = sorted(
-        {*re.findall(r"[\w.:]+(?:\([^)]*\))?", field.metadata["help"]), *map(str, field.metadata["choices"])}
-    )
+    known = {*re.findall(r"[\w.:]+(?:\([^)]*\))?", field.metadata["help"]), *map(str, field.metadata["choices"])}
     pool = [st.sampled_from([str(element), *sorted(known)]), NUMBERS, st.sampled_from(JUNK), st.text(max_size=20)]
-    if field.name in {field.name for field in dataclasses.fields(Point)} and not isinstance(element, str):
+    if field.name in OF_A_NETWORK and not isinstance(element, str):
         pool.append(HUGE)
     one = st.one_of(*pool, st.tuples(pool[0], st.integers(0, 20), st.text(max_size=3)).map(_spoil))
     return st.one_of(one, st.lists(one, max_size=3).map(",".join)) if isinstance(field.default, tuple) else one
@@ -62,40 +58,39 @@ def _spoil(drawn: tuple[str, int, str]) -> str:
     return text[:place] + inserted + text[place + 1 :]
 
 
-def tried(commands: Commands, reference: pathlib.Path, times: int, draw: random.Random) -> Iterator[dict]:
-    """A row for every command line: whether it was refused as it should be, or a good one."""
+def tried(commands: Commands, times: int, draw: random.Random) -> Iterator[Tried]:
+    """So many command lines: whether each was refused as it should be, or a good one."""
     for number, experiment in enumerate(EXPERIMENTS):
         if share := times // len(EXPERIMENTS) + (number < times % len(EXPERIMENTS)):
-            yield from _tried(commands, experiment, share, draw.randrange(2**32))
+            yield from _tried(experiment, share, draw.randrange(2**32))
 
 
-def _tried(commands: Commands, experiment: str, times: int, number: int) -> list[dict]:
+def _tried(experiment: str, times: int, number: int) -> list[Tried]:
     rows = []
 
     @seed(number)
     @settings(max_examples=times, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(command_lines(importlib.import_module(f"experiments.{experiment}").Config))
+    @given(command_lines(study(experiment).config))
     def one(arguments):
-        code, err = planned(experiment, arguments)
-        if not (well := refused(code, err)):
-            commands.say(f"{experiment} {shlex.join(arguments)}: exit code {code}: {err}")
-        kind = "good" if code == 0 else "bad"
-        rows.append({"what": "command line", "where": kind, "named": int(code == 2), "lost": int(not well)})
-        commands.advance()
+        ended = planned(experiment, arguments)
+        fault = "" if refused(ended) else f"{experiment} {shlex.join(arguments)}: exit code {ended.code}: {ended.err}"
+        kind = "good" if ended.code == 0 else "bad"
+        rows.append(Tried("command line", kind, lost=fault, named=ended.code == 2))
 
     one()
     return rows
 
 
-def planned(experiment: str, arguments: list[str]) -> tuple[int, str]:
-    """The exit code, and what stands on stderr, of a command that ends where a work directory would be opened."""
+def planned(experiment: str, arguments: list[str]) -> Ended:
+    """How a command ends that is left where it would open its work directory."""
     with mock.patch.object(WorkDirectory, "open", side_effect=Planned):
         try:
-            return called(f"experiments.{experiment}", arguments)
+            return here(experiment, *arguments)
         except Planned:
-            return 0, ""
+            return Ended(0, "", "")
 
 
-def refused(code: int, err: str) -> bool:
+def refused(ended: Ended) -> bool:
     """Whether a command has ended as it should: well, or with one line and its code."""
-    return (code, err) == (0, "") or (code == 2 and err.count("\n") == 1 and "Traceback" not in err)
+    one_line = ended.err.count("\n") == 1 and "Traceback" not in ended.err
+    return (ended.code, ended.err) == (0, "") or (ended.code == 2 and one_line)

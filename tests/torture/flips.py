@@ -1,8 +1,5 @@
-"""A flipped bit or a truncation in every kind of file that a run leaves: harmless or named, never silently used."""
+"""A flipped bit or a truncation in every kind of file that runs leave: harmless or named, never silently used."""
 
-import contextlib
-import hashlib
-import io
 import pathlib
 import random
 import shutil
@@ -10,62 +7,68 @@ import time
 from collections.abc import Iterator
 
 import jax
-import numpy as np
 
-from resjax.lab import other_runs as runs
-from resjax.system.errors import UserError
-from tests.torture.commands import Commands, differs, here
+from tests.torture.commands import COMMAND, NETWORK, Commands, here
+from tests.torture.verdicts import SAME, Ended, Tried, differs
 
-KINDS = {  # of files, and what is done with a run of which one is damaged
+CHECKPOINTS = "store/*/checkpoints/**/*"
+KINDS = {  # of files, and what is done where one is damaged
     "config.json": ("again", "plot_only"),
     "env.json": ("again", "plot_only"),
     "results.csv": ("again", "plot_only"),
     "curves.csv": ("again", "plot_only"),
     "timings.csv": ("again", "plot_only"),
-    "tables.json": ("again", "plot_only"),
+    "SHA256SUMS": ("again", "plot_only"),
+    "*.p*": ("again", "plot_only"),
     "lock": ("again",),
-    "compiled/*": ("command",),
-    "points/*/config.json": ("again", "from"),
-    "points/*/metrics.jsonl": ("again",),
-    "points/*/done.json": ("again", "from"),
-    "points/*/manifests/*": ("again", "from"),
-    "points/*/checkpoints/**/*": ("again", "from"),
+    "store/compiled/*": ("command",),
+    "store/*/config.json": ("again", "measure"),
+    "store/*/metrics.jsonl": ("again", "measure"),
+    "store/*/done.json": ("again", "measure"),
+    "store/*/SHA256SUMS": ("again", "measure"),
+    "store/*/lock": ("again", "measure"),
+    "store/*/measured/*": ("measure",),
+    CHECKPOINTS: ("again", "measure"),
 }
 BY_COMMAND = 0.1  # share of the flips after which a process of its own is started; most are used in this one
+MEASURE = ("paths", "--depths=4,8", "--samples=2", *NETWORK)  # of the same networks, before and after training
+MEASURED = "paths"  # its work directory, in that of the run
+SAVED = "store/*/checkpoints/*[0-9]/_CHECKPOINT_METADATA"
 
 
-def tried(commands: Commands, reference: pathlib.Path, times: int, draw: random.Random) -> Iterator[dict]:
-    """A row for every flip: in what kind of file, and whether it was harmless, named or silently used."""
+def tried(commands: Commands, times: int, draw: random.Random) -> Iterator[Tried]:
+    """So many flips: in what kind of file, and whether it was harmless, named or silently used."""
     jax.config.update("jax_compilation_cache_dir", str(commands.compiled))  # not in what is damaged
-    half, sound = _half(commands), _weights(reference)
+    reference = commands.reference()
+    half = _half(commands)
+    measured = shutil.copytree(reference, commands.folder("measured"))
+    _use(commands, "measure", measured, by_command=True)
     for number in range(times):
-        kind = list(KINDS)[number % len(KINDS)] if number < len(KINDS) or number % 2 else "points/*/checkpoints/**/*"
+        kind = list(KINDS)[number % len(KINDS)] if number < len(KINDS) or number % 2 else CHECKPOINTS
         use = draw.choice(KINDS[kind])
-        source = {"again": draw.choice((reference, half)), "command": half}.get(use, reference)
+        sources = {"again": draw.choice((reference, half)), "plot_only": reference, "command": half}
+        source = sources.get(use, measured if "measured" in kind else reference)
         workdir = shutil.copytree(source, commands.folder("flipped"))
         path = draw.choice([path for path in sorted(workdir.glob(kind)) if path.is_file()])
         how = damage(path, draw)
-        if use == "from":
-            fault, said = _taken(workdir, sound)
-        else:
-            by_command = use == "command" or draw.random() < BY_COMMAND
-            plot = ["--plot_only"] * (use == "plot_only")
-            code, said = commands.run(workdir, *plot, cached=False) if by_command else here(workdir, *plot)
-            fault = "" if code else differs(workdir, reference)
-        named = names(said, path, workdir)
-        if fault or (said and not named):
-            commands.say(f"{path}: {how}, then {use}: {fault or 'not named'}: {said}")
+        ended = _use(commands, use, workdir, by_command=draw.random() < BY_COMMAND)
+        same = (f"{MEASURED}/results.csv", f"{MEASURED}/effective.csv") if use == "measure" else SAME
+        other = "" if ended.code else differs(workdir, measured, same)
+        named = names(ended.err, path, workdir)
+        fault = ""
+        if other or (ended.err and not named):
+            fault = f"{path}: {how}, then {use}: {other} {ended.err}"
         else:
             shutil.rmtree(workdir)
-        lost = int(bool(fault or (said and not named)))
-        yield {"what": how.split()[0], "where": kind, "named": int(named), "lost": lost}
-        commands.advance()
+        found = {"lost" if ended.err else "silent": fault}
+        yield Tried(how.split()[0], kind, named=named, **found)
 
 
 def damage(path: pathlib.Path, draw: random.Random) -> str:
     """Flips one bit of a file, or cuts it off; says which."""
     content = bytearray(path.read_bytes())
-    place, bit = draw.randrange(max(1, len(content))), draw.randrange(8)
+    place = draw.randrange(max(1, len(content)))
+    bit = draw.randrange(8)
     if not content or draw.random() < 0.25:
         path.write_bytes(content[:place])
         return f"truncation at byte {place}"
@@ -76,7 +79,7 @@ def damage(path: pathlib.Path, draw: random.Random) -> str:
 
 def names(said: str, path: pathlib.Path, workdir: pathlib.Path) -> bool:
     """Whether a line or two, and no traceback, name a file, or something of its network."""
-    folders = [folder for folder in path.parents if workdir in folder.parents and folder != workdir / "points"]
+    folders = [folder for folder in path.parents if workdir / "store" in folder.parents]
     short = 0 < said.count("\n") <= 2 and "Traceback" not in said
     return short and any(str(place) in said for place in (path, *folders))
 
@@ -86,7 +89,7 @@ def _half(commands: Commands) -> pathlib.Path:
     workdir = commands.folder("half")
     process = commands.start(workdir, cached=False)
     while process.poll() is None:
-        if [*workdir.glob("points/*/done.json")] and len([*workdir.glob("points/*/manifests/*.json")]) > 3:
+        if list(workdir.glob("store/*/done.json")) and len(list(workdir.glob(SAVED))) > 3:
             process.terminate()
             break
         time.sleep(0.01)
@@ -94,21 +97,14 @@ def _half(commands: Commands) -> pathlib.Path:
     return workdir
 
 
-def _taken(workdir: pathlib.Path, sound: dict[str, str]) -> tuple[str, str]:
-    """What is wrong with the networks that another experiment takes from a run (`--from`), and what it says."""
-    err = io.StringIO()
-    with contextlib.redirect_stderr(err):
-        try:
-            fault = "" if _weights(workdir) == sound else "other weights"
-        except UserError as error:
-            return "", f"{err.getvalue()}{error}\n"
-    return fault, err.getvalue()
-
-
-def _weights(workdir: pathlib.Path) -> dict[str, str]:
-    """The checksum of every network's weights."""
-    found = {}
-    for point, folder in runs.networks_of(workdir):
-        leaves = jax.tree.leaves(runs.restore(point, folder)[1].params)
-        found[folder.name] = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()
-    return found
+def _use(commands: Commands, use: str, workdir: pathlib.Path, by_command: bool) -> Ended:
+    """Runs the experiment there again, draws its figures again, or measures something of its networks."""
+    command = COMMAND
+    if use == "plot_only":
+        command = (*COMMAND, "--plot_only")
+    if use == "measure":
+        command = (*MEASURE, f"--store={workdir}/store")
+        workdir = workdir / MEASURED
+    if use == "command" or by_command:
+        return commands.run(workdir, command=command, cached=use != "command")
+    return here(*command, f"--workdir={workdir}")

@@ -8,21 +8,25 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from tests.torture.commands import MOMENTS, Commands, differs, phase, sleep, wait_for
+from tests.torture.commands import Commands
+from tests.torture.moments import MOMENTS, phase, sleep, wait_for
+from tests.torture.verdicts import Tried, faults
 
 SECONDS = 5.0  # in which a run must have saved and left
 LAST = 2.0  # a run that ends sooner, and well, had nothing left to do
 SENT = signal.SIGTERM, signal.SIGINT
-MEASURING = ("experiments.signal_propagation", "--depths=100,300,1000", "--norms=batch", "--connections=residual")
+MEASURING = ("signal_propagation", "--depths=100,300,1000", "--norms=batch", "--connections=residual")
 
 
-def tried(commands: Commands, reference: pathlib.Path, times: int, draw: random.Random) -> Iterator[dict]:
-    """A row for every signal: what the run was doing, the seconds until it left, and whether all was as it should."""
-    workdir, measured = commands.folder("stopped"), commands.folder("measured")
+def tried(commands: Commands, times: int, draw: random.Random) -> Iterator[Tried]:
+    """So many signals: what the run was doing, the seconds until it left, and whether all was as it should be."""
+    workdir = commands.folder("stopped")
+    measured = commands.folder("measured")
     moments = ["anything", "measuring", *MOMENTS]
     done = 0
     while done < times:
-        sent, moment = SENT[done % 2], moments[done // 2 % len(moments)]
+        sent = SENT[done % 2]
+        moment = moments[done // 2 % len(moments)]
         if moment == "measuring":
             process = commands.start(measured, command=MEASURING, cached=False)
             wait_for("planned", measured, process, draw)
@@ -38,42 +42,40 @@ def tried(commands: Commands, reference: pathlib.Path, times: int, draw: random.
         if process.poll() is None:
             yield _stopped(commands, process, sent, where)
             done += 1
-            commands.advance()
-        elif code := process.returncode:
-            commands.say(f"not stopped, but ended with exit code {code}: {commands.end(process)[1]}")
-            yield {"what": "run", "where": where, "lost": 1}
+        elif process.returncode:
+            ended = commands.end(process)
+            yield Tried("run", where, lost=f"not stopped, but ended with exit code {ended.code}: {ended.err}")
             done += 1
         if process.poll() == 0:  # there is nothing left to stop
             commands.end(process)
             shutil.rmtree(measured, ignore_errors=True)
-            yield from _compare(commands, workdir, reference)
-    yield from _compare(commands, workdir, reference)
+            yield from _compared(commands, workdir)
+    yield from _compared(commands, workdir)
 
 
-def _stopped(commands: Commands, process: subprocess.Popen, sent: int, where: str) -> dict:
+def _stopped(commands: Commands, process: subprocess.Popen, sent: int, where: str) -> Tried:
     """Sends a signal and waits for the end of a run."""
     since = time.monotonic()
     process.send_signal(sent)
-    code, err = commands.end(process)
-    seconds, name = time.monotonic() - since, signal.Signals(sent).name
-    if code == 0 and seconds < LAST:
+    ended = commands.end(process)
+    seconds = time.monotonic() - since
+    name = signal.Signals(sent).name
+    if ended.code == 0 and seconds < LAST:
         where = "after the end"
-    elif where == "starting" and (code == -sent or "init_import_site" in err):
+    elif where == "starting" and (ended.code == -sent or "init_import_site" in ended.err):
         where = "Python's own start"  # before a line of this project has run
-    elif code != 128 + sent or err.count("\n") != 1 or seconds > SECONDS:
-        commands.say(f"{name} while {where}: exit code {code} after {seconds:.1f} s: {err}")
-        return {"what": name, "where": where, "lost": 1, "seconds": seconds}
-    return {"what": name, "where": where, "lost": 0, "seconds": seconds}
+    elif ended.code != 128 + sent or ended.err.count("\n") != 1 or seconds > SECONDS:
+        fault = f"exit code {ended.code} after {seconds:.1f} s: {ended.err}"
+        return Tried(name, where, lost=fault, seconds=seconds)
+    return Tried(name, where, seconds=seconds)
 
 
-def _compare(commands: Commands, workdir: pathlib.Path, reference: pathlib.Path) -> Iterator[dict]:
+def _compared(commands: Commands, workdir: pathlib.Path) -> Iterator[Tried]:
     """Ends a run that was stopped, compares it with the undisturbed one, and clears its place."""
     if workdir.exists():
-        code, err = commands.run(workdir)
-        fault = err if code else differs(workdir, reference)
-        if fault:
-            commands.say(f"{workdir}, stopped by signals: {fault}")
-            workdir.rename(commands.folder("stopped"))
+        found = faults(commands.run(workdir), workdir, commands.reference())
+        if any(found.values()):
+            workdir.rename(commands.folder("kept"))
         else:
             shutil.rmtree(workdir)
-        yield {"what": "stopped run", "where": "at its end", "lost": int(bool(fault))}
+        yield Tried("stopped run", "at its end", **found)

@@ -1,0 +1,131 @@
+"""The gallery, the columns, and what the README says was found: from docstrings and tables, never by hand.
+
+python -m resjax.lab.gallery          # writes docs/gallery.md, docs/columns.md and the README's list
+"""
+
+import collections
+import dataclasses
+import importlib
+import inspect
+import pathlib
+import re
+from collections.abc import Mapping
+from types import ModuleType
+
+import pandas as pd
+
+from resjax.lab import flags
+from resjax.lab.found import FOUND
+from resjax.lab.options import Options
+from resjax.lab.tables import Column
+
+ROOT = pathlib.Path(__file__).parents[2]
+RESULTS = ROOT / "results"
+MADE = "<!-- made by `python -m resjax.lab.gallery`: change docstrings and tables, not this -->"
+MARKS = "<!-- found -->", "<!-- /found -->"
+ORDER = (
+    *("depth_scaling", "depth_frontier", "signal_propagation", "shattered_gradients", "normalization"),
+    *("initialization", "identity", "learning_rate", "stochastic_depth", "lesions", "paths", "ensembles"),
+    *("invertibility", "invertible_resnet", "shortcuts", "landscape", "optimization"),
+)
+
+
+def experiments() -> dict[str, ModuleType]:
+    """The modules of all experiments by name, in the gallery's order."""
+    return {name: importlib.import_module(f"experiments.{name}") for name in ORDER}
+
+
+def gallery() -> str:
+    """The text of docs/gallery.md: every experiment's question, figure, what was found, table and commands."""
+    parts = [_entry(name, module) for name, module in experiments().items()]
+    return "\n".join([MADE, "", "# Gallery", "", *parts])
+
+
+def _entry(name: str, module: ModuleType) -> str:
+    question, *paragraphs = (inspect.getdoc(module) or "").split("\n\n")
+    commands = [re.sub(r"^    ", "", text, flags=re.MULTILINE) for text in paragraphs if text.startswith("    ")]
+    prose = [text for text in paragraphs if not text.startswith("    ")]
+    shown, title = module.STUDY.summary(published(name))
+    return "\n\n".join(
+        [
+            f"## {name}",
+            f"*{question}*",
+            f"![{question}](../results/{name}/figure.png)",
+            *prose,
+            f"{title[0].upper()}{title[1:]}:",
+            markdown(shown),
+            *(f"```\n{text}\n```" for text in commands),
+            "",
+        ]
+    )
+
+
+def published(name: str) -> dict[str, pd.DataFrame]:
+    """The tables of results/NAME."""
+    return {
+        path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in (RESULTS / name).glob("*.csv")
+    }
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table of Markdown; numbers have four digits."""
+    rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    lines = [[str(name) for name in table.columns], ["---"] * len(table.columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if pd.isna(value):
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+
+
+def columns() -> str:
+    """The text of docs/columns.md: what every column of every table means."""
+    studies = {name: module.STUDY for name, module in experiments().items()}
+    tables = [(name, table, own) for name, study in studies.items() for table, own in study.tables.items()]
+    uses = collections.Counter((column, kind) for _, _, own in tables for column, kind in own.items())
+    common = {column: kind for (column, kind), count in reversed(uses.most_common()) if count > 2}
+    text = [
+        MADE,
+        "",
+        "# Columns",
+        "",
+        "An empty cell is a missing value. Accuracies are shares from 0 to 1, losses are in nats.",
+    ]
+    text += ["", "## In most tables", "", *_meanings(dict(sorted(common.items())))]
+    for name, table, own in tables:
+        rest = {column: kind for column, kind in own.items() if common.get(column) != kind}
+        shared = ", ".join(f"`{column}`" for column in own if column not in rest)
+        text += ["", f"## {name}: {table}.csv", "", *([f"And {shared}.", ""] if shared else []), *_meanings(rest)]
+    return "\n".join(text) + "\n"
+
+
+def _meanings(chosen: Mapping[str, Column]) -> list[str]:
+    if not chosen:
+        return []
+    return ["| column | meaning |", "|---|---|", *(f"| `{name}` | {kind.meaning} |" for name, kind in chosen.items())]
+
+
+def readme() -> str:
+    """The README with the list of what was found."""
+    text = (ROOT / "README.md").read_text()
+    start, end = (text.index(mark) for mark in MARKS)
+    lines = [f"- {sentence(published(name))}" for name, sentence in FOUND]
+    return "\n".join([text[:start] + MARKS[0], *lines, text[end:]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Options):
+    """This command has no options."""
+
+
+def run(config: Config) -> None:
+    """Writes all three."""
+    (ROOT / "docs/gallery.md").write_text(gallery())
+    (ROOT / "docs/columns.md").write_text(columns())
+    (ROOT / "README.md").write_text(readme())
+
+
+if __name__ == "__main__":
+    flags.main(Config, run)

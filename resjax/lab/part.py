@@ -1,0 +1,27 @@
+"""What a study is made of: one trial after the other, each with what is swept."""
+
+import dataclasses
+from typing import Any
+
+STARTING = 150  # about as many layers train in the time that a network takes to compile; for the progress bar
+
+Row = tuple[str, dict[str, Any]]  # the table it goes to, and its values; those of its trial's options are there, too
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One trial of a study, with what is swept."""
+
+    swept: dict[str, Any]
+    config: Any
+    trial: Any
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What tells its rows from others': what is swept, and the trial's options."""
+        return self.swept | (dataclasses.asdict(self.trial) if dataclasses.is_dataclass(self.trial) else {})
+
+    @property
+    def share(self) -> float:
+        """How far the progress bar moves for it."""
+        return STARTING + getattr(self.trial, "depth", 0)

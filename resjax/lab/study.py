@@ -1,0 +1,111 @@
+"""An experiment is a study: a question, the networks it trains, the rows it measures of each, figures from the tables.
+
+All else stands here once: the loop over networks, which other processes may share, and what is left on disk.
+"""
+
+import dataclasses
+import inspect
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resjax.lab import flags, sweep
+from resjax.lab.config import Running
+from resjax.lab.part import Part, Row
+from resjax.lab.tables import Columns, option_column
+
+if TYPE_CHECKING:  # what imports JAX, pandas or matplotlib is imported when it is used: `--help` is fast
+    import pandas as pd
+
+    from resjax.lab.bench import Bench
+    from resjax.lab.figures import Canvas
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """An experiment.
+
+    Args:
+      config: its options.
+      tables: the columns of every table.
+      trials: what it is made of, in the order of the rows: networks, or whatever `rows` takes.
+      rows: trains and measures one of them, with a bench; may be called again where another process was at work.
+      draw: draws the figures from the tables.
+      summary: the table that the terminal shows, and its title.
+      refuse: raises UserError for a trial that cannot be, before anything is done; else `plan.plan` does.
+      colored: whether `draw` tells by colour what is swept; else every combination has figures of its own.
+      timed: whether nothing may compile beside training, for steps are timed.
+    """
+
+    config: type[Running]
+    tables: Mapping[str, Columns]
+    trials: Callable[[Any], Sequence[Any]]
+    rows: Callable[["Bench", Any, Any], Iterator[Row]]
+    draw: Callable[[dict[str, "pd.DataFrame"], "Canvas"], None]
+    summary: Callable[[dict[str, "pd.DataFrame"]], tuple["pd.DataFrame", str]]
+    refuse: Callable[[Any, Any], None] | None = None
+    colored: bool = False
+    timed: bool = False
+
+    @property
+    def module(self) -> Any:
+        """The module it stands in."""
+        return inspect.getmodule(self.rows)
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return pathlib.Path(self.module.__file__).stem
+
+    def main(self) -> None:
+        """Runs it with the flags of this command (see `flags.main`)."""
+        flags.main(self.config, self.run, self.module)
+
+    def check(self, arguments: Sequence[str]) -> None:
+        """Does nothing but to raise UserError if these flags ask for something that cannot be."""
+        self.plan(flags.parse(self.config, [self.name, *arguments]))
+
+    def plan(self, config: Running) -> list[Part]:
+        """What is to be done, checked before anything is.
+
+        Raises:
+          UserError: something that cannot be.
+        """
+        from resjax.lab import plan
+
+        parts = [
+            Part(values, each, trial) for values, each in sweep.combinations(config) for trial in self.trials(each)
+        ]
+        for part in parts:
+            if self.refuse:
+                self.refuse(part.trial, part.config)
+            else:
+                plan.plan(part.trial)
+        return parts
+
+    def run(self, config: Running) -> None:
+        """Does what is not done yet, then writes the tables and draws the figures."""
+        from resjax.lab import figures, running, store, view, workdir
+
+        parts = [] if config.plot_only else self.plan(config)
+        networks = store.store_of(config)
+        compiled = store.compiled_of(config)
+        swept = {name: option_column(field) for name, field in sweep.fields(config).items()}
+        tables = {name: swept | dict(columns) for name, columns in self.tables.items()}
+        work = workdir.work_directory(self.name, config, tables)
+        work.open()
+        rows: list[Row] = []
+        if not config.plot_only:
+            command = self.module.__spec__.name
+            rows = running.run(self.rows, parts, config, command, networks, compiled, self.timed)
+        if config.shard:
+            return
+        with work.alone():
+            if not config.plot_only:
+                work.write({table: [row for name, row in rows if name == table] for table in tables})
+            found = work.read()
+            for own, canvas in figures.canvases(found, work.path, config, list(swept), self.colored):
+                self.draw(own, canvas)
+        view.show(*self.summary(found))
+        print(f"{'tables' if len(tables) > 1 else 'table'}: {work.path}/{', '.join(f'{name}.csv' for name in tables)}")
+        print(f"figure: {work.path}/figure.png")

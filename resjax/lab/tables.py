@@ -1,0 +1,94 @@
+"""Columns of the tables: type and meaning. What was varied, and what training gives, stands here once."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from resjax.lab.trial import Trial
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    dtype: str  # pandas'
+    meaning: str
+
+
+Columns = Mapping[str, Column]  # by name, in order
+
+
+def text(meaning: str) -> Column:
+    """A column of words."""
+    return Column("str", meaning)
+
+
+def whole(meaning: str, *, optional: bool = False) -> Column:
+    """A column of whole numbers, some of which may be missing."""
+    return Column("Int64" if optional else "int64", meaning)
+
+
+def number(meaning: str, *, dtype: str = "float64") -> Column:
+    """A column of numbers; nan is one, and an empty cell in the file."""
+    return Column(dtype, meaning)
+
+
+def truth(meaning: str) -> Column:
+    """A column of True and False."""
+    return Column("bool", meaning)
+
+
+DTYPES = {bool: "bool", int: "int64", float: "float64", str: "str"}
+TRAINED = {
+    "parameters": whole("trained numbers"),
+    "steps": whole("that were done"),
+    "train_loss": number("cross-entropy over all training images, in nats"),
+    "train_accuracy": number("share of all training images"),
+    "test_accuracy": number("share of the held-out images"),
+    "diverged": whole("the first step whose loss was not finite; empty if there was none", optional=True),
+    "first_step_seconds": number("to the end of the first step, compilation included"),
+    "step_milliseconds": number("a step after it, logs and checkpoints included"),
+    "total_seconds": number("from the start to the record, of the process that finished it"),
+    "step": whole("of training"),
+    "loss": number("of that step's batch, in nats"),
+    "accuracy": number("of that step's batch"),
+}
+
+RECOVERED = {  # see `probes.recovery`
+    "lipschitz_lower": number("what the Lipschitz constant of the block with the largest is at least"),
+    "lipschitz_upper": number("what it is at most"),
+    "invertible_share": number("of the blocks, whose upper bound is below 1"),
+    "inverse_error": number("of the inverse of all blocks, relative, the largest over the images"),
+    "inverse_bound": number("on it, by the constants and iterations; where all constants are below 1"),
+    "iterations": whole("the most that a block took", optional=True),
+    "newton_share": number("of blocks and images: the fixed point was not reached, Newton's method tried"),
+    "not_inverted_share": number("of blocks and images: nor did that find it"),
+}
+
+STRETCHED = {  # see `probes.undoing`
+    "sigma_min": number("the smallest singular value of the Jacobian of all blocks, geometric mean over the images"),
+    "sigma_max": number("the largest one"),
+    "rank_share": number("of the singular values, those above the precision of float64"),
+    "condition": number("sigma_max / sigma_min"),
+    "logdet": number("log |det| of the Jacobian of all blocks, mean over the images"),
+    "logdet_lower": number("what the Lipschitz constants promise"),
+    "logdet_upper": number("what they allow"),
+}
+
+
+def option_column(field: dataclasses.Field) -> Column:
+    """The column of an option."""
+    default = field.default[0] if isinstance(field.default, tuple) else field.default
+    return Column(DTYPES[type(default)], field.metadata["help"])
+
+
+def columns(*names: str, **own: Column) -> dict[str, Column]:
+    """The columns of options, and of what stands here, by name, and then an experiment's own."""
+    options = {field.name: option_column(field) for field in dataclasses.fields(Trial)}
+    known = options | TRAINED | RECOVERED | STRETCHED
+    return {name: known[name] for name in names} | own
+
+
+def records(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """The rows of a table that is given by its columns."""
+    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]

@@ -1,0 +1,95 @@
+"""Flags that cannot be: one line on stderr, exit code 2, nothing made. See `test_bad_input` for the real command."""
+
+import importlib
+import os
+import signal
+import sys
+
+import pytest
+
+from resjax.lab import flags
+from resjax.system import interrupts
+
+
+@pytest.fixture
+def refused_here(tmp_path, monkeypatch, capfd):
+    """Runs a command in this process, asserts that it refuses in one line and makes nothing, and returns the line."""
+    before = {number: signal.getsignal(number) for number in interrupts.STOPPING}
+
+    def refused(*arguments, experiment="depth_scaling"):
+        module = importlib.import_module(experiment if "." in experiment else f"experiments.{experiment}")
+        monkeypatch.setattr(sys, "argv", [experiment, *arguments, f"--workdir={tmp_path}/run"])
+        with pytest.raises(SystemExit) as left:
+            flags.main(
+                *(module.STUDY.config, module.STUDY.run, module)
+                if hasattr(module, "STUDY")
+                else (module.Config, module.run)
+            )
+        err = capfd.readouterr().err
+        assert (left.value.code, err.count("\n")) == (2, 1) and not list(tmp_path.iterdir()), err
+        return err
+
+    yield refused
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+BAD = (
+    (["--depths=0"], "--depths=0: must be at least 1"),
+    (["--depths=4,abc"], "abc"),
+    (["--depths=5"], "--network=dense: depth 5: dense with 2 layers a branch has depth 2 + 2·n; nearest: 4 and 6"),
+    (
+        ["--connections=residul"],
+        "unknown connection 'residul': known are plain, residual, projection, scaled, rezero",
+    ),
+    (["--norms=batch,grop"], "unknown norm 'grop': known are none, batch, center, layer, rms"),
+    (["--dataset=nosuchset"], "unknown dataset 'nosuchset': known are digits"),
+    (["--dataset=mnist", "--data_dir=/nowhere"], "python -m resjax.prepare --dataset=mnist --data_dir=/nowhere"),
+    (
+        ["--network=resnet", "--depths=21"],
+        "--network=resnet: depth 21: resnet with 2 layers a branch has depth 2 + 6·n; nearest: 20 and 26",
+    ),
+    (["--network=imagenet", "--depths=18"], "--network=imagenet: needs images of 32×32 or more, digits has 8×8"),
+    (["--preset=resnet56_cifar10", "--dataset=digits"], "is for cifar10 (colour 32×32 images), not for"),
+    (["--examples=1501"], "--examples=1501: digits has 1500 training images"),
+    (["--augment=rotate"], "unknown augmentation 'rotate': known are crop, flip"),
+    (["--seeds=0"], "--seeds=0: must be at least 1"),
+    (["--batch_size=1501"], "--batch_size=1501: digits has 1500 training images"),
+    (["--plot_only"], "there is no run in"),
+    (["--coordinator=here:1"], "--coordinator=here:1: goes with --distributed"),
+    (["--sweep=learning_rat=1"], "'learning_rat' cannot be swept; give an option of this experiment, perhaps"),
+    (["--sweep=width=x"], "width=x: must be a whole number"),
+    (["--sweep=connections=plain,residul"], "unknown connection 'residul'"),
+    (["--shard=3/2"], "--shard=3/2: must be i/n with i from 1 to n"),
+    (["--workers=0"], "--workers=0: must be at least 1"),
+    (["--store=ftp://abc/d"], "ftp://abc/d: must be a directory or gs://BUCKET/FOLDER"),
+    (["--compile_cache=ftp://abc/d"], "ftp://abc/d: must be a directory or gs://BUCKET/FOLDER"),
+)
+
+
+@pytest.mark.parametrize(("arguments", "says"), BAD)
+def test_bad_flags(refused_here, arguments, says):
+    assert says in refused_here(*arguments)
+
+
+def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    assert "gs://abc/d: buckets need the extra [gcs]" in refused_here("--compile_cache=gs://abc/d")
+
+
+@pytest.mark.parametrize(
+    ("experiment", "arguments", "says"),
+    (
+        ("benchmarks.throughput", ["--turns=0"], "--turns=0: must be at least 1"),
+        ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
+        ("depth_frontier", ["--max_depth=3"], "--network=dense: depth 3: dense with 2 layers a branch has depth 2"),
+        ("signal_propagation", ["--block=collections:OrderedDict"], "is no flax.linen.Module but OrderedDict"),
+        ("signal_propagation", ["--block=own_blocks:Wider"], "Wider makes 257 of 256, not its own shape"),
+        ("signal_propagation", ["--inputs=8,8"], "--inputs=8,8: give height, width and channels"),
+        ("shattered_gradients", ["--lags=256"], "--lags=256: must be less than --points=256"),
+        ("learning_rate", ["--smallest=3", "--largest=3"], "--smallest=3.0: must be less than --largest=3.0"),
+    ),
+)
+def test_bad_flags_of_other_experiments(refused_here, monkeypatch, experiment, arguments, says):
+    monkeypatch.syspath_prepend(os.path.dirname(__file__))
+    assert says in refused_here(*arguments, experiment=experiment)

@@ -1,0 +1,72 @@
+"""The examples of docs/extending.md run, in Python and on the command line, and are what they say they are."""
+
+import pathlib
+import re
+import shlex
+
+import jax
+import jax.numpy as jnp
+import pytest
+from commands import run
+from helpers import close
+
+import resjax as rj
+from resjax.nn.place import Place
+
+PAGE = (pathlib.Path(__file__).parent.parent / "docs/extending.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+FILE = re.compile(r"# ([\w/]+\.py)\n")  # the first line of an example that belongs into a file
+COMMANDS = re.findall(r"^python -m experiments\.(.* --.*mine:.*)$", PAGE, re.MULTILINE)
+SMALL = ("--depths=8", "--width=4", "--steps=20")
+
+
+@pytest.fixture(scope="module")
+def names():
+    """What all examples, run one after the other, define."""
+    found = {}
+    for block in BLOCKS:
+        exec(block, found)
+    return found
+
+
+def test_every_example_in_python_runs(names):
+    assert names["result"].diverged is None and names["result"].steps == 20
+    assert len(names["table"]) == names["mixer"].length
+
+
+def test_every_part_that_is_named_is_there(names):
+    assert set(re.findall(r"mine:(\w+)", PAGE)) <= names.keys()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_with_parts_of_ones_own_runs(command, tmp_path, monkeypatch):
+    for block in BLOCKS:
+        if file := FILE.match(block):
+            with (tmp_path / file[1]).open("a") as mine:
+                mine.write(block)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code, _, err = run(*shlex.split(command), *SMALL, f"--workdir={tmp_path}/run")
+    assert (code, err) == (0, "") and (tmp_path / "run/results.csv").exists()
+
+
+def test_several_streams_start_as_the_residual_network(names):
+    x = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
+    logits = []
+    for connection in (rj.nn.Residual(), names["Streams"](streams=3)):
+        network = rj.models.dense(10, width=8, connection=connection, norm=rj.nn.LayerNorm())
+        logits.append(network.apply(*network.init(jax.random.key(1), x), x)[0])
+    close(*logits, tolerance=1e-5)
+
+
+def test_the_factors_of_a_connection_are_what_it_multiplies_with(names):
+    x, f = jax.random.normal(jax.random.key(0), (2, 4, 6))
+    place = Place(jnp.asarray(3), 5)
+    a, b = names["Damped"]().factors(place)
+    close(names["Damped"]().write(x, f, None, place), a * x + b * f, tolerance=1e-6)
+
+
+def test_the_stage_of_a_mean_pool_halves_the_image(names):
+    x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    y = names["MeanPool"](features=2, stride=2).apply({}, x, train=False)
+    close(y[0, :, :, 0], jnp.asarray([[2.5, 4.5], [10.5, 12.5]]))
+    assert y.shape == (1, 2, 2, 2) and not y[..., 1].any()

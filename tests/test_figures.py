@@ -1,0 +1,116 @@
+"""Figures: labels, colours and files against what the tables hold."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.depth_scaling import Config
+from resjax.lab import figures
+from resjax.lab.figures import Canvas
+
+TABLE = pd.DataFrame(
+    [
+        {"width": width, "connection": connection, "norm": "none", "seed": seed, "value": width + seed}
+        for width in (8, 16)
+        for connection in ("residual", "plain")
+        for seed in (0, 1)
+    ]
+)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were drawn, which stay open."""
+    found = []
+    monkeypatch.setattr(figures.plt, "close", found.append)
+    yield found
+    monkeypatch.undo()
+    plt.close("all")
+
+
+def canvas_of(folder, **options):
+    return Canvas(folder, Config(), **options)
+
+
+def test_families_are_the_combinations_in_the_order_of_the_rows_with_a_colour_each(tmp_path):
+    found = list(canvas_of(tmp_path).families(TABLE, "connection", "norm"))
+    assert [(label, len(rows)) for label, _, rows in found] == [("residual, none", 4), ("plain, none", 4)]
+    assert [color for _, color, _ in found] == list(figures.COLORS[:2])
+
+
+def test_what_is_swept_makes_families_of_its_own_and_says_its_name(tmp_path):
+    found = list(canvas_of(tmp_path, swept=("width",)).families(TABLE, "connection"))
+    expected = ["residual, width 8", "plain, width 8", "residual, width 16", "plain, width 16"]
+    assert [label for label, _, _ in found] == expected and all(len(rows) == 2 for _, _, rows in found)
+
+
+def test_a_study_that_tells_by_colour_draws_once_with_everything(tmp_path):
+    ((tables, canvas),) = figures.canvases({"results": TABLE}, tmp_path, Config(), ["width"], colored=True)
+    assert tables["results"] is TABLE and (canvas.suffix, canvas.swept) == ("", ("width",))
+
+
+def test_another_one_draws_every_combination_by_itself(tmp_path):
+    chosen = ["width", "connection"]
+    found = list(figures.canvases({"results": TABLE, "more": TABLE}, tmp_path, Config(), chosen, colored=False))
+    assert [canvas.suffix for _, canvas in found][:2] == [
+        "-width=8-connection=residual",
+        "-width=8-connection=plain",
+    ]
+    for at, (width, connection) in enumerate((w, c) for w in (8, 16) for c in ("residual", "plain")):
+        own = TABLE[(TABLE["width"] == width) & (TABLE["connection"] == connection)]
+        assert all(table.equals(own) for table in found[at][0].values())
+
+
+def test_a_value_with_signs_becomes_a_name_of_a_file(tmp_path):
+    table = pd.DataFrame({"connection": ["scaled(beta=0.1)", "../x:Y"]})
+    found = figures.canvases({"results": table}, tmp_path, Config(), ["connection"], colored=False)
+    assert [canvas.suffix for _, canvas in found] == ["-connection=scaled_beta=0.1_", "-connection=.._x_Y"]
+
+
+def test_a_figure_is_a_png_and_a_pdf_the_same_ones_every_time(tmp_path):
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        folder.mkdir()
+        with canvas_of(folder, suffix="-width=8").figure("curves", panels=2) as axes:
+            axes[1].plot([0, 1], [2, 3])
+    assert sorted(path.name for path in folder.iterdir()) == ["curves-width=8.pdf", "curves-width=8.png"]
+    for path in folder.iterdir():
+        assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes()
+
+
+def test_a_figure_says_on_what_and_with_how_many_seeds_it_was_measured(tmp_path, drawn):
+    with Canvas(tmp_path, Config(seeds=3), suffix="-width=8").figure(note="dots: a seed"):
+        pass
+    (text,) = (text.get_text() for text in drawn[0].texts)
+    assert text == "digits; 3 seeds; width=8; dots: a seed"
+
+
+def test_a_line_goes_through_the_mean_and_its_band_from_the_least_to_the_largest(drawn):
+    _, axis = plt.subplots()
+    figures.line(axis, TABLE["value"].groupby(TABLE["width"]), color="C0")
+    (line,) = axis.get_lines()
+    np.testing.assert_array_equal(line.get_xydata(), [(8, 8.5), (16, 16.5)])
+    corners = axis.collections[0].get_paths()[0].vertices
+    assert {(8, 8), (8, 9), (16, 16), (16, 17)} <= set(map(tuple, corners))
+
+
+def test_log_ticks_stand_at_the_values_and_nowhere_else(drawn):
+    _, axis = plt.subplots()
+    figures.log_ticks(axis, [20, 4, 20, 110])
+    assert axis.get_xticks().tolist() == [4, 20, 110] and not len(axis.get_xticks(minor=True))
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["4", "20", "110"]
+
+
+def test_a_legend_has_every_label_once(drawn):
+    drawing, axes = plt.subplots(1, 2, layout="constrained")
+    for axis in axes:
+        axis.plot([0], label="residual")
+    axes[1].plot([0], label="plain")
+    figures.legend(axes, columns=2)
+    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["residual", "plain"]
+
+
+def test_equal_values_have_one_colour_and_there_are_colours_for_any_number():
+    found = figures.colors([*"abcdefgh", "a"])
+    assert list(found) == list("abcdefgh") and len({found[name] for name in "abcdefg"}) == 7
+    assert found["h"] == found["a"] and len(figures.shades(1)) == 1
