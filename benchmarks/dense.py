@@ -10,8 +10,7 @@ from benchmarks import peers
 from benchmarks.timing import Step, compare, milliseconds, ratio
 from resjax import models, nn
 from resjax.cost import parameter_count
-from resjax.lab import initial as reading
-from resjax.lab.config import Point
+from resjax.lab.trial import Trial
 from resjax.probes import backward, blocks, forward
 from resjax.probes.singular_values import singular_values as values_of
 from resjax.training.step import initial_state, initialize
@@ -19,8 +18,8 @@ from resjax.training.step import initial_state, initialize
 
 def compile_by_depth(turns: int, steps: int):
     """Tracing, lowering and compiling one training step at depth 1000 against depth 20."""
-    deep = Step(Point(depth=1000))
-    shallow = Step(Point(depth=20))
+    deep = Step(Trial(depth=1000))
+    shallow = Step(Trial(depth=20))
     what = "trace and compile, depth 1000 against 20"
     yield compare(what, "s", 1.2, turns, deep.compile_seconds, shallow.compile_seconds)
     lines = [step.lower().as_text().count("\n") for step in (deep, shallow)]
@@ -29,16 +28,16 @@ def compile_by_depth(turns: int, steps: int):
 
 def step_by_depth(turns: int, steps: int):
     """Step time a layer at depth 1000 against depth 100."""
-    deep = Step(Point(depth=1000)).stepper()
-    shallow = Step(Point(depth=100)).stepper()
+    deep = Step(Trial(depth=1000)).stepper()
+    shallow = Step(Trial(depth=100)).stepper()
     what = "step time a layer, depth 1000 against 100"
     yield compare(what, "ms", 1.2, turns, lambda: deep(steps) / 1000, lambda: shallow(10 * steps) / 100)
 
 
 def against_unrolled(turns: int, steps: int):
     """The scan against a Python loop over the blocks, depth 64: initialise, compile, first step; then step."""
-    scanned = Step(Point(depth=64))
-    unrolled = Step(Point(depth=64), peers.Unrolled(peers.UnrolledDense(depth=64, width=64)))
+    scanned = Step(Trial(depth=64))
+    unrolled = Step(Trial(depth=64), peers.Unrolled(peers.UnrolledDense(depth=64, width=64)))
 
     def first(step: Step, initialize) -> float:
         jax.clear_caches()
@@ -62,19 +61,19 @@ def _usual():
 def against_torch(turns: int, steps: int):
     """A training step at depth 1000 against eager PyTorch."""
     for width, most in ((64, 0.5), (128, 1.0)):
-        point = Point(depth=1000, width=width, batch_size=width)
-        theirs = functools.partial(milliseconds, peers.torch_dense_step(point.depth, width, point.batch_size), steps)
-        ours = functools.partial(Step(point).stepper(), steps)
+        trial = Trial(depth=1000, width=width, batch_size=width)
+        theirs = functools.partial(milliseconds, peers.torch_dense_step(trial.depth, width, trial.batch_size), steps)
+        ours = functools.partial(Step(trial).stepper(), steps)
         what = f"step time, depth 1000, width {width}, batch {width}, against eager PyTorch"
         yield compare(what, "ms", most, turns, ours, theirs)
 
 
 def memory(turns: int, steps: int):
     """Temporary memory of a step at depth 1000 with remat, against gradients + 1.3 × the blocks' inputs."""
-    point = Point(depth=1000, remat="nothing_saveable")
-    step = Step(point)
+    trial = Trial(depth=1000, remat="nothing_saveable")
+    step = Step(trial)
     gradients = 4 * parameter_count(step.start().params)
-    inputs = 4 * step.network.length * point.batch_size * point.width
+    inputs = 4 * step.network.length * trial.batch_size * trial.width
     temporary = step.lower().compile().memory_analysis().temp_size_in_bytes
     what = "temporary memory, depth 1000, against gradients + 1.3 × inputs"
     yield ratio(what, "MiB", 1.0, temporary / 2**20, (gradients + 1.3 * inputs) / 2**20)
@@ -82,10 +81,10 @@ def memory(turns: int, steps: int):
 
 def stochastic_depth(turns: int, steps: int):
     """A step that drops blocks, each for the whole batch, against one of the full network: depth 1000, width 256."""
-    point = Point(depth=1000, width=256, batch_size=256)
-    full = Step(point).stepper()
+    trial = Trial(depth=1000, width=256, batch_size=256)
+    full = Step(trial).stepper()
     for last, most in ((0.5, 0.8), (0.2, 0.66)):
-        dropping = Step(dataclasses.replace(point, survival=f"linear(last={last})")).stepper()
+        dropping = Step(dataclasses.replace(trial, survival=f"linear(last={last})")).stepper()
         what = f"step time, depth 1000, width 256, stochastic depth (last block {last}) against none"
         yield compare(what, "ms", most, min(turns, 3), lambda d=dropping: d(steps), lambda: full(steps))
 
@@ -113,7 +112,7 @@ def singular_values(turns: int, steps: int):
     """The Jacobian of 1000 layers of width 256 and all its singular values, in float64, compilation included."""
     with jax.enable_x64(True):
         network = models.dense(1000, width=256, norm=nn.NoNorm(), connection=nn.Scaled(power=0.5))
-        params, state = reading.start(network, jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1)))
+        params, state = forward.started(network, jax.random.key(0), jax.numpy.zeros((1, 8, 8, 1)))
         x = jax.random.normal(jax.random.key(1), (256,))
 
         def read(params, state, x):
@@ -133,7 +132,7 @@ def _probing(depth: int):
     """The program that reads a network at its start with every probe, and what it takes."""
     network = models.dense(depth, width=256, norm=nn.LayerNorm())
     x = forward.pairs(jax.random.key(0), 32, (8, 8, 1), 0.5)
-    params, state = reading.start(network, jax.random.key(1), x)
+    params, state = forward.started(network, jax.random.key(1), x)
     loss = backward.readout(jax.random.key(2))
     return jax.jit(lambda *arrays: backward.read(network, *arrays, loss)), (params, state, x)
 

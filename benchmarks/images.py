@@ -8,16 +8,16 @@ from jax import lax
 
 from benchmarks import peers
 from benchmarks.timing import Step, compare, milliseconds
-from resjax.lab.config import Point
+from resjax.lab.trial import Trial
 from resjax.nn.convolution import convolve
 
 IMAGES = (1280, 32, 32, 3)
 BATCH = 128
 
 
-def point(depth: int, network: str = "resnet", **choices) -> Point:
+def trial(depth: int, network: str = "resnet", **choices) -> Trial:
     """The networks measured here; the blocks keep their convolutions' outputs for the backward pass."""
-    return Point(network=network, depth=depth, remat="dots_saveable", **{"batch_size": BATCH} | choices)
+    return Trial(network=network, depth=depth, remat="dots_saveable", **{"batch_size": BATCH} | choices)
 
 
 def convolution_in_a_scan(turns: int, steps: int):
@@ -42,15 +42,15 @@ def convolution_in_a_scan(turns: int, steps: int):
 
 def compile_by_depth(turns: int, steps: int):
     """Tracing, lowering and compiling a training step of 1001 layers against 29."""
-    deep, shallow = (Step(point(depth, "bottleneck"), images=IMAGES) for depth in (1001, 29))
+    deep, shallow = (Step(trial(depth, "bottleneck"), images=IMAGES) for depth in (1001, 29))
     what = "trace and compile, bottleneck network, depth 1001 against 29"
     yield compare(what, "s", 1.2, min(turns, 3), deep.compile_seconds, shallow.compile_seconds)
 
 
 def against_unrolled(turns: int, steps: int):
     """ResNet-56 as scans against a Python loop over the blocks with XLA's own gradient."""
-    scanned = Step(point(56), images=IMAGES)
-    unrolled = Step(point(56), peers.Unrolled(peers.UnrolledResNet(depth=56)), images=IMAGES)
+    scanned = Step(trial(56), images=IMAGES)
+    unrolled = Step(trial(56), peers.Unrolled(peers.UnrolledResNet(depth=56)), images=IMAGES)
     what = "trace and compile, ResNet-56, scanned against unrolled"
     yield compare(what, "s", 1 / 3, 1, scanned.compile_seconds, unrolled.compile_seconds)
     ours = scanned.stepper()
@@ -63,13 +63,13 @@ def against_torch(turns: int, steps: int):
     """Training steps of ResNet-20 and ResNet-56 against eager PyTorch, channels last."""
     for depth in (20, 56):
         theirs = functools.partial(milliseconds, peers.torch_resnet_step(depth, BATCH), 1)
-        ours = functools.partial(Step(point(depth), images=IMAGES).stepper(), 1)
+        ours = functools.partial(Step(trial(depth), images=IMAGES).stepper(), 1)
         yield compare(f"step time, ResNet-{depth}, against eager PyTorch", "ms", 1.0, turns, ours, theirs)
 
 
 def stochastic_depth(turns: int, steps: int):
     """A step that drops blocks, each for the whole batch, against one of the full ResNet-110; batch 32."""
-    small = functools.partial(point, 110, batch_size=32)
+    small = functools.partial(trial, 110, batch_size=32)
     full = Step(small(), images=IMAGES).stepper()
     for last, most in ((0.5, 0.8), (0.2, 0.66)):
         dropping = Step(small(survival=f"linear(last={last})"), images=IMAGES).stepper()
@@ -79,7 +79,7 @@ def stochastic_depth(turns: int, steps: int):
 
 def input_path(turns: int, steps: int):
     """A step that gathers, crops, flips and normalises its batch, against one on a batch that stays."""
-    step = Step(point(20, augment=("crop(pad=4)", "flip")), images=IMAGES)
+    step = Step(trial(20, augment=("crop(pad=4)", "flip")), images=IMAGES)
     images, labels = step.source.batch(jax.random.key(0), 0)
     ours = step.stepper()
     theirs = step.stepper(peers.Fixed(images, labels))

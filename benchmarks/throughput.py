@@ -10,18 +10,20 @@ stands beside the most that it should be. PyTorch is compared where the extra [p
 import dataclasses
 import importlib
 
-import resjax
-from resjax.lab.config import Running, option
+from resjax import lab
+from resjax.lab.config import Running
+from resjax.lab.options import option
+from resjax.lab.tables import columns, number, text
 from resjax.system.errors import UserError
 
-RESULTS = {
-    "what": "str",
-    "measured": "float64",
-    "reference": "float64",
-    "unit": "str",
-    "ratio": "float64",  # measured / reference
-    "at_most": "float64",
-}
+RESULTS = columns(
+    what=text("is compared"),
+    measured=number("in this unit"),
+    reference=number("in this unit"),
+    unit=text("of both"),
+    ratio=number("measured / reference"),
+    at_most=number("what the ratio should be at most"),
+)
 KINDS = ("dense", "images")
 
 
@@ -42,10 +44,13 @@ class Config(Running):
 
 def run(config: Config):
     """Measures everything, then writes and prints the table."""
-    work = resjax.lab.workdir.WorkDirectory.open("throughput", config, {"results": RESULTS})
-    if not config.plot_only:
-        work.write_table("results", list(rows(config)))
-    resjax.lab.session.show(work.read_table("results"), title="throughput")
+    work = lab.workdir.work_directory("throughput", config, {"results": RESULTS})
+    work.open()
+    measured = [] if config.plot_only else list(rows(config))
+    with work.alone():
+        if not config.plot_only:
+            work.write({"results": measured})
+        lab.view.show(work.read()["results"], "throughput")
     print(f"table: {work.path / 'results.csv'}")
 
 
@@ -62,4 +67,4 @@ def rows(config: Config):
 
 
 if __name__ == "__main__":
-    resjax.lab.flags.main(Config, run)
+    lab.flags.main(Config, run)

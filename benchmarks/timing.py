@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from resjax.data import Dataset, Split
-from resjax.lab.config import Point
 from resjax.lab.plan import batches, plan
+from resjax.lab.trial import Trial
 from resjax.training.step import TrainState, initial_state, initialize, train_step
 
 
@@ -28,17 +28,17 @@ def ratio(what: str, unit: str, at_most: float, measured: float, reference: floa
 
 
 class Step:
-    """A training step of a point, of its network or of one with the same `init` and `apply`.
+    """A training step of a trial, of its network or of one with the same `init` and `apply`.
 
     `images` replaces the data set by as many random images of that shape, which costs no less.
     """
 
-    def __init__(self, point: Point, network=None, images: tuple[int, int, int, int] | None = None):
-        planned, optimizer, dataset = plan(point, _random(images) if images else None)
+    def __init__(self, trial: Trial, network=None, images: tuple[int, int, int, int] | None = None):
+        planned, optimizer, dataset = plan(trial, _random(images) if images else None)
         self.network = network or planned
         self.tx = optimizer.build()
         self.shape = (1, *dataset.train.shape)
-        self.source = batches(point, dataset).at(0)
+        self.source = batches(trial, dataset).at(0)
 
     def start(self, initialize=initialize) -> TrainState:
         """The state before the first step."""

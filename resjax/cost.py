@@ -4,6 +4,8 @@ import functools
 from typing import Any
 
 import jax
+import numpy as np
+from jaxtyping import Array, Shaped
 
 from resjax.network import Network, SpaceToDepth
 from resjax.nn.place import Place
@@ -14,7 +16,7 @@ def parameter_count(params: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def forward_flops(network: Network, x: jax.Array | jax.ShapeDtypeStruct) -> float:
+def forward_flops(network: Network, x: Shaped[Array | np.ndarray | jax.ShapeDtypeStruct, "B ..."]) -> float:
     """Floating-point operations of a forward pass of inputs shaped like x (B H W C for images).
 
     Counted by XLA, block by block, since it counts a loop once.

@@ -6,11 +6,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Bool, Float, Int
 
 Way = Callable[[jax.Array], tuple[jax.Array, Any, Any]]  # x -> the next stream, the new state, what a probe sees
 
 
-def gated(through: Way, around: Way, x: jax.Array, keep: jax.Array | None, rows: jax.Array | None):
+def gated(
+    through: Way,
+    around: Way,
+    x: Float[Array, "B ... D"],
+    keep: Bool[Array, ""] | Bool[Array, " B"] | None,
+    rows: Int[Array, " n"] | None,
+) -> tuple[Float[Array, "B ... _D"], Any, Any]:
     """What comes of x (B … D), some examples of which go through the block and the others around its branch.
 
     Args:

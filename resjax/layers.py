@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from resjax.nn.place import Place
 
@@ -12,14 +13,15 @@ from resjax.nn.place import Place
 class Layers(NamedTuple):
     """Arrays with one entry a block; None leaves that freedom out of the compiled program."""
 
-    keep: jax.Array | None = None  # L bool. False: the branch is left out, and not computed; what is carried remains
-    # or L B bool, an example each, with every branch computed; here and below not together with a fork
+    keep: Bool[Array, " L"] | Bool[Array, "L B"] | None = None
+    # L: where False, the branch is left out, and not computed; what is carried remains
+    # L B: an example each, with every branch computed; here and below not together with a fork
     rows: Any = None  # L n int. The examples that go through the branch; for the others it is left out
-    branch_scale: jax.Array | None = None  # L float. A factor on F(x), such as a survival probability
-    order: jax.Array | None = None  # L int. The block that stands at each place, a permutation
+    branch_scale: Float[Array, " L"] | None = None  # a factor on F(x), such as a survival probability
+    order: Int[Array, " L"] | None = None  # the block that stands at each place, a permutation
     grad_tap: Any = None  # a tree, L …. What a fork may hand a gradient to (see `resjax.probes.forks`)
-    key: jax.Array | None = None  # one key, split over the blocks: dropout and its like
-    gates: jax.Array | None = None  # one key: what a network with stochastic depth draws `keep` or `rows` from
+    key: PRNGKeyArray | None = None  # one key, split over the blocks: dropout and its like
+    gates: PRNGKeyArray | None = None  # one key: what a network with stochastic depth draws `keep` or `rows` from
 
     def split(self, lengths: Sequence[int]) -> list["Layers"]:
         """Those of each of several stacks of these lengths; here `rows` is a tuple, an array a stack."""
@@ -54,9 +56,9 @@ class BlockAt(NamedTuple):
     block: nn.Module
     variables: dict[str, Any]  # params and the collections of the state
     place: Place
-    branch_scale: jax.Array | None = None
+    branch_scale: Float[Array, ""] | None = None
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "B ... D"]) -> Float[Array, "B ... _D"]:
         """The stream behind the block, B … D."""
         return self.block.apply(self.variables, x, self.place, self.branch_scale, train=False)[0]
 
@@ -64,8 +66,8 @@ class BlockAt(NamedTuple):
 class BlockTrace(NamedTuple):
     """What a probe sees of a block, at its place in the network."""
 
-    x: jax.Array  # B … D, the stream before the block
-    f: jax.Array  # B … D, what the branch adds, its scale counted in
-    activations: tuple[jax.Array, ...]  # B … D each, what came out of the block's activation functions, in order
-    y: jax.Array  # B … D, the stream after the block
+    x: Float[Array, "B ... D"]  # the stream before the block
+    f: Float[Array, "B ... D"]  # what the branch adds, its scale counted in
+    activations: tuple[Float[Array, "B ... D"], ...]  # what came out of the block's activation functions, in order
+    y: Float[Array, "B ... D"]  # the stream after the block
     at: BlockAt  # the block itself

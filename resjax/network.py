@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from resjax.layers import BlockTrace, Layers
 from resjax.nn.block import Block, Transition
@@ -23,11 +24,13 @@ class SpaceToDepth:
 
     side: int = 2
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(
+        self, x: Shaped[Array, "B H W C"]
+    ) -> Shaped[Array, "B H//{self.side} W//{self.side} C*{self.side}**2"]:
         """The smaller image."""
         return space_to_depth(x, self.side)
 
-    def inverse(self, x: jax.Array) -> jax.Array:
+    def inverse(self, x: Shaped[Array, "B H W C"]) -> Shaped[Array, "B H*{self.side} W*{self.side} C//{self.side}**2"]:
         """The larger image."""
         return depth_to_space(x, self.side)
 
@@ -102,7 +105,7 @@ class Network:
         strides = [getattr(block.branch, "stride", 1) for block in blocks]
         return math.prod([*sides, *strides]) * getattr(self.stem, "stride", 1)
 
-    def init(self, key: jax.Array, x: jax.Array) -> tuple[dict, dict]:
+    def init(self, key: PRNGKeyArray, x: Shaped[Array, "B ..."]) -> tuple[dict, dict]:
         """Parameters and state for inputs shaped like x (B H W C for images)."""
         stem_key, head_key, *stack_keys = jax.random.split(key, 2 + len(self.stacks))
         params: dict[str, Any] = {"stages": []}
@@ -128,13 +131,13 @@ class Network:
         self,
         params: dict,
         state: dict,
-        x: jax.Array,
+        x: Shaped[Array, "B ..."],
         layers: Layers = Layers(),
         *,
         train: bool = False,
         probe: Callable[[BlockTrace], Any] | None = None,
         fork: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
-    ) -> tuple[jax.Array, dict, Any]:
+    ) -> tuple[Float[Array, "B K"], dict, Any]:
         """Runs inputs x (B H W C for images) through the network.
 
         Returns:
@@ -154,13 +157,13 @@ class Network:
         logits, head_state = _apply(self.head, params["head"], state["head"], self._narrow(stream), train)
         return logits.astype(precision), {"stages": stage_states, "stem": stem_state, "head": head_state}, seen
 
-    def run_stem(self, params: dict, state: dict, x: jax.Array) -> jax.Array:
+    def run_stem(self, params: dict, state: dict, x: Shaped[Array, "B ..."]) -> Float[Array, "B ... D"]:
         """What the first block gets of inputs x, B … D, in evaluation."""
         return self._widen(_apply(self.stem, params["stem"], state["stem"], self._cast(x), False)[0])
 
     def run_stages(
-        self, params: list, state: list, x: jax.Array, layers: Layers = Layers(), **options: Any
-    ) -> tuple[jax.Array, list, Any]:
+        self, params: list, state: list, x: Float[Array, "B ... D"], layers: Layers = Layers(), **options: Any
+    ) -> tuple[Float[Array, "B ... _D"], list, Any]:
         """Runs the stream x (B … D) through all blocks, without stem and head: as `apply`, of the stages' own trees."""
         weights = zip(params, state, layers.split([stack.length for stack in self.stacks]), strict=True)
         new_state = []

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Shaped
 
 from resjax.network import Network
 from resjax.nn.place import Place
@@ -18,7 +19,7 @@ def needed(state: Any) -> bool:
 
 
 @functools.partial(jax.jit, static_argnames="network")
-def settled(network: Network, params: Any, state: Any, x: jax.Array) -> Any:
+def settled(network: Network, params: Any, state: Any, x: Shaped[Array, "B ..."]) -> Any:
     """The state with every σ̂ converged, a function of the parameters alone; x is shaped like the inputs (B H W C)."""
     stages = []
     weights = zip(params["stages"], state["stages"], strict=True)

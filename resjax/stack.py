@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from resjax.gating import gated
 from resjax.layers import BlockAt, BlockTrace, Layers
@@ -42,7 +43,9 @@ class Stack:
         if self.length < 1 or self.length % len(self.blocks):
             raise ValueError(f"length {self.length}: must be a multiple of {len(self.blocks)}, the kinds of block")
 
-    def init(self, key: jax.Array, x: jax.Array, first: int = 0, total: int | None = None) -> tuple[Any, Any]:
+    def init(
+        self, key: PRNGKeyArray, x: Float[Array, "B ... D"], first: int = 0, total: int | None = None
+    ) -> tuple[Any, Any]:
         """Parameters and state (batch statistics) for streams shaped like x (B … D); `apply` says what else."""
         keys = self.by_kind(jax.random.split(key, self.length))
         numbers = self.by_kind(first + 1 + jnp.arange(self.length))
@@ -61,7 +64,7 @@ class Stack:
         self,
         params: Any,
         state: Any,
-        x: jax.Array,
+        x: Float[Array, "B ... D"],
         layers: Layers = Layers(),
         *,
         train: bool = False,
@@ -69,7 +72,7 @@ class Stack:
         fork: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
         first: int = 0,
         total: int | None = None,
-    ) -> tuple[jax.Array, Any, Any]:
+    ) -> tuple[Float[Array, "B ... _D"], Any, Any]:
         """Runs x (B … D) through the blocks.
 
         Args:
@@ -104,7 +107,9 @@ class Stack:
             (new_state,) = self.moved((new_state,), jnp.argsort(order))
         return y, new_state, seen
 
-    def scan(self, step: Callable, x: jax.Array, per_block: Any, reverse: bool = False) -> tuple[jax.Array, Any]:
+    def scan(
+        self, step: Callable, x: Float[Array, "B ... D"], per_block: Any, reverse: bool = False
+    ) -> tuple[Float[Array, "B ... _D"], Any]:
         """The one loop over the blocks: `step(block, x, own) -> (x, out)` for each of them.
 
         Args:
@@ -142,7 +147,7 @@ class Stack:
             return trees[0]
         return jax.tree.map(lambda *kinds: jnp.stack(kinds, 1).reshape(-1, *kinds[0].shape[1:]), *trees)
 
-    def moved(self, weights: tuple[Any, ...], order: jax.Array) -> tuple[Any, ...]:
+    def moved(self, weights: tuple[Any, ...], order: Int[Array, " L"]) -> tuple[Any, ...]:
         """Parameters and state (or one of them) in this order of the blocks, in which each kind keeps its turns."""
         orders = self.by_kind(order // len(self.blocks))
         return tuple(

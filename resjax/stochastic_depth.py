@@ -10,22 +10,23 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Real
 
 from resjax.layers import Layers
 
 
-def linear(lengths: Sequence[int], last: float = 0.5) -> np.ndarray:
+def linear(lengths: Sequence[int], last: float = 0.5) -> Real[np.ndarray, " L"]:
     """p_l = 1 − (l/L)(1 − p_L) for l = 1 … L, through all stages of these lengths (Huang et al. 2016, eq. 4): L."""
     length = sum(lengths)
     return 1 - np.arange(1, length + 1) / length * (1 - last)
 
 
-def uniform(lengths: Sequence[int], p: float = 0.5) -> np.ndarray:
+def uniform(lengths: Sequence[int], p: float = 0.5) -> Real[np.ndarray, " L"]:
     """The same in all blocks: L."""
     return np.full(sum(lengths), p)
 
 
-def stage(lengths: Sequence[int], number: int = 1, p: float = 0.5) -> np.ndarray:
+def stage(lengths: Sequence[int], number: int = 1, p: float = 0.5) -> Real[np.ndarray, " L"]:
     """p in the blocks of one stage, counted from 1; the others always survive: L.
 
     Raises:
@@ -82,7 +83,10 @@ def _times(scale, factor):
 
 
 def of(
-    survival: Sequence[float], lengths: Sequence[int], mode: str = "batch", scaling: str = "test"
+    survival: Sequence[float] | Real[np.ndarray, " L"],
+    lengths: Sequence[int],
+    mode: str = "batch",
+    scaling: str = "test",
 ) -> StochasticDepth | None:
     """Stochastic depth with these probabilities, L, for stages of these lengths; None where all blocks always survive.
 

@@ -62,6 +62,8 @@ BAD = (
     (["--sweep=connections=plain,residul"], "unknown connection 'residul'"),
     (["--shard=3/2"], "--shard=3/2: must be i/n with i from 1 to n"),
     (["--workers=0"], "--workers=0: must be at least 1"),
+    (["--workers=2", "--distributed"], "--workers=2: processes share networks, or with --distributed each network"),
+    (["--shard=1/2", "--plot_only"], "--shard=1/2: has no tables that --plot_only could draw"),
     (["--store=ftp://abc/d"], "ftp://abc/d: must be a directory or gs://BUCKET/FOLDER"),
     (["--compile_cache=ftp://abc/d"], "ftp://abc/d: must be a directory or gs://BUCKET/FOLDER"),
 )

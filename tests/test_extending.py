@@ -1,13 +1,17 @@
 """The examples of docs/extending.md run, in Python and on the command line, and are what they say they are."""
 
+import os
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
+import pandas as pd
 import pytest
-from commands import run
+from commands import ROOT, run
 from helpers import close
 
 import resjax as rj
@@ -70,3 +74,13 @@ def test_the_stage_of_a_mean_pool_halves_the_image(names):
     y = names["MeanPool"](features=2, stride=2).apply({}, x, train=False)
     close(y[0, :, :, 0], jnp.asarray([[2.5, 4.5], [10.5, 12.5]]))
     assert y.shape == (1, 2, 2, 2) and not y[..., 1].any()
+
+
+def test_the_study_runs_and_a_sweep_of_it_has_a_column(tmp_path):
+    (code,) = (block for block in BLOCKS if block.startswith("# dead.py"))
+    (tmp_path / "dead.py").write_text(code)
+    options = ("--depths=4", "--connections=residual", "--width=4", "--steps=20", "--workdir=run")
+    command = [sys.executable, "-m", "dead", *options, "--sweep=learning_rate=0.05,0.01"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}, check=True)
+    table = pd.read_csv(tmp_path / "run/results.csv")
+    assert list(table["learning_rate"]) == [0.05, 0.01] and table["dead"].between(0, 1).all()

@@ -11,9 +11,9 @@ import pytest
 from helpers import close
 
 import resjax as rj
-from resjax.lab import trial
-from resjax.lab.config import Point
-from resjax.lab.plan import augmentations, plan
+from resjax.lab.plan import augmentations, plan, start
+from resjax.lab.train import newest, train
+from resjax.lab.trial import Trial, address
 from resjax.training.evaluation import evaluate
 
 KEY = jax.random.key(3)
@@ -160,12 +160,12 @@ def test_what_cannot_be_is_refused_and_no_flag_is_named(options, says):
     "choices", ({}, {"survival": "linear(last=0.5)", "augment": ("crop(pad=1)",), "connection": "dropout(rate=0.1)"})
 )
 def test_the_lab_and_fit_give_the_same_numbers(tmp_path, choices):
-    point = Point(depth=6, width=8, steps=30, log_every=10, seed=3, **choices)
-    result, _ = trial.train(point, tmp_path)
-    network, optimizer, data = plan(point)
-    drawn = augmentations(point, data)
+    trial = Trial(depth=6, width=8, steps=30, log_every=10, seed=3, **choices)
+    result = train(trial, tmp_path)
+    network, optimizer, data = plan(trial)
+    drawn = augmentations(trial, data)
     found = rj.fit(network, data, optimizer.build(), steps=30, key=KEY, augmentations=drawn)
-    _, saved, _ = trial.trained(point, tmp_path)
+    saved = newest(tmp_path, address(trial), start(plan(trial), trial))
     for one, other in zip(
         jax.tree.leaves((found.params, found.state)), jax.tree.leaves((saved.params, saved.state)), strict=True
     ):
@@ -191,21 +191,21 @@ def largest(params, state, bound):
 
 def test_spectral_norms_are_bounds_after_training_at_a_high_rate(tmp_path):
     rate = {"depth": 12, "width": 16, "norm": "none", "learning_rate": 0.5, "steps": 60, "log_every": 60}
-    point = Point(**rate, spectral_norm=0.9)
-    network, optimizer, data = plan(point)
+    trial = Trial(**rate, spectral_norm=0.9)
+    network, optimizer, data = plan(trial)
     moving = []
     look = rj.Every(60, lambda at: moving.append(largest(at.train_state.params, at.train_state.state, 0.9)))
     result = rj.fit(network, data, optimizer.build(), steps=60, key=jax.random.key(0), callbacks=[look])
     assert moving[0] > 1.01  # power iteration falls behind
     assert largest(result.params, result.state, 0.9) < 1.001
     assert evaluate(network, result.params, result.state, data.train)[0] == result.train_loss
-    measured, _ = trial.train(point, tmp_path)
-    _, saved, _ = trial.trained(point, tmp_path)
+    measured = train(trial, tmp_path)
+    saved = newest(tmp_path, address(trial), start(plan(trial), trial))
     assert largest(saved.params, saved.state, 0.9) < 1.001 and measured["train_loss"] == result.train_loss
 
 
 def test_a_network_of_names_is_the_one_of_objects():
-    named = plan(Point(network="resnet", depth=8, connection="rezero", norm="layer", survival="uniform(p=0.5)"))
+    named = plan(Trial(network="resnet", depth=8, connection="rezero", norm="layer", survival="uniform(p=0.5)"))
     built = rj.models.resnet(
         8, connection=rj.nn.ReZero(), norm=rj.nn.LayerNorm(), remat=jax.checkpoint_policies.nothing_saveable
     )

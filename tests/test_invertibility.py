@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from commands import run
 
-from experiments import invertibility_measure
 from resjax import models, nn
 from resjax.cost import parameter_count
-from resjax.lab import registry
-from resjax.lab.config import Point
+from resjax.lab import registry, start
+from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
 
 HEADER = (
@@ -24,7 +23,7 @@ HEADER = (
 TRAINING = ("--steps=20", "--batch_size=32", "--seeds=2")
 SMALL = {
     "invertibility": ("--width=8", "--depths=6", "--connections=plain,residual", "--norms=batch", "--images=2"),
-    "invertible_resnet": ("--depth=10", "--width=4", "--spectral_norm=0.9,0", "--images=3", "--pictures=2"),
+    "invertible_resnet": ("--depths=10", "--width=4", "--spectral_norm=0.9,0", "--images=3", "--pictures=2"),
 }
 
 
@@ -61,11 +60,11 @@ def test_an_iresnet_has_the_parameters_of_its_convolutions(blocks):
 
 
 def test_statistics_of_a_batch_at_once():
-    point = Point(depth=6, width=5, norm="batch")
-    network = registry.network(point, 10)
+    trial = Trial(depth=6, width=5, norm="batch")
+    network = registry.network(trial, 10)
     images = 3 + jax.random.normal(jax.random.key(0), (16, 4, 4, 1))
     params, state = jax.jit(network.init)(jax.random.key(1), images)
-    found = invertibility_measure.settled(point, network, params, state, images)
+    found = start.settled(trial, network, params, state, images)
     apply = jax.jit(network.apply, static_argnames="train")
     for _ in range(150):  # the running statistics come to where they are at once
         _, state, _ = apply(params, state, images, train=True)
@@ -86,25 +85,25 @@ def test_statistics_of_a_batch_at_once():
         ("invertible_resnet", {"spectral_norm": (0.9, 1.2)}, "--spectral_norm=1.2: an inverse is promised only below"),
         (
             "invertible_resnet",
-            {"network": "dense", "depth": 8, "branch": ""},
+            {"network": "dense", "depths": (8,), "branch": ""},
             "--network=dense: its stem has no inverse",
         ),
         ("invertible_resnet", {"images": 298}, "--images=298: digits has 297 held-out images"),
         ("invertible_resnet", {"pictures": 9}, "--pictures=9: at most --images=8"),
-        ("invertible_resnet", {"dataset": "digits", "depth": 12}, "--network=iresnet: depth 12: iresnet"),
+        ("invertible_resnet", {"dataset": "digits", "depths": (12,)}, "--network=iresnet: depth 12: iresnet"),
     ),
 )
 def test_what_is_refused(experiment, choices, says, tmp_path):
     module = importlib.import_module(f"experiments.{experiment}")
     with pytest.raises(UserError) as refusal:
-        module.run(module.Config(**choices, workdir=str(tmp_path / "run")))
+        module.STUDY.run(module.Config(**choices, workdir=str(tmp_path / "run")))
     assert says in str(refusal.value) and not list(tmp_path.iterdir())
 
 
 def test_images_that_cannot_be_squeezed():
-    point = Point(network="iresnet", depth=10, width=4)
-    network = registry.network(point, 10)
+    trial = Trial(network="iresnet", depth=10, width=4)
+    network = registry.network(trial, 10)
     with pytest.raises(UserError, match=r"squeezes squares of 4×4, which do not fill the 30×32 pixels of mine"):
-        registry.check(point, network, (30, 32, 3), "mine")
+        registry.check(trial, network, (30, 32, 3), "mine")
     with pytest.raises(UserError, match=r"--width=4: must be at least 5, the channels of mine"):
-        registry.check(point, network, (32, 32, 5), "mine")
+        registry.check(trial, network, (32, 32, 5), "mine")

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import run
-from helpers import close
+from helpers import close, same_results
 
 from experiments import landscape as experiment
-from resjax.lab import config, flags, trial
+from resjax.lab import flags
 from resjax.lab import plan as planning
-from resjax.lab.config import Point
+from resjax.lab.train import train
+from resjax.lab.trial import Trial, address
 from resjax.system.errors import Failure, UserError
 from resjax.training import step as steps
 from resjax.training.checkpoint import Checkpoints
@@ -29,7 +30,7 @@ def test_steps_that_are_kept_stay_beside_the_newest_two(tmp_path):
 def test_a_step_is_read_as_strictly_as_the_newest(tmp_path):
     tree = {"params": jnp.zeros(3)}
     Checkpoints(tmp_path, "cafe").save(1, tree)
-    with pytest.raises(Failure, match="checkpoints/2 is damaged"):
+    with pytest.raises(Failure, match=r"checkpoints/2 is damaged \(it has no checksums"):
         Checkpoints(tmp_path, "cafe").read(2, tree)
     with pytest.raises(Failure, match="configuration is cafe, expected beef"):
         Checkpoints(tmp_path, "beef").read(1, tree)
@@ -41,25 +42,17 @@ def test_a_step_is_read_as_strictly_as_the_newest(tmp_path):
 
 
 def test_what_is_kept_is_the_way_of_the_training(tmp_path):
-    point = Point(depth=4, width=4, steps=5)
-    result, _ = trial.train(point, tmp_path / "kept", keep=range(2, 5, 2))
-    saved = Checkpoints(tmp_path / "kept", config.digest(point))
+    trial = Trial(depth=4, width=4, steps=5)
+    result = train(trial, tmp_path / "kept", keep=range(2, 5, 2))
+    saved = Checkpoints(tmp_path / "kept", address(trial))
     assert saved.steps() == [2, 4, 5]
-    planned = planning.plan(point)
-    tree = planning.start(planned, point)
-    batches = planning.batches(point, planned.dataset)
+    planned = planning.plan(trial)
+    tree = planning.start(planned, trial)
+    batches = planning.batches(trial, planned.dataset)
     for step in range(2):
         tree, *_ = steps.train_step(planned.network, planned.optimizer.build(), tree, batches.at(step))
     close(saved.read(2, tree).params, tree.params, tolerance=0)
-    assert trial.train(point, tmp_path / "plain")[0] == result
-
-
-def test_every_row_of_a_plane_is_in_one_piece():
-    wanted = experiment.pieces(experiment.Config(resolution=21), Point(depth=4))
-    for plane in experiment.PLANES:
-        own = [piece for piece in wanted if (piece.table, piece.plane) == ("surface", plane)]
-        assert [row for piece in own for row in range(21)[piece.row :][: piece.rows]] == list(range(21))
-    assert len({config.digest(piece) for piece in wanted}) == len(wanted)
+    assert same_results(train(trial, tmp_path / "plain"), result)
 
 
 @pytest.mark.parametrize(
@@ -72,18 +65,26 @@ def test_every_row_of_a_plane_is_in_one_piece():
         (["--lines=0"], "--lines=0: must be at least 1"),
         (["--lanczos=1"], "--lanczos=1: must be at least 2"),
         (["--images=1501"], "--images=1501: digits has 1500 training images"),
-        (["--trajectory_every=400"], "--trajectory_every=400: must be less than --steps=400"),
+        (["--planes=pca", "--trajectory_every=400"], "--trajectory_every=400: must be less than --steps=400"),
         (["--depths=5"], "--network=dense: depth 5: dense with 2 layers a branch has depth 2 + 2·n; nearest: 4 and 6"),
         (["--width=8,0"], "--width=0: must be at least 1"),
     ),
 )
 def test_bad_input_is_refused_before_anything_is_written(tmp_path, arguments, says):
     with pytest.raises(UserError, match=re.escape(says)) as error:
-        experiment.run(flags.parse(experiment.Config, ["landscape", *arguments, f"--workdir={tmp_path}/run"]))
+        experiment.STUDY.run(flags.parse(experiment.Config, ["landscape", *arguments, f"--workdir={tmp_path}/run"]))
     assert error.value.exit_code == 2 and "\n" not in str(error.value) and not any(tmp_path.iterdir())
 
 
-SMALL = ("--depths=8", "--width=8", "--steps=20", "--batch_size=32", "--trajectory_every=4", "--resolution=11")
+SMALL = (
+    "--planes=random,pca",
+    "--depths=8",
+    "--width=8",
+    "--steps=20",
+    "--batch_size=32",
+    "--trajectory_every=4",
+    "--resolution=11",
+)
 FEW = ("--lines=2", "--images=32", "--curvature_points=3", "--lanczos=5", "--eigenvalues=2")
 FIGURES = {"figure", "pca", "surface", "lines", "curvature"}
 HEADERS = {
@@ -120,9 +121,7 @@ def test_the_experiment_leaves_its_tables_and_figures_and_goes_on_where_it_was_k
     np.testing.assert_allclose(curved["lambda_max"], random["lambda_max"], rtol=0.1)
 
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.suffix in (".csv", ".png")}
-    pieces = [path for path in tmp_path.glob("points/*/config.json") if (path.parent / "checkpoints").exists()]
-    done = sorted(set(tmp_path.glob("points/*/done.json")) - {path.parent / "done.json" for path in pieces})
-    for path in done[::3]:
+    for path in sorted(tmp_path.glob("store/*/measured/*.json"))[::2]:
         path.unlink()
     for path in before:
         path.unlink()

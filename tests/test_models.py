@@ -156,7 +156,7 @@ def test_equal_networks_compile_once():
         traced.append(network)
         return network.apply(params, state, x)[0]
 
-    x = np.ones((2, 4, 4, 1), np.float32)
+    x = jnp.ones((2, 4, 4, 1), jnp.float32)
 
     def build(**parts):
         return models.dense(6, 4, initializer=initializers.Fixup(), connection=nn.ReZero(alpha=1.0), **parts)

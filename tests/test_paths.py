@@ -163,6 +163,6 @@ def test_the_experiment_leaves_its_tables_and_figure(tmp_path, flags, stages):
 
 @pytest.mark.parametrize("connection", ("plain", "scaled(alpha=0)"))
 def test_a_network_without_skips_is_refused(tmp_path, connection):
-    with pytest.raises(UserError, match=f"--connection={re.escape(connection)}: has no skips") as error:
-        experiment.run(experiment.Config(connection=connection, workdir=f"{tmp_path}/run"))
+    with pytest.raises(UserError, match=f"--connections={re.escape(connection)}: has no skips") as error:
+        experiment.STUDY.run(experiment.Config(connections=(connection,), workdir=f"{tmp_path}/run"))
     assert error.value.exit_code == 2 and "\n" not in str(error.value) and not (tmp_path / "run").exists()

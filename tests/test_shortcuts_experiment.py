@@ -10,6 +10,7 @@ from commands import run
 
 from experiments import shortcuts as experiment
 from resjax import theory
+from resjax.lab import papers
 from resjax.system.errors import UserError
 
 HEADER = (
@@ -17,9 +18,8 @@ HEADER = (
     "sigma_min,train_loss,train_accuracy,test_accuracy,diverged,paper_error"
 )
 SMALL = (
-    "--depth=6", "--projections=0,1,-1", "--layers=2,4", "--table1_depth=4", "--connections=residual,dropout",
-    "--image_depth=8", "--image_width=2", "--image_shortcut=pad,max_pool", "--width=4", "--steps=10",
-    "--batch_size=32", "--jacobians=2",
+    "--depths=6", "--projections=0,1,-1", "--layers=2,4", "--table1_depth=4", "--connections=residual,dropout",
+    "--width=4", "--steps=10", "--batch_size=32", "--jacobians=2",
 )  # fmt: skip
 
 
@@ -38,15 +38,23 @@ def test_a_gaussian_factor_parts_the_singular_values_by_the_spread_of_its_expone
 
 
 def test_the_studies_and_their_networks():
-    todo = experiment.points(experiment.Config(depth=14, projections=(0, 2, -1), seeds=2))
+    todo = experiment.trials(experiment.Config(depths=(14,), projections=(0, 2, -1), seeds=2))
     assert len(set(todo)) == len(todo)
-    by_study = {study: [point for _, point in of] for study, of in itertools.groupby(todo, lambda each: each[0])}
-    assert {study: len(points) // 2 for study, points in by_study.items()} == {
-        "projections": 1 + 2 * 2, "kinds": 4 + 3, "table1": 9, "skip_length": 5,
-    }  # fmt: skip
-    assert {point.projections for point in by_study["projections"]} == {0, 2, 6}
-    assert all((point.shortcut == "pad") == (point.projections == 0) for point in by_study["projections"])
-    assert [point.connection for point in by_study["table1"][::2]] == list(experiment.PAPER)
+    by_study = {study: [trial for _, trial in of] for study, of in itertools.groupby(todo, lambda each: each[0])}
+    counts = {study: len(trials) // 2 for study, trials in by_study.items()}
+    assert counts == {"projections": 1 + 2 * 2, "table1": 9, "skip_length": 5}
+    assert {trial.projections for trial in by_study["projections"]} == {0, 2, 6}
+    assert all((trial.shortcut == "pad") == (trial.projections == 0) for trial in by_study["projections"])
+    assert [trial.connection for trial in by_study["table1"][::2]] == list(papers.SKIPS)
+
+
+def test_between_stages_the_shortcut_counts_though_no_other_block_has_it():
+    kinds = ("pad", "projection")
+    config = experiment.Config(
+        studies=("projections",), network="resnet", depths=(8,), shortcut=kinds, projections=(0, -1)
+    )
+    found = [(trial.shortcut, trial.projections) for _, trial in experiment.trials(config)]
+    assert found == [("pad", 0), ("projection", 0), ("projection", 1)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,6 @@ def test_the_studies_and_their_networks():
     (
         ({"projections": (0, 25)}, "projections=25: at most 24, the blocks that keep the size"),
         ({"projections": (-2,)}, "--projections=-2: must be at least -1"),
-        ({"connection": "plain"}, "projections=1: of the blocks of Plain none has a skip"),
         ({"shortcut": ("max_pool",)}, "shortcut MaxPool: not for this network"),
         ({"layers": (5,)}, "depth 50: dense with 5 layers a branch has depth 2 + 5·n; nearest: 47 and 52"),
         ({"connections": ("residul",)}, "unknown connection 'residul'"),
@@ -62,7 +69,7 @@ def test_the_studies_and_their_networks():
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, flags, says):
     with pytest.raises(UserError, match=re.escape(says)) as error:
-        experiment.run(experiment.Config(workdir=f"{tmp_path}/run", **flags))
+        experiment.STUDY.run(experiment.Config(workdir=f"{tmp_path}/run", **flags))
     assert error.value.exit_code == 2 and "\n" not in str(error.value) and not (tmp_path / "run").exists()
 
 
@@ -76,12 +83,12 @@ def test_the_same_command_leaves_the_same_table_and_a_figure(tmp_path):
         tables.append((tmp_path / name / "results.csv").read_text())
     assert tables[0] == tables[1] and tables[0].splitlines()[0] == HEADER
     table = pd.read_csv(tmp_path / "run/results.csv")
-    assert set(table["study"]) == {"projections", "kinds", "table1", "skip_length"}
+    assert set(table["study"]) == {"projections", "table1", "skip_length"}
     assert table[table["study"] == "table1"]["paper_error"].dropna().tolist() == [6.61, 6.61]
 
 
 @pytest.mark.slow
 def test_a_network_that_diverges_is_read_at_its_start(tmp_path):
-    code, _, err = run("shortcuts", *SMALL, "--norm=none", "--learning_rate=1e20", f"--workdir={tmp_path}/run")
+    code, _, err = run("shortcuts", *SMALL, "--norms=none", "--learning_rate=1e20", f"--workdir={tmp_path}/run")
     table = pd.read_csv(tmp_path / "run/results.csv")
     assert (code, err) == (0, "") and (table["diverged"].notna() <= (table["stage"] == "start")).all()

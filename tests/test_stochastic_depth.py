@@ -133,7 +133,9 @@ def test_a_subset_goes_through_the_branch_and_its_statistics_are_the_blocks(conn
     for block, chosen in enumerate(rows):
         variables = {"params": layer(params, block), **layer(state, block)}
         place = nn.Place(block + 1, 3)
-        (through, _), expected = built.blocks[0].apply(variables, x[chosen], place, train=True, mutable=["batch_stats"])
+        (through, _), expected = built.blocks[0].apply(
+            variables, jnp.asarray(x[chosen]), place, train=True, mutable=["batch_stats"]
+        )
         close(layer(new_state, block), expected)
         x = np.array(x)
         x[chosen] = through

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 from commands import run
-from helpers import StopAt
+from helpers import StopAt, same_results
 
-from resjax.lab.config import Point
 from resjax.lab.plan import batches, plan, start
-from resjax.lab.trial import train
+from resjax.lab.train import train
+from resjax.lab.trial import Trial
 from resjax.system.errors import Stopped, UserError
 from resjax.training.step import train_step
 
@@ -19,20 +19,20 @@ HALF = "uniform(p=0.5)"
 
 
 def test_networks_that_train_together_train_as_they_would_alone(tmp_path):
-    point = Point(depth=6, width=8, steps=12, norm="batch", log_every=5, augment=("crop(pad=1)",))
-    together, _ = train(dataclasses.replace(point, num_seeds=3, seed=4), tmp_path / "together")
+    trial = Trial(depth=6, width=8, steps=12, norm="batch", log_every=5, augment=("crop(pad=1)",))
+    together = train(dataclasses.replace(trial, num_seeds=3, seed=4), tmp_path / "together")
     for at in range(3):
-        alone, _ = train(dataclasses.replace(point, seed=4 + at), tmp_path / str(at))
+        alone = train(dataclasses.replace(trial, seed=4 + at), tmp_path / str(at))
         assert alone["parameters"] == together["parameters"] and alone["steps"] == together["steps"]
         for name in ("train_loss", "train_accuracy", "test_accuracy"):
             np.testing.assert_allclose(together[name][at], alone[name], rtol=1e-3)
 
 
 def test_networks_that_train_together_share_their_gates():
-    point = Point(depth=20, width=4, survival=HALF, num_seeds=2, batch_size=16)
-    planned = plan(point)
-    state = start(planned, point)
-    source = batches(point, planned.dataset).at(0)
+    trial = Trial(depth=20, width=4, survival=HALF, num_seeds=2, batch_size=16)
+    planned = plan(trial)
+    state = start(planned, trial)
+    source = batches(trial, planned.dataset).at(0)
     tx = planned.optimizer.build()
     program = train_step.lower(planned.network, tx, state, source).as_text()
     assert "stablehlo.case" in program  # a closed gate is a branch not taken, not a selection afterwards
@@ -59,7 +59,7 @@ def test_networks_that_train_together_share_their_gates():
 )
 def test_probabilities_that_cannot_be(survival, says):
     with pytest.raises(UserError, match=re.escape(says)):
-        plan(Point(depth=20, survival=survival))
+        plan(Trial(depth=20, survival=survival))
 
 
 @pytest.mark.slow
@@ -81,9 +81,9 @@ def test_a_probability_that_cannot_be_is_one_line_and_nothing_on_disk(tmp_path):
 
 
 def test_a_run_that_is_taken_up_again_has_the_same_gates(tmp_path):
-    point = Point(depth=12, width=8, steps=20, survival=HALF, log_every=5)
-    whole, _ = train(point, tmp_path / "whole")
+    trial = Trial(depth=12, width=8, steps=20, survival=HALF, log_every=5)
+    whole = train(trial, tmp_path / "whole")
     with pytest.raises(Stopped):
-        train(point, tmp_path / "cut", StopAt(7))
-    again, _ = train(point, tmp_path / "cut")
-    assert again == whole
+        train(trial, tmp_path / "cut", StopAt(7))
+    again = train(trial, tmp_path / "cut")
+    assert same_results(again, whole)

@@ -117,6 +117,13 @@ def test_prune_leaves_alone_where_somebody_is_at_work(store, said):
     assert "never finished" in said("prune", "--execute") and not folder.exists()
 
 
+def test_prune_removes_what_was_killed_as_it_began(store, said):
+    (store.path / "begun").mkdir()
+    (store.path / "begun/lock").touch()
+    assert "begun" not in said("list")
+    assert "removed begun: never finished" in said("prune", "--execute") and "begun" not in names(store)
+
+
 def test_prune_keeps_what_is_young(store, said):
     assert said("prune", "--execute", "--days=1") == "" and len(names(store)) == 3
 

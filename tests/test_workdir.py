@@ -1,6 +1,7 @@
 """A work directory: tables that read back to the last bit, and nothing that belongs to somebody else touched."""
 
 import json
+import re
 
 import pytest
 
@@ -138,3 +139,12 @@ def test_lines_of_metrics_after_the_checkpoint_are_dropped_on_resume(tmp_path):
 def test_a_machine_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert environment()["git_commit"] is None
+
+
+@pytest.mark.parametrize("name", ("config.json", "env.json", "SHA256SUMS"))
+def test_a_damaged_record_does_not_cost_the_networks(tmp_path, name):
+    work = work_directory("x", Config(workdir=str(tmp_path)), TABLES)
+    work.open()
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes().replace(b"e", b"\xff", 1))
+    with pytest.raises(Failure, match=re.escape(f"take another --workdir, with --store={tmp_path}/store")):
+        work.open()

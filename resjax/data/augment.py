@@ -9,16 +9,21 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]  # (key, images B H W C) -> images
 
 
-def normalize(images: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+def normalize(
+    images: Shaped[Array, "... C"], mean: Float[Array, " C"], std: Float[Array, " C"]
+) -> Float[Array, "... C"]:
     """Images (… C) in floating point, with the training images' mean and standard deviation (C) taken out."""
     return (images.astype(mean.dtype) - mean) / std
 
 
-def augment(augmentations: tuple[Augmentation, ...], key: jax.Array, images: jax.Array) -> jax.Array:
+def augment(
+    augmentations: tuple[Augmentation, ...], key: PRNGKeyArray, images: Float[Array, "B ..."]
+) -> Float[Array, "B ..."]:
     """Normalised images (B H W C) after these augmentations, each drawn with a key of its own."""
     for number, change in enumerate(augmentations):
         images = change(jax.random.fold_in(key, number), images)
@@ -64,6 +69,6 @@ def flip() -> Augmentation:
     return change
 
 
-def _check(images: jax.Array):
+def _check(images: Array):
     if images.ndim != 4:
         raise ValueError(f"this augmentation is for images B H W C, not for examples of shape {images.shape[1:]}")

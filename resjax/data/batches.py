@@ -5,14 +5,16 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from resjax.system.sharding import Layout
 
 
+@runtime_checkable
 class Source(Protocol):
     """What one training step gets: a pytree, made for that step."""
 
-    def batch(self, key: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def batch(self, key: PRNGKeyArray, step: Int[Array, ""]) -> tuple[Float[Array, "B ..."], Int[Array, " B"]]:
         """Within `jit`: normalised images (B …), augmented, and labels (B)."""
 
     @property
@@ -34,6 +36,7 @@ class Batches(Protocol):
         """Goes on where `state` was taken."""
 
 
+@runtime_checkable
 class Examples(Protocol):
     """One split of a data set."""
 
@@ -49,17 +52,17 @@ class Examples(Protocol):
     def on(self, layout: Layout) -> Self:
         """The same on the devices of a layout."""
 
-    def all(self, size: int) -> Iterator[tuple[jax.Array, jax.Array]]:
+    def all(self, size: int) -> Iterator[tuple[Float[Array, "B ..."], Int[Array, " B"]]]:
         """Every example once, normalised, in batches of `size`; the last is filled up from the start."""
 
-    def batches(self, batch_size: int, augmentations: tuple[Callable, ...], key: jax.Array) -> Batches:
+    def batches(self, batch_size: int, augmentations: tuple[Callable, ...], key: Key[Array, "*M"]) -> Batches:
         """The training batches, for one network or, with a vector of keys, for several."""
 
     def abstract(self, batch_size: int, augmentations: tuple[Callable, ...], num_seeds: int = 0) -> Source:
         """The shape of what `batches` give a step, for one network (0) or several, to compile for."""
 
 
-def check(batch_size: int, examples: int, key: jax.Array):
+def check(batch_size: int, examples: int, key: Key[Array, "*M"]):
     """Checks what training batches are made of.
 
     Raises:

@@ -6,7 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from jaxtyping import ArrayLike, Float32, Int, Shaped
 
 from resjax.data.dataset import Dataset
 from resjax.data.in_memory import Split
@@ -15,7 +15,10 @@ HELD_OUT = 6  # one in so many examples, where no test set is given
 
 
 def arrays(
-    images: ArrayLike, labels: ArrayLike, test: tuple[ArrayLike, ArrayLike] | None = None, classes: int | None = None
+    images: Shaped[ArrayLike, "N ..."],
+    labels: Int[ArrayLike, " N"],
+    test: tuple[Shaped[ArrayLike, "n ..."], Int[ArrayLike, " n"]] | None = None,
+    classes: int | None = None,
 ) -> Dataset:
     """A data set of arrays, held on the device as they are.
 
@@ -67,8 +70,8 @@ def digits() -> Dataset:
     return dataclasses.replace(arrays(images, labels, (test_images, test_labels)), name="digits")
 
 
-def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (C float32 each) of images … C; of a channel whose values are all equal it is 1."""
+def statistics(images: Shaped[np.ndarray, "... C"]) -> tuple[Float32[np.ndarray, " C"], Float32[np.ndarray, " C"]]:
+    """Mean and standard deviation (C each) of images … C; of a channel whose values are all equal it is 1."""
     pixels = images.reshape(-1, images.shape[-1]).astype(np.float64)  # N·H·W C
     mean = pixels.mean(0).astype(np.float32)
     std = pixels.std(0).astype(np.float32)

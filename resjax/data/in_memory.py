@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped
 
 from resjax.data.augment import Augmentation, augment, normalize
 from resjax.data.batches import check
@@ -18,10 +19,10 @@ from resjax.system.sharding import Layout
 class Split:
     """Images and labels of one split, with the training images' statistics."""
 
-    images: jax.Array  # N H W C, or N …; uint8 or floating point
-    labels: jax.Array  # N int32
-    mean: jax.Array  # C, in pixel units
-    std: jax.Array  # C, in pixel units
+    images: Shaped[Array, "N ..."]  # N H W C for images; uint8 or floating point
+    labels: Int[Array, " N"]
+    mean: Float[Array, " C"]  # in pixel units
+    std: Float[Array, " C"]  # in pixel units
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -39,16 +40,18 @@ class Split:
         """The same on every device of a layout."""
         return layout.put(self)
 
-    def take(self, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def take(self, index: Int[Array, " B"]) -> tuple[Float[Array, "B ..."], Int[Array, " B"]]:
         """Normalised images (B H W C) and labels (B) at the given places (B)."""
         return normalize(self.images[index], self.mean, self.std), self.labels[index]
 
-    def all(self, size: int) -> Iterator[tuple[jax.Array, jax.Array]]:
+    def all(self, size: int) -> Iterator[tuple[Float[Array, "B ..."], Int[Array, " B"]]]:
         """Every example once, in batches of `size`; the last is filled up from the start."""
         for first in range(0, len(self), size):
             yield self.take(jnp.arange(first, first + size) % len(self))
 
-    def batches(self, batch_size: int, augmentations: tuple[Augmentation, ...], key: jax.Array) -> "ShuffledBatches":
+    def batches(
+        self, batch_size: int, augmentations: tuple[Augmentation, ...], key: Key[Array, "*M"]
+    ) -> "ShuffledBatches":
         """The training batches of one network, or of M networks, each in an order of its own.
 
         Args:
@@ -75,11 +78,11 @@ class Shuffled:
     """What a training step gets of a set in memory: all of it, and the order of this epoch."""
 
     split: Split
-    order: jax.Array  # N, or M N for several networks
+    order: Int[Array, "*M N"]  # of one network, or of M
     batch_size: int = dataclasses.field(metadata={"static": True})
     augmentations: tuple[Augmentation, ...] = dataclasses.field(default=(), metadata={"static": True})
 
-    def batch(self, key: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def batch(self, key: PRNGKeyArray, step: Int[Array, ""]) -> tuple[Float[Array, "B ..."], Int[Array, " B"]]:
         """Images (B H W C), augmented at random, and labels (B)."""
         place = step % (len(self.split) // self.batch_size) * self.batch_size
         images, labels = self.split.take(jax.lax.dynamic_slice_in_dim(self.order, place, self.batch_size))
@@ -94,13 +97,13 @@ class Shuffled:
 class ShuffledBatches:
     """The training batches, step by step (see `batches.Batches`)."""
 
-    def __init__(self, split: Split, batch_size: int, augmentations: tuple[Augmentation, ...], key: jax.Array):
+    def __init__(self, split: Split, batch_size: int, augmentations: tuple[Augmentation, ...], key: Key[Array, "*M"]):
         self._shuffled = functools.partial(Shuffled, split, batch_size=batch_size, augmentations=augmentations)
         self._key = order_key(key)  # an array of its own: a training step may donate the run's key
         self._examples = len(split)
         self._steps = len(split) // batch_size
         self._epoch = -1
-        self._order: jax.Array | None = None
+        self._order: Int[Array, "*M N"] | None = None
 
     def at(self, step: int) -> Shuffled:
         """What that step gets. The order is drawn once an epoch: drawing it in every step costs more than a step."""
@@ -119,14 +122,14 @@ class ShuffledBatches:
 
 
 @jax.jit
-def order_key(key: jax.Array) -> jax.Array:
+def order_key(key: Key[Array, "*M"]) -> Key[Array, "*M"]:
     """What the orders of a run's key are drawn from; of M keys M."""
     own = functools.partial(stream, name="order")
     return jax.vmap(own)(key) if key.ndim else own(key)
 
 
 @functools.partial(jax.jit, static_argnames=("examples",))
-def orders(key: jax.Array, epoch: jax.Array, examples: int) -> jax.Array:
+def orders(key: Key[Array, "*M"], epoch: Int[Array, ""] | int, examples: int) -> Int[Array, "*M {examples}"]:
     """The order of the training examples in one epoch, N, from an `order_key`; from M of them M N."""
 
     def order(key):

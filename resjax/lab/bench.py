@@ -125,7 +125,10 @@ class Bench:
             found = self._measured(trial, name)  # by another process, meanwhile
             if found is None:
                 self._view.begin(trial.label)
-                snapshot = [self.snapshot(trial, when)] if when else []
+                snapshot = []
+                if when:
+                    assert isinstance(trial, Trial)  # others are not trained
+                    snapshot.append(self.snapshot(trial, when))
                 found = json.loads(json.dumps(measure(trial, *snapshot, **options)))
                 if distributed.is_primary():
                     if not (folder / "config.json").exists():

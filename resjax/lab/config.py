@@ -60,6 +60,10 @@ class Running(Options):
         super().__post_init__()
         if self.coordinator and not self.distributed:
             raise UserError(f"--coordinator={self.coordinator}: goes with --distributed")
+        if self.workers > 1 and self.distributed:
+            raise UserError(f"--workers={self.workers}: processes share networks, or with --distributed each network")
+        if self.shard and self.plot_only:
+            raise UserError(f"--shard={self.shard}: has no tables that --plot_only could draw")
         self.dealt()
 
     def dealt(self) -> slice:

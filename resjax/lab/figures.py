@@ -16,13 +16,14 @@ from resjax.lab.config import Running
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.typing import RcKeyType
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from resjax.system import distributed, files
 
-STYLE = {
+STYLE: dict["RcKeyType", Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "figure.labelsize": 8,
@@ -130,13 +131,20 @@ class Canvas:
         return f"{count} seed{'s' if count > 1 else ''}" if count else ""
 
     def families(self, table: "pd.DataFrame", *names: str) -> Iterator[tuple[str, str, "pd.DataFrame"]]:
-        """The rows of every combination of these columns, and of what is swept: label, colour, rows."""
+        """The rows of every combination of these columns, and of what is swept: label, colour, rows.
+
+        The label has the columns in which families differ.
+        """
         chosen = [*(name for name in self.swept if name not in names), *names]
-        grouped = table.groupby(chosen, sort=False)
-        for color, (values, rows) in zip(itertools.cycle(COLORS), grouped, strict=False):
-            extra = [f"{name} {value}" for name, value in zip(chosen, values, strict=True) if name in self.swept]
-            own = [str(value) for name, value in zip(chosen, values, strict=True) if name not in self.swept]
-            yield ", ".join([*own, *extra]), color, rows
+        differing = [name for name in dict.fromkeys((*names, *chosen)) if table[name].nunique() > 1] or names
+        for color, (values, rows) in zip(itertools.cycle(COLORS), table.groupby(chosen, sort=False), strict=False):
+            known = dict(zip(chosen, values, strict=True))
+            yield ", ".join(_labelled(name, known[name]) for name in differing), color, rows
+
+
+def _labelled(name: str, value: Any) -> str:
+    """What a legend calls a value: words speak for themselves."""
+    return value if isinstance(value, str) else f"{name} {value:g}"
 
 
 def canvases(

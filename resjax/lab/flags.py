@@ -10,7 +10,7 @@ import pathlib
 import signal
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
@@ -39,7 +39,7 @@ class _ListParser(flags.ArgumentParser):
         kind = {int: "whole numbers", float: "numbers", str: "names"}[element]
         self.syntactic_help = f"comma-separated {kind}"
 
-    def parse(self, argument):
+    def parse(self, argument: str | tuple[Any, ...]) -> tuple[Any, ...]:
         if isinstance(argument, tuple):
             return argument
         try:
@@ -47,12 +47,12 @@ class _ListParser(flags.ArgumentParser):
         except ValueError:
             raise ValueError(f"expected {self.syntactic_help}") from None
 
-    def flag_type(self):
+    def flag_type(self) -> str:
         return self.syntactic_help
 
 
 class _ListSerializer(flags.ArgumentSerializer):
-    def serialize(self, value):
+    def serialize(self, value: tuple[Any, ...]) -> str:
         return ",".join(map(str, value))
 
 
@@ -60,12 +60,14 @@ def define(config_class: type) -> flags.FlagValues:
     """One flag a field of the dataclass, with its default, type and help."""
     values = flags.FlagValues()
     for field in _flagged(config_class):
-        arguments = dict(name=field.name, default=field.default, help=field.metadata["help"], flag_values=values)
+        arguments: dict[str, Any] = dict(
+            name=field.name, default=field.default, help=field.metadata["help"], flag_values=values
+        )
         if isinstance(field.default, tuple):
             parser = _ListParser(type(field.default[0]))
             flags.DEFINE(parser, serializer=_ListSerializer(), **arguments)
         else:
-            kinds = {
+            kinds: dict[type, Callable[..., Any]] = {
                 bool: flags.DEFINE_bool,
                 int: flags.DEFINE_integer,
                 float: flags.DEFINE_float,
@@ -76,12 +78,12 @@ def define(config_class: type) -> flags.FlagValues:
     return values
 
 
-def _flagged(config_class: type) -> list[dataclasses.Field]:
+def _flagged(config_class: type) -> list[dataclasses.Field[Any]]:
     """The fields that have a flag: all but `command`, which is what stands behind `--`."""
     return [field for field in dataclasses.fields(config_class) if field.name != COMMAND]
 
 
-def parse(config_class: type, argv: Sequence[str]):
+def parse(config_class: type, argv: Sequence[str]) -> Any:
     """The configuration that `argv` (program name first) asks for, or None if it asks for help.
 
     Raises:
@@ -99,7 +101,7 @@ def parse(config_class: type, argv: Sequence[str]):
         raise UserError(f"unexpected argument {rest[0]!r}: flags are given as --name=value")
     if values.help:
         return None
-    chosen = {field.name: values[field.name].value for field in _flagged(config_class)}
+    chosen: dict[str, Any] = {field.name: values[field.name].value for field in _flagged(config_class)}
     if takes_command:
         chosen[COMMAND] = tuple(argv[end + 1 :])
     if chosen.get("preset"):
@@ -107,7 +109,7 @@ def parse(config_class: type, argv: Sequence[str]):
     return config_class(**chosen)
 
 
-def _fill(chosen: dict, recipe: dict, given: set[str]):
+def _fill(chosen: dict[str, Any], recipe: dict[str, Any], given: set[str]) -> None:
     """Puts a recipe's values where no flag was given; an experiment that takes several (`depths`) gets one."""
     if "dataset" in given and chosen["dataset"] != recipe["dataset"]:
         raise UserError(
@@ -121,7 +123,7 @@ def _fill(chosen: dict, recipe: dict, given: set[str]):
             chosen[name] = (value,) if several else value
 
 
-def command_line(config: Any, changed: Mapping[str, Any]) -> list[str]:
+def command_line(config: Any, changed: dict[str, Any]) -> list[str]:
     """The flags that ask for a configuration with some values changed: those of them that are not the defaults."""
     values = {field.name: getattr(config, field.name) for field in _flagged(type(config))} | changed
     usual = {field.name: field.default for field in _flagged(type(config))}
@@ -142,11 +144,12 @@ def main(
     Exit codes: 0 done, 2 the user's mistake, 1 any other named failure, 128 + n stopped by signal n.
     """
     module = module or inspect.getmodule(run)
+    assert module and module.__file__  # a command is a file
     several = False
     path = pathlib.Path(module.__file__)
     command = path.parent.name if path.stem == "__main__" else path.stem
 
-    def leave(message, code: int):
+    def leave(message: Any, code: int) -> None:
         print(f"{command}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
         if several and code < 128:
             os._exit(code)  # at once: the usual way out waits for the other processes, which wait for this one
@@ -187,7 +190,7 @@ def _help(module: types.ModuleType, config_class: type) -> str:
     return "\n".join(lines)
 
 
-def _group(field: dataclasses.Field, config_class: type) -> str:
+def _group(field: dataclasses.Field[Any], config_class: type) -> str:
     """The heading under which a flag stands: by the class that defines it last."""
     owner = next(kind for kind in config_class.__mro__ if field.name in inspect.get_annotations(kind))
     return GROUPS.get(owner, "This command's own")

@@ -12,6 +12,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from resjax.system.errors import UserError
 
@@ -19,7 +20,7 @@ TYPES = {bool: (bool,), int: (int,), float: (float, int), str: (str,)}  # of an 
 _CALL = re.compile(r"(?P<name>[\w.:]+)\s*(?:\((?P<arguments>.*)\))?", re.DOTALL)
 
 
-def build(text: str, kind: str, table: Mapping[str, Callable], **context):
+def build(text: str, kind: str, table: Mapping[str, Callable[..., Any]], **context: Any) -> Any:
     """`table[name](**context, **arguments)` for the text `name(arguments)`.
 
     Args:
@@ -51,14 +52,14 @@ def parse(text: str, kind: str) -> tuple[str, dict]:
         raise UserError(f"{kind} {text!r} is not of the form name or name(key=value)")
     try:
         call = ast.parse(f"f({match['arguments'] or ''})", mode="eval").body
-        if call.args or any(keyword.arg is None for keyword in call.keywords):
+        if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
             raise ValueError("positional")
         return match["name"], {k.arg: ast.literal_eval(k.value) for k in call.keywords}
-    except (AttributeError, SyntaxError, ValueError):
+    except (SyntaxError, ValueError):
         raise UserError(f"{kind} {text!r}: arguments must be key=literal, as in name(beta=0.1)") from None
 
 
-def _check_types(factory: Callable, arguments: dict):
+def _check_types(factory: Callable[..., Any], arguments: dict[str, Any]) -> None:
     known = inspect.signature(factory).parameters if arguments else {}
     for name, value in arguments.items():
         wanted = known[name].annotation if name in known else None
@@ -71,7 +72,7 @@ def split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip())
 
 
-def _import(path: str, kind: str):
+def _import(path: str, kind: str) -> Any:
     module_name, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module_name), attribute)

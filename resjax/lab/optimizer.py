@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import optax
 
@@ -9,8 +10,8 @@ from resjax.lab import names
 from resjax.system.errors import UserError
 from resjax.training.optimizers import adam, adamw, sgd, step_schedule
 
-OPTIMIZERS = {"sgd": sgd, "adam": adam, "adamw": adamw}
-SCHEDULES = {
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
+SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
     "constant": lambda peak, steps: optax.constant_schedule(peak),
     "cosine": lambda peak, steps, **arguments: optax.cosine_decay_schedule(peak, steps, **arguments),
     "linear": lambda peak, steps, end=0.0: optax.linear_schedule(peak, end, steps),

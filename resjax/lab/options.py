@@ -4,6 +4,7 @@ No JAX here, so that `--help` is fast.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from resjax.system.errors import UserError
@@ -15,10 +16,10 @@ def option(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
-    choices=(),
+    choices: Sequence[str] = (),
     distinct: bool = True,
     changes_results: bool = True,
-):
+) -> Any:
     """A field of a configuration, and the flag of its name.
 
     Args:
@@ -50,7 +51,7 @@ class Options:
                 raise UserError(f"--{field.name}={','.join(map(str, value))}: give one value or several different ones")
 
 
-def _check(field: dataclasses.Field, value):
+def _check(field: dataclasses.Field[Any], value: Any) -> None:
     minimum, maximum, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
     if minimum is not None and not value >= minimum:  # also refuses nan
         raise UserError(f"--{field.name}={value}: must be at least {minimum}")

@@ -19,7 +19,9 @@ class Part:
     @property
     def key(self) -> dict[str, Any]:
         """What tells its rows from others': what is swept, and the trial's options."""
-        return self.swept | (dataclasses.asdict(self.trial) if dataclasses.is_dataclass(self.trial) else {})
+        if dataclasses.is_dataclass(self.trial) and not isinstance(self.trial, type):
+            return self.swept | dataclasses.asdict(self.trial)
+        return self.swept
 
     @property
     def share(self) -> float:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import flax.linen as linen
 import jax
@@ -65,8 +66,8 @@ SURVIVAL = {
     "uniform": stochastic_depth.uniform,
     "stage": stochastic_depth.stage,
 }
-AUGMENTATIONS = {"crop": augment.crop, "flip": augment.flip}
-STREAMED_AUGMENTATIONS = {"resized_crop": crop.resized_crop, "flip": crop.flip}
+AUGMENTATIONS: dict[str, Callable[..., Callable]] = {"crop": augment.crop, "flip": augment.flip}
+STREAMED_AUGMENTATIONS: dict[str, Callable[..., Callable]] = {"resized_crop": crop.resized_crop, "flip": crop.flip}
 NO_AUGMENTATION = ("none",)
 
 connection = functools.partial(names.build, kind="connection", table=CONNECTIONS)
@@ -109,9 +110,10 @@ def augmentations(texts: Sequence[str], streamed: bool) -> tuple[Callable, ...]:
 @contextlib.contextmanager
 def flag(name: str, value: object, *errors: type[Exception]) -> Iterator[None]:
     """Within this context, what the library refuses is the user's mistake with this flag."""
+    refused: tuple[type[Exception], ...] = (TypeError, ValueError, *errors)
     try:
         yield
-    except (TypeError, ValueError, *errors) as error:
+    except refused as error:
         raise UserError(f"--{name}={value}: {error}") from error
 
 
@@ -126,7 +128,7 @@ def survival(text: str, mode: str, scaling: str, lengths: Sequence[int]) -> Stoc
         return stochastic_depth.of(probabilities, lengths, mode, scaling)
 
 
-def parts(trial: Architecture) -> dict[str, object]:
+def parts(trial: Architecture) -> dict[str, Any]:
     """The options of `models.Parts` that a configuration names."""
     found = {
         "width": trial.width,
@@ -144,7 +146,7 @@ def parts(trial: Architecture) -> dict[str, object]:
     return found | ({"branch": branch(trial.branch)} if trial.branch else {})
 
 
-def network(trial: Variant, classes: int, **replaced: object) -> Network:
+def network(trial: Variant, classes: int, **replaced: Any) -> Network:
     """The network that a trial asks for, with some of its `models.Parts` replaced.
 
     Raises:
@@ -176,7 +178,7 @@ def depths(trial: Variant) -> Sequence[int]:
     return possible
 
 
-def check(trial: Variant, network: Network, shape: Sequence[int], whose: str):
+def check(trial: Variant, network: Network, shape: Sequence[int], whose: str) -> None:
     """Refuses inputs of this shape (H W C), for the error message `whose`, that the network cannot take.
 
     Raises:

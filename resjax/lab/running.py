@@ -20,7 +20,7 @@ def run(
     measure: Callable[[Bench, Any, Any], Iterable[Row]],
     parts: Sequence[Part],
     config: Running,
-    command: str,
+    command: Sequence[str],
     store: Store,
     compiled: epath.Path,
     timed: bool = False,
@@ -31,7 +31,7 @@ def run(
       measure: trains and measures one part's trial, with a bench; its rows.
       parts: what there is to do.
       config: of the study.
-      command: the module of the study, for further processes of it.
+      command: what Python is given to run the study, for further processes of it.
       store: where networks are.
       compiled: where compiled programs are kept.
       timed: nothing compiles beside training.

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,13 +47,13 @@ def read(trial: Start, names: Sequence[str]) -> dict[str, list[float]]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _read(network, names, params, state, x, key):
+def _read(network: Network, names: tuple[str, ...], params, state, x, key) -> dict[str, Any]:
     loss = backward.readout(stream(key, "readout"))
     found = backward.read(network, params, state, x, loss, key=stream(key, "noise"))
     return {name: found[name] for name in names}
 
 
-def settled(trial: Variant, network: Network, params, state, images: jax.Array):
+def settled(trial: Variant, network: Network, params: dict, state: dict, images: jax.Array) -> dict:
     """The state whose running statistics are those of these images (B H W C), for norms that have some."""
     key = stream(jax.random.key(trial.seed), "noise")  # for networks that draw
     twin = registry.of_last_batch(trial, network)

@@ -45,7 +45,7 @@ class Entry:
     def files(self) -> list[epath.Path]:
         """All its files, but for those of a process at work."""
         listed = checksums.sums(self.folder) if not self.damaged else ()
-        return [path for name in listed if (path := self.folder / name).exists()] or [self.folder / "config.json"]
+        return [path for name in listed if (path := self.folder / name).exists()] or [self.folder]
 
     @property
     def age(self) -> float:
@@ -68,7 +68,8 @@ class Entry:
         if not kind:
             return ""  # an experiment's own, which this command does not know
         known = {field.name for field in dataclasses.fields(kind)}
-        values = {name: tuple(v) if isinstance(v, list) else v for name, v in self.options.items() if name in known}
+        given = {name: value for name, value in self.options.items() if name in known}
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
         with contextlib.suppress(UserError, TypeError):
             if self.folder.name.endswith(trial.address(kind(**values))):
                 return ""
@@ -85,7 +86,9 @@ def entries(path: epath.Path) -> list[Entry]:
         raise UserError(f"--store={path}: there is no store")
     found = []
     for folder in sorted(path.iterdir()):
-        if (folder / "config.json").exists():
+        if not (folder / "config.json").exists():
+            found += [Entry(folder, {}, None)] if (folder / "lock").exists() else []  # killed as it began
+        else:
             try:
                 options = checksums.read_json(folder, "config.json")
                 done = checksums.read_json(folder, "done.json") if (folder / "done.json").exists() else None
@@ -112,12 +115,13 @@ def run(config: Config) -> None:
         raise UserError(f"{' '.join(config.command)}: give list, show NAME, compare NAME NAME, or prune")
     path = place(config.store)
     found = entries(path)
+    known = [entry for entry in found if entry.options]
     if command == "list":
-        show(table(found), f"{len(found)} networks in {path}") if found else console.print(f"no network in {path}")
+        show(table(known), f"{len(known)} networks in {path}") if known else console.print(f"no network in {path}")
     elif command == "prune":
         prune([entry for entry in found if entry.age >= config.days], config.execute)
     else:
-        chosen = [entry for name in names for entry in named(found, name, single=command == "compare")]
+        chosen = [entry for name in names for entry in named(known, name, single=command == "compare")]
         shown = pd.DataFrame([entry.options | (entry.result or {}) for entry in chosen]).map(str).T
         if command == "compare":
             shown = shown[shown[0] != shown[1]]

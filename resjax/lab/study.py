@@ -57,6 +57,12 @@ class Study:
         """The name of its file."""
         return pathlib.Path(self.module.__file__).stem
 
+    @property
+    def command(self) -> list[str]:
+        """What Python is given to run it."""
+        spec = self.module.__spec__
+        return ["-m", spec.name] if spec else [self.module.__file__]
+
     def main(self) -> None:
         """Runs it with the flags of this command (see `flags.main`)."""
         flags.main(self.config, self.run, self.module)
@@ -96,8 +102,7 @@ class Study:
         work.open()
         rows: list[Row] = []
         if not config.plot_only:
-            command = self.module.__spec__.name
-            rows = running.run(self.rows, parts, config, command, networks, compiled, self.timed)
+            rows = running.run(self.rows, parts, config, self.command, networks, compiled, self.timed)
         if config.shard:
             return
         with work.alone():

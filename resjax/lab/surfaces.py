@@ -5,8 +5,8 @@ A panel is a network. A column is a depth, or a width where there is but one dep
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def draw(tables: Mapping[str, "pd.DataFrame"], canvas: figures.Canvas) -> None:
     """Draws every figure of the first seed for which `tables` have rows, as those of `landscape`."""
     first = {name: table[table["seed"] == table["seed"].min()] for name, table in tables.items()}
     random, pca = (first["surface"][first["surface"]["plane"] == plane] for plane in AXES)
-    wanted = {
+    wanted: dict[str, tuple[Any, ...]] = {
         "figure": (contours, random),
         "pca": (contours, pca, first["trajectory"]),
         "surface": (reliefs, random),
@@ -37,7 +37,7 @@ def draw(tables: Mapping[str, "pd.DataFrame"], canvas: figures.Canvas) -> None:
             plot(functools.partial(_figure, canvas, name, rows[0]), *rows)
 
 
-def contours(figure: Callable, rows, trajectory=None):
+def contours(figure: Callable[..., Any], rows: "pd.DataFrame", trajectory: "pd.DataFrame | None" = None) -> None:
     """The loss in a plane through the trained weights (+), and the way there."""
     levels = np.geomspace(*LOSSES, 26)
     with figure(height=1.6) as axes:
@@ -54,7 +54,7 @@ def contours(figure: Callable, rows, trajectory=None):
         axes[0].figure.colorbar(drawn, ax=axes, label="training loss", ticks=_decades(LOSSES))
 
 
-def curvature(figure: Callable, rows):
+def curvature(figure: Callable[..., Any], rows: "pd.DataFrame") -> None:
     """|λ_min / λ_max| of the Hessian in the random plane: 0 where the loss is convex (Li et al. 2018, figure 7)."""
     rows = rows.assign(ratio=(rows["lambda_min"] / rows["lambda_max"]).abs())
     with figure(height=1.6) as axes:
@@ -65,7 +65,7 @@ def curvature(figure: Callable, rows):
         axes[0].figure.colorbar(drawn, ax=axes, label="|λ min / λ max| of the Hessian", ticks=_decades(RATIOS))
 
 
-def reliefs(figure: Callable, rows):
+def reliefs(figure: Callable[..., Any], rows: "pd.DataFrame") -> None:
     """The loss over the random plane."""
     low, high = np.log10(LOSSES)
     with figure(height=1.9, subplot_kw={"projection": "3d"}) as axes:
@@ -81,7 +81,7 @@ def reliefs(figure: Callable, rows):
         axes[0].figure.supxlabel(" and ".join(AXES["random"]))
 
 
-def lines(figure: Callable, rows):
+def lines(figure: Callable[..., Any], rows: "pd.DataFrame") -> None:
     """The loss along random lines."""
     with figure(height=1.3, sharex=True, sharey=True) as axes:
         for axis, own in _networks(rows, axes):
@@ -91,20 +91,20 @@ def lines(figure: Callable, rows):
         _label(axes, ("along a random line", "training loss"))
 
 
-def _figure(canvas: figures.Canvas, name: str, rows, height: float, **options):
+def _figure(canvas: figures.Canvas, name: str, rows: "pd.DataFrame", height: float, **options: Any) -> Any:
     """A figure with a panel a network, of this height in inches."""
     column, beside = _layout(rows)
     kinds = rows.groupby(beside).ngroups
     return canvas.figure(name, rows[column].nunique(), kinds, 0.6 + kinds * height, "of the first seed", **options)
 
 
-def _layout(rows) -> tuple[str, list[str]]:
+def _layout(rows: "pd.DataFrame") -> tuple[str, list[str]]:
     """In what the networks of a row of panels differ, and in what those of a column do."""
     column = "depth" if rows["depth"].nunique() > 1 else "width"
     return column, [name for name in NETWORK if name != column]
 
 
-def _networks(rows, axes):
+def _networks(rows: "pd.DataFrame", axes: Any) -> Iterator[tuple[Any, "pd.DataFrame"]]:
     """Each panel and its network's rows; the panel of one that diverged is left empty."""
     column, beside = _layout(rows)
     found = dict(iter(rows.groupby([*beside, column], sort=False)))
@@ -120,13 +120,13 @@ def _networks(rows, axes):
             axis.set_axis_off()
 
 
-def _grid(rows, column: str, limits: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _grid(rows: "pd.DataFrame", column: str, limits: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The coordinates x and y of a plane, and a column over them, Y X, within limits; nothing is above infinity."""
     plane = rows.pivot(index="y", columns="x", values=column)
     return plane.columns.to_numpy(), plane.index.to_numpy(), plane.fillna(np.inf).clip(*limits).to_numpy()
 
 
-def _label(axes, labels: tuple[str, str]):
+def _label(axes: Any, labels: tuple[str, str]) -> None:
     """Names the axes of the outer panels."""
     for axis in axes:
         place = axis.get_subplotspec()

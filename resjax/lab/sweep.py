@@ -7,7 +7,7 @@ import re
 from typing import Any, TypeVar
 
 from resjax.lab import names
-from resjax.lab.config import NETWORKS, Running
+from resjax.lab.config import NETWORKS, Architecture, Running
 from resjax.system.errors import UserError
 
 Config = TypeVar("Config", bound=Running)
@@ -50,14 +50,14 @@ def swept(config: Running) -> dict[str, list[Any]]:
     return found
 
 
-def fields(config: Running) -> dict[str, dataclasses.Field]:
+def fields(config: Running) -> dict[str, dataclasses.Field[Any]]:
     """The options that are swept, by name."""
     known = {field.name: field for field in dataclasses.fields(config)}
     return {name: known[name] for name in swept(config)}
 
 
-def _value(field: dataclasses.Field, text: str, config: Running) -> Any:
-    default = field.default[0] if isinstance(field.default, tuple) else field.default
+def _value(field: dataclasses.Field[Any], text: str, config: Running) -> Any:
+    default: Any = field.default[0] if isinstance(field.default, tuple) else field.default
     try:
         if isinstance(default, bool):
             value: Any = {word: word in TRUE for word in FALSE + TRUE}[text.lower()]
@@ -71,12 +71,12 @@ def _value(field: dataclasses.Field, text: str, config: Running) -> Any:
 
 def _replaced(config: Config, combination: dict[str, Any]) -> Config:
     """The configuration with these values; of another network it has what that network has by default."""
-    values = {
+    values: dict[str, Any] = {
         field.name: (combination[field.name],) if isinstance(field.default, tuple) else combination[field.name]
         for field in dataclasses.fields(config)
         if field.name in combination
     }
-    if "network" in values:
+    if "network" in values and isinstance(config, Architecture):
         own = NETWORKS.get(names.parse(config.network, "network")[0], NETWORKS["dense"])
         usual = {name: type(getattr(config, name))() for name in own if getattr(config, name) == own[name]}
         values = usual | values

@@ -57,8 +57,8 @@ def train(
         save = Save(trial, checkpoints, metrics, planned, stop, keep)
         until = Reached(trial, planned, devices, save) if trial.stop_accuracy else _never
         looks = Advance(trial.log_every, advance, progress.step), Log(trial.log_every, metrics, planned), save
-        options = {"layout": devices, "until": until, "after_step": clock.tick}
-        loop.run(planned.network, planned.optimizer.build(), progress, trial.steps, looks, **options)
+        tx = planned.optimizer.build()
+        loop.run(planned.network, tx, progress, trial.steps, looks, layout=devices, until=until, after_step=clock.tick)
     stop.deferred = False
     timing = clock.read()
     done = _result(planned, trial, progress, stop, devices) | timing | {"total_seconds": clock.seconds()}
@@ -114,7 +114,9 @@ def _result(planned: Plan, trial: Trial, progress: loop.Progress, stop: Stop, de
     return {"parameters": parameter_count(train_state.params) // len(measured), "steps": progress.step} | values
 
 
-def _measures(planned: Plan, weights, stop: Stop, diverged: int | None, devices: Layout | None) -> dict[str, Any]:
+def _measures(
+    planned: Plan, weights: tuple[Any, Any], stop: Stop, diverged: int | None, devices: Layout | None
+) -> dict[str, Any]:
     if diverged is not None:
         return {"diverged": diverged} | dict.fromkeys(("train_loss", "train_accuracy", "test_accuracy"), math.nan)
     measure = functools.partial(
@@ -155,7 +157,7 @@ class _Clock:
         self.first = self.started
         self.steps = 0
 
-    def tick(self, loss):
+    def tick(self, loss: jax.Array) -> None:
         self.stop.deferred = True  # from here on a signal waits for the step's end, and for the save
         if self.first == self.started:
             jax.block_until_ready(loss)

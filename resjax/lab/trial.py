@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import pathlib
+from importlib.machinery import PathFinder
 from typing import Any, Self
 
 from resjax.lab import names
@@ -94,10 +95,15 @@ def _code(values: dict[str, Any]) -> dict[str, str]:
 
 
 def _source(module: str) -> bytes:
+    """The code of a module, found as an import would find it; nothing is imported."""
+    top, *rest = module.split(".")
     try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):  # a package that is not there; "", "..x"
+        found = importlib.util.find_spec(top)
+    except ValueError:  # "", as in "..x"
         found = None
+    for end in range(len(rest)):
+        name = ".".join([top, *rest[: end + 1]])
+        found = PathFinder.find_spec(name, found.submodule_search_locations or []) if found else None
     if not found or not found.origin or not pathlib.Path(found.origin).is_file():
         raise UserError(f"{module!r}: no module of this name can be imported from here")
     return pathlib.Path(found.origin).read_bytes()

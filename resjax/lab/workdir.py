@@ -15,7 +15,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -50,14 +50,28 @@ class WorkDirectory:
             tables of other options. Failure: its records are damaged.
         """
         if distributed.is_primary():
-            self._check()
-            if not (self.config.plot_only or self.config.shard):  # a shard writes nothing here, nor may it lock
-                try:
-                    with self.alone():
-                        self._write_records()
-                except (OSError, Failure) as error:
-                    raise UserError(f"--workdir={self.path} cannot be written: {error}") from error
+            with self._advised():
+                self._check()
+                if not (self.config.plot_only or self.config.shard):  # a shard writes nothing here, nor may it lock
+                    self._begin()
         distributed.barrier("work directory")
+
+    def _begin(self) -> None:
+        try:
+            with self.alone():
+                self._write_records()
+        except checksums.Damaged:
+            raise
+        except (OSError, Failure) as error:
+            raise UserError(f"--workdir={self.path} cannot be written: {error}") from error
+
+    @contextlib.contextmanager
+    def _advised(self) -> Iterator[None]:
+        """Within this context nobody is told to remove the folder, for the networks of its store are worth keeping."""
+        try:
+            yield
+        except checksums.Damaged as error:
+            raise Failure(f"{error.fault}: take another --workdir, with --store={self.path / STORE}") from error
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
         """Within this context no other command writes or draws here."""
@@ -97,11 +111,12 @@ class WorkDirectory:
     def write(self, rows: Mapping[str, list[dict[str, Any]]]) -> None:
         """Writes every table, to be called `alone`; a row may hold more than the table's columns."""
         if distributed.is_primary():
-            self._write_records()  # another command's may have come in between
-            for name, columns in self.tables.items():
-                types = {column: kind.dtype for column, kind in columns.items()}
-                table = pd.DataFrame(rows[name], columns=list(columns)).astype(types)
-                checksums.write(self.path, f"{name}.csv", table.to_csv(index=False))
+            with self._advised():
+                self._write_records()  # another command's may have come in between
+                for name, columns in self.tables.items():
+                    types = {column: kind.dtype for column, kind in columns.items()}
+                    table = pd.DataFrame(rows[name], columns=list(columns)).astype(types)
+                    checksums.write(self.path, f"{name}.csv", table.to_csv(index=False))
         distributed.barrier("tables")
 
     def read(self) -> dict[str, pd.DataFrame]:
@@ -121,6 +136,8 @@ class WorkDirectory:
             table = pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False, na_values=[""])
         except FileNotFoundError:
             raise Failure(f"{path} is not there: run without --plot_only first") from None
+        except checksums.Damaged as error:
+            raise Failure(f"{error.fault}: the same command without --plot_only writes it again") from error
         except ValueError as error:
             raise Failure(
                 f"{path} is damaged ({error}): the same command without --plot_only writes it again"

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resjax.lab import flags
@@ -16,8 +16,8 @@ from resjax.system import interrupts
 from resjax.system.errors import Failure
 
 
-def run(module: str, config: Running) -> None:
-    """Starts `config.workers` processes of a module's command and returns when all have ended; prints what they say.
+def run(command: Sequence[str], config: Running) -> None:
+    """Starts `config.workers` processes of a command and returns when all have ended; prints what they say.
 
     One that is killed is named, and another one does its work.
 
@@ -25,17 +25,19 @@ def run(module: str, config: Running) -> None:
       Failure: one has failed. Stopped: a signal has come, which they have been told.
     """
     changed = {"workers": 1, "shard": config.shard or ALL}
-    command = [sys.executable, "-m", module, *flags.command_line(config, changed)]
-    started = [_start(command, number, config.workers) for number in range(config.workers)]
-    readers = [threading.Thread(target=_show, args=each) for each in enumerate(started, 1)]
-    arrived = []
+    words = [sys.executable, *command, *flags.command_line(config, changed)]
+    started: list[subprocess.Popen[str]] = []
+    arrived: list[int] = []
 
     def tell(number: int, frame: Any) -> None:
         arrived.append(number)
         for process in started:
-            process.send_signal(number)
+            process.terminate()
 
     before = {number: signal.signal(number, tell) for number in interrupts.STOPPING}
+    for number in range(config.workers):
+        started.append(_start(words, number, config.workers))
+    readers = [threading.Thread(target=_show, args=each) for each in enumerate(started, 1)]
     for reader in readers:
         reader.start()
     for reader in readers:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
 
 from resjax.nn.connections import Connection
 from resjax.nn.module import Pointwise
@@ -14,7 +15,7 @@ from resjax.nn.shortcuts import Pad
 Fork = Callable[[jax.Array], tuple[jax.Array, jax.Array]]  # x -> what the branch gets, what the connection gets
 
 
-def same(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def same(x: Float[Array, "B ... D"]) -> tuple[Float[Array, "B ... D"], Float[Array, "B ... D"]]:
     """The fork that does nothing."""
     return x, x
 
@@ -28,20 +29,20 @@ class Block(nn.Module):
 
     def __call__(
         self,
-        x: jax.Array,
+        x: Float[Array, "B ... D"],
         place: Place,
-        scale: jax.Array | None = None,
+        scale: Float[ArrayLike, ""] | None = None,
         *,
         train: bool,
         fork: Fork = same,
         keep: bool = True,
-    ) -> tuple[jax.Array, jax.Array | None]:
+    ) -> tuple[Float[Array, "B ... _D"], Float[Array, "B ... _D"] | None]:
         """The next stream, and scale · F(x).
 
         Args:
           x: the stream, B … D, or B … n D for a connection with n streams.
           place: where the block stands.
-          scale: () float, a factor on F(x); None for 1.
+          scale: a factor on F(x); None for 1.
           train: whether norms take the statistics of the batch.
           fork: what happens where the stream parts, to the branch and past it.
           keep: False leaves the branch out, and does not compute it: what is left is what the connection carries.
@@ -54,7 +55,9 @@ class Block(nn.Module):
         f = f if scale is None else f * jnp.asarray(scale, f.dtype)
         return call(self.after, self.connection.write(onward, f, c, place), train, place), f
 
-    def part(self, x: jax.Array, place: Place, train: bool, fork: Fork) -> tuple[jax.Array, jax.Array]:
+    def part(
+        self, x: Float[Array, "B ... D"], place: Place, train: bool, fork: Fork
+    ) -> tuple[Float[Array, "B ... D"], Float[Array, "B ... D"]]:
         """What the branch gets of the stream, and what the connection."""
         return fork(x)
 
@@ -66,7 +69,9 @@ class Transition(Block):
     shortcut: nn.Module = Pad()  # (x, train) -> x in the shape of F(x)
     before: nn.Module = Pointwise(where="before")  # (x, train) -> x, which the branch then does without
 
-    def part(self, x: jax.Array, place: Place, train: bool, fork: Fork) -> tuple[jax.Array, jax.Array]:
+    def part(
+        self, x: Float[Array, "B ... D"], place: Place, train: bool, fork: Fork
+    ) -> tuple[Float[Array, "B ... D"], Float[Array, "B ... _D"]]:
         """What the branch gets of the stream, and what the connection."""
         inward, onward = fork(call(self.before, x, train, place))
         return inward, call(self.shortcut, onward, train, place)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
 from resjax.nn.initializers import Site
 from resjax.nn.module import Part
@@ -30,7 +30,7 @@ class Dense(Branch):
     """k dense layers, B … D -> B … D; the order says where norm and activation stand."""
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def __call__(self, x: Float[Array, "B ... D"], train: bool, place: Place | None = None) -> Float[Array, "B ... D"]:
         """F(x), in the shape of x."""
         width = x.shape[-1]
         x = self.pointwise("before", x, train, place)
@@ -57,7 +57,9 @@ class Basic(Branch):
             raise ValueError(f"sizes={self.sizes}: give {self.layers}, one for each layer")
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def __call__(
+        self, x: Float[Array, "B H W C"], train: bool, place: Place | None = None
+    ) -> Float[Array, "B (H-1)//{self.stride}+1 (W-1)//{self.stride}+1 _C"]:
         """F(x), B H W C -> B H/stride W/stride features."""
         features = self.features or x.shape[-1]
         x = self.pointwise("before", x, train, place)
@@ -84,7 +86,9 @@ class Bottleneck(Branch):
     expansion: ClassVar[int] = 4
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def __call__(
+        self, x: Float[Array, "B H W C"], train: bool, place: Place | None = None
+    ) -> Float[Array, "B (H-1)//{self.stride}+1 (W-1)//{self.stride}+1 _C"]:
         """F(x), B H W C -> B H/stride W/stride features."""
         features = self.features or x.shape[-1]
         x = self.pointwise("before", x, train, place)
@@ -110,7 +114,7 @@ class BranchOf(nn.Module):
         return getattr(self.block, "layers", 1)
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def __call__(self, x: Float[Array, "B ... D"], train: bool, place: Place | None = None) -> Float[Array, "B ... D"]:
         """y − x.
 
         Raises:

@@ -15,12 +15,13 @@ parameters. What is learned or drawn, `coefficients` makes, once a block; all el
 from typing import Any, ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from resjax.nn import shortcuts
 from resjax.nn.place import Place, call
 
+Stream = Float[Array, "B ... D"]  # one stream, or several, B … n D
 Factors = tuple[Any, Any] | None
 
 
@@ -29,27 +30,27 @@ class Connection(nn.Module):
 
     skip: ClassVar[bool] = True  # whether the stream leads past the branch
 
-    def widen(self, x: jax.Array) -> jax.Array:
+    def widen(self, x: Stream) -> Stream:
         """The streams before the first block, from the stem's output x (B … D)."""
         return x
 
-    def narrow(self, x: jax.Array) -> jax.Array:
+    def narrow(self, x: Stream) -> Stream:
         """What the head gets, B … D, of the streams behind the last block."""
         return x
 
-    def coefficients(self, x: jax.Array, place: Place, train: bool) -> Any:
+    def coefficients(self, x: Stream, place: Place, train: bool) -> Any:
         """What is learned or drawn in this block; the other methods get it as c."""
         return None
 
-    def read(self, x: jax.Array, c: Any, place: Place) -> jax.Array:
+    def read(self, x: Stream, c: Any, place: Place) -> Stream:
         """What the branch gets, B … D."""
         return x
 
-    def write(self, x: jax.Array, f: jax.Array, c: Any, place: Place) -> jax.Array:
+    def write(self, x: Stream, f: Stream, c: Any, place: Place) -> Stream:
         """The next stream."""
         raise NotImplementedError(f"{type(self).__name__} has no write(x, f, c, place)")
 
-    def carry(self, x: jax.Array, c: Any, place: Place) -> jax.Array:
+    def carry(self, x: Stream, c: Any, place: Place) -> Stream:
         """What is left of the block without its branch: in a lesion, or where stochastic depth drops it."""
         return x
 
@@ -63,7 +64,7 @@ class Plain(Connection):
 
     skip: ClassVar[bool] = False
 
-    def write(self, x: jax.Array, f: jax.Array, c: Any, place: Place) -> jax.Array:
+    def write(self, x: Stream, f: Stream, c: Any, place: Place) -> Stream:
         """F(x)."""
         return f
 
@@ -75,7 +76,7 @@ class Plain(Connection):
 class Residual(Connection):
     """y = x + F(x) (He et al. 2015, arXiv 1512.03385, eq. 1)."""
 
-    def write(self, x: jax.Array, f: jax.Array, c: Any, place: Place) -> jax.Array:
+    def write(self, x: Stream, f: Stream, c: Any, place: Place) -> Stream:
         """x + F(x)."""
         return x + f
 
@@ -93,16 +94,16 @@ class Projected(Connection):
     inner: Connection = Residual()
     shortcut: nn.Module = shortcuts.Projection()
 
-    def coefficients(self, x: jax.Array, place: Place, train: bool) -> tuple[jax.Array, Any]:
+    def coefficients(self, x: Stream, place: Place, train: bool) -> tuple[Stream, Any]:
         """Wx, and the inner connection's coefficients."""
         x = call(self.shortcut, x, train, place)
         return x, self.inner.coefficients(x, place, train)
 
-    def write(self, x: jax.Array, f: jax.Array, c: tuple[jax.Array, Any], place: Place) -> jax.Array:
+    def write(self, x: Stream, f: Stream, c: tuple[Stream, Any], place: Place) -> Stream:
         """The inner connection's, of Wx."""
         return self.inner.write(c[0], f, c[1], place)
 
-    def carry(self, x: jax.Array, c: tuple[jax.Array, Any], place: Place) -> jax.Array:
+    def carry(self, x: Stream, c: tuple[Stream, Any], place: Place) -> Stream:
         """The inner connection's, of Wx."""
         return self.inner.carry(*c, place)
 
@@ -114,11 +115,11 @@ class Scaled(Connection):
     beta: float = 1.0
     power: float = 0.0
 
-    def write(self, x: jax.Array, f: jax.Array, c: Any, place: Place) -> jax.Array:
+    def write(self, x: Stream, f: Stream, c: Any, place: Place) -> Stream:
         """αx + β L^(−power) F(x)."""
         return self.alpha * x + self.beta * place.length**-self.power * f
 
-    def carry(self, x: jax.Array, c: Any, place: Place) -> jax.Array:
+    def carry(self, x: Stream, c: Any, place: Place) -> Stream:
         """αx."""
         return self.alpha * x
 
@@ -136,11 +137,11 @@ class ReZero(Connection):
     alpha: float = 0.0
 
     @nn.compact
-    def coefficients(self, x: jax.Array, place: Place, train: bool) -> jax.Array:
+    def coefficients(self, x: Stream, place: Place, train: bool) -> Float[Array, ""]:
         """α."""
         return self.param("alpha", nn.initializers.constant(self.alpha), (), jnp.float32)
 
-    def write(self, x: jax.Array, f: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+    def write(self, x: Stream, f: Stream, c: Float[Array, ""], place: Place) -> Stream:
         """x + αF(x)."""
         return x + c.astype(f.dtype) * f
 
@@ -155,16 +156,16 @@ class ShortcutGate(Connection):
     bias: float = -6.0  # of the gate, at the start
 
     @nn.compact
-    def coefficients(self, x: jax.Array, place: Place, train: bool) -> jax.Array:
+    def coefficients(self, x: Stream, place: Place, train: bool) -> Stream:
         """g, in the shape of x; W is a 1×1 convolution on images, which is this dense layer."""
         bias = nn.initializers.constant(self.bias)
         return nn.sigmoid(nn.Dense(x.shape[-1], bias_init=bias, dtype=x.dtype, name="gate")(x))
 
-    def write(self, x: jax.Array, f: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+    def write(self, x: Stream, f: Stream, c: Stream, place: Place) -> Stream:
         """(1 − g)x + F(x)."""
         return (1 - c) * x + f
 
-    def carry(self, x: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+    def carry(self, x: Stream, c: Stream, place: Place) -> Stream:
         """(1 − g)x."""
         return (1 - c) * x
 
@@ -172,7 +173,7 @@ class ShortcutGate(Connection):
 class ExclusiveGate(ShortcutGate):
     """y = (1 − g)x + gF(x), g = σ(Wx + b) (He et al. 2016, table 1, exclusive gating)."""
 
-    def write(self, x: jax.Array, f: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+    def write(self, x: Stream, f: Stream, c: Stream, place: Place) -> Stream:
         """(1 − g)x + gF(x)."""
         return (1 - c) * x + c * f
 
@@ -183,14 +184,14 @@ class Dropout(Connection):
     rate: float = 0.5
 
     @nn.compact
-    def coefficients(self, x: jax.Array, place: Place, train: bool) -> jax.Array:
+    def coefficients(self, x: Stream, place: Place, train: bool) -> Stream:
         """dropout(x)."""
         return nn.Dropout(self.rate, deterministic=not train)(x)
 
-    def write(self, x: jax.Array, f: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+    def write(self, x: Stream, f: Stream, c: Stream, place: Place) -> Stream:
         """dropout(x) + F(x)."""
         return c + f
 
-    def carry(self, x: jax.Array, c: jax.Array, place: Place) -> jax.Array:
+    def carry(self, x: Stream, c: Stream, place: Place) -> Stream:
         """dropout(x)."""
         return c

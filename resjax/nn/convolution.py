@@ -18,12 +18,15 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Float
 
 PATCH_BYTES = 2.5e6  # what of the patches is in memory at a time: about a core's share of the cache
 
 
-def convolve(x: jax.Array, w: jax.Array, stride: int = 1) -> jax.Array:
-    """Convolves x (B H W C) with w (h w C C′): B ⌈H/stride⌉ ⌈W/stride⌉ C′.
+def convolve(
+    x: Float[Array, "B H W C"], w: Float[Array, "h w C D"], stride: int = 1
+) -> Float[Array, "B (H-1)//{stride}+1 (W-1)//{stride}+1 D"]:
+    """Convolves x (B H W C) with w (h w C D): B ⌈H/stride⌉ ⌈W/stride⌉ D.
 
     Zero padding is that of the ResNet papers' code, (h − 1)/2 on both sides, whatever the stride
     (XLA's `SAME` pads a side less where the stride is 2 and the size even).
@@ -35,14 +38,14 @@ def convolve(x: jax.Array, w: jax.Array, stride: int = 1) -> jax.Array:
 
 
 def plain(
-    x: jax.Array,
-    w: jax.Array,
+    x: Float[Array, "B H W C"],
+    w: Float[Array, "h w C D"],
     *,
     strides: Sequence[int],
     padding: Sequence[tuple[int, int]],
     lhs_dilation: Sequence[int],
     rhs_dilation: Sequence[int],
-) -> jax.Array:
+) -> Float[Array, "B _H _W D"]:
     """`lax.conv_general_dilated` in the fast layout, with its own derivatives."""
     layout = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, w, strides, padding, lhs_dilation, rhs_dilation, layout)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
+from jaxtyping import Array, Float
 
 from resjax.nn.module import Part
 
@@ -16,7 +16,7 @@ class Head(Part):
     role: ClassVar[str] = "head"
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "B ... D"], train: bool) -> Float[Array, "B {self.classes}"]:
         """The logits, B K."""
         x = self.pointwise("before", x, train)
         return self.dense(x.mean(range(1, x.ndim - 1)), self.classes)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax
+from jaxtyping import Array, Float, Shaped
 
 from resjax.nn import initializers, weights
 from resjax.nn.initializers import Initializer, Site
@@ -29,11 +30,13 @@ class Part(nn.Module):
 
     role: ClassVar[str] = "shortcut"  # in the network, as `initializers.Site` has it
 
-    def normalize(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def normalize(self, x: Float[Array, "... D"], train: bool, place: Place | None = None) -> Float[Array, "... D"]:
         """A new normalisation layer, applied to x (… D)."""
         return call(self.norm.copy(), x, train, place)
 
-    def dense(self, x: jax.Array, features: int, layer: int = 0, place: Place | None = None) -> jax.Array:
+    def dense(
+        self, x: Shaped[Array, "... D"], features: int, layer: int = 0, place: Place | None = None
+    ) -> Float[Array, "... {features}"]:
         """A new dense layer, … D -> … features."""
         site = self.site(layer, place)
         kernel_init = initializers.at(self.initializer, site)
@@ -41,13 +44,21 @@ class Part(nn.Module):
         return weights.Dense(features, kernel_init, bias_init, self.bound)(x)
 
     def conv(
-        self, x: jax.Array, features: int, size: int = 3, stride: int = 1, layer: int = 0, place: Place | None = None
-    ) -> jax.Array:
+        self,
+        x: Shaped[Array, "B H W C"],
+        features: int,
+        size: int = 3,
+        stride: int = 1,
+        layer: int = 0,
+        place: Place | None = None,
+    ) -> Float[Array, "B (H-1)//{stride}+1 (W-1)//{stride}+1 {features}"]:
         """A new convolution without bias, B H W C -> B ⌈H/stride⌉ ⌈W/stride⌉ features."""
         kernel_init = initializers.at(self.initializer, self.site(layer, place))
         return weights.Conv(features, size, stride, kernel_init, self.bound)(x)
 
-    def pointwise(self, where: str, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def pointwise(
+        self, where: str, x: Float[Array, "... D"], train: bool, place: Place | None = None
+    ) -> Float[Array, "... _D"]:
         """The norms and activations that the order has `where` (a field of `Order`, or `stem`), applied to x (… D).
 
         What activation functions return is sown into the collection `activations`, for probes.
@@ -77,6 +88,6 @@ class Pointwise(Part):
     where: str = "after"
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def __call__(self, x: Float[Array, "... D"], train: bool, place: Place | None = None) -> Float[Array, "... _D"]:
         """x (… D) after them."""
         return self.pointwise(self.where, x, train, place)

@@ -5,14 +5,14 @@ norm as well, and one that takes `place`, too, is told which block it is in (see
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 
 class NoNorm(nn.Module):
     """The identity, so that no norm is a norm like the others."""
 
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
         """x."""
         return x
 
@@ -27,7 +27,7 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
         """x (… D), normalised with the statistics of the batch in training, else with the running ones."""
         # in two passes: E[x²] − E[x]² loses a variance that is small beside the mean's square
         norm = nn.BatchNorm(
@@ -47,7 +47,7 @@ class Center(nn.Module):
     momentum: float = 0.9
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
         """x (… D) without the batch's mean in training, else without the running one."""
         running = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:], jnp.float32)
         if not train:
@@ -64,7 +64,7 @@ class LayerNorm(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
         """x (… D), every vector with mean 0 and variance 1, then scaled and shifted."""
         return nn.LayerNorm(epsilon=self.epsilon, dtype=x.dtype, use_fast_variance=False, name="norm")(x)
 
@@ -75,7 +75,7 @@ class RMSNorm(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
         """x (… D), every vector with mean square 1, then scaled."""
         return nn.RMSNorm(epsilon=self.epsilon, dtype=x.dtype, name="norm")(x)
 

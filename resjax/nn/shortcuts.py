@@ -1,8 +1,8 @@
 """How the stream comes to another shape, to that of F(x): `shortcut(x, train)`."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from resjax.nn import initializers, weights
 from resjax.nn.module import Part
@@ -22,7 +22,7 @@ class Pad(Shortcut):
     The identity where the shape stays.
     """
 
-    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def __call__(self, x: Float[Array, "B ... C"], train: bool, place: Place | None = None) -> Float[Array, "B ... D"]:
         """x in the new shape."""
         return _widen(x if x.ndim == 2 else x[:, :: self.stride, :: self.stride], self.features)
 
@@ -30,7 +30,7 @@ class Pad(Shortcut):
 class MaxPool(Shortcut):
     """The maximum over 3×3 pixels with the stride, as in ResNet's stem, and zeros for the new features: images only."""
 
-    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def __call__(self, x: Float[Array, "B ... C"], train: bool, place: Place | None = None) -> Float[Array, "B ... D"]:
         """x in the new shape."""
         return _widen(nn.max_pool(x, (3, 3), (self.stride,) * 2, ((1, 1), (1, 1))), self.features)
 
@@ -49,7 +49,7 @@ class Projection(Shortcut):
     kernel: initializers.Initializer = None  # of W; by default lecun_normal on B D, on images the network's
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool, place: Place | None = None) -> jax.Array:
+    def __call__(self, x: Float[Array, "B ... C"], train: bool, place: Place | None = None) -> Float[Array, "B ... D"]:
         """Wx."""
         features = self.features or x.shape[-1]
         site = self.site(0, place)

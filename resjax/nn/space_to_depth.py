@@ -1,16 +1,16 @@
 """Squares of pixels as channels: a smaller image, and no number lost (i-RevNet, Jacobsen et al. 2018, 1802.07088)."""
 
-import jax
+from jaxtyping import Array, Shaped
 
 
-def space_to_depth(x: jax.Array, side: int) -> jax.Array:
+def space_to_depth(x: Shaped[Array, "B H W C"], side: int) -> Shaped[Array, "B H//{side} W//{side} C*{side}**2"]:
     """B H W C -> B H/side W/side side²·C."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height // side, side, width // side, side, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
 
 
-def depth_to_space(x: jax.Array, side: int) -> jax.Array:
+def depth_to_space(x: Shaped[Array, "B H W C"], side: int) -> Shaped[Array, "B H*{side} W*{side} C//{side}**2"]:
     """The inverse: B H W C -> B H·side W·side C/side²."""
     batch, height, width, channels = x.shape
     x = x.reshape(batch, height, width, side, side, channels // side**2)

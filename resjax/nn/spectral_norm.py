@@ -6,12 +6,13 @@ is carried as state, collection `spectral`: it moves on by `STEPS` a training st
 high rates they do, and σ̂ falls behind; so after training it is computed anew (see `resjax.settling`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 FIRST = 100  # power iterations at the start,
 STEPS = 5  # in every training step,
@@ -19,7 +20,9 @@ SETTLED = 1000  # and after training, where a module has a random stream of this
 SETTLING = "settling"
 
 
-def power_iteration(linear: Callable[[jax.Array], jax.Array], u: jax.Array, steps: int) -> jax.Array:
+def power_iteration(
+    linear: Callable[[jax.Array], jax.Array], u: Float[Array, "*shape"], steps: int
+) -> Float[Array, "*shape"]:
     """The unit vector u after `steps` applications of a linear map and its transpose."""
 
     def once(_, u):
@@ -29,7 +32,7 @@ def power_iteration(linear: Callable[[jax.Array], jax.Array], u: jax.Array, step
     return lax.fori_loop(0, steps, once, u)
 
 
-def unit(x: jax.Array) -> jax.Array:
+def unit(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """x at length 1; zero stays zero."""
     return x / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
 
@@ -44,7 +47,9 @@ class SpectralNorm(nn.Module):
     bound: float  # c
 
     @nn.compact
-    def __call__(self, kernel, linear: Callable, shape):
+    def __call__(
+        self, kernel: Float[Array, "*kernel"], linear: Callable, shape: Sequence[int]
+    ) -> Float[Array, "*kernel"]:
         """The bounded kernel of the layer `linear(kernel, x)`, for inputs x of this shape."""
         fixed = lax.stop_gradient(kernel)
 

@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
 
 from resjax.nn.module import Part
 
@@ -23,7 +23,7 @@ class DenseStem(Stem):
     """B … -> B D: one dense layer."""
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Shaped[Array, "B ..."], train: bool) -> Float[Array, "B D"]:
         """The stream, B D."""
         x = self.dense(x.reshape(x.shape[0], -1), self.width)  # B D
         return self.pointwise("stem", x, train)
@@ -35,7 +35,7 @@ class ConvStem(Stem):
     width: int = 16
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Shaped[Array, "B H W C"], train: bool) -> Float[Array, "B H W D"]:
         """The stream, B H W D."""
         return self.pointwise("stem", self.conv(x, self.width), train)
 
@@ -46,7 +46,7 @@ class ImageNetStem(Stem):
     stride: ClassVar[int] = 4
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Shaped[Array, "B H W C"], train: bool) -> Float[Array, "B (H-1)//4+1 (W-1)//4+1 D"]:
         """The stream, B H/4 W/4 D."""
         x = self.pointwise("stem", self.conv(x, self.width, size=7, stride=2), train)
         return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
@@ -60,6 +60,6 @@ class PaddingStem(Stem):
     layers: ClassVar[int] = 0
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Shaped[Array, "B H W C"], train: bool) -> Shaped[Array, "B H W {self.width}"]:
         """The stream, B H W D."""
         return jnp.pad(x, [(0, 0)] * 3 + [(0, self.width - x.shape[-1])])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Shaped
 
 from resjax.nn.convolution import convolve
 from resjax.nn.spectral_norm import SpectralNorm
@@ -19,7 +20,7 @@ class Dense(nn.Module):
     bound: float = 0.0  # on the norm of W (see `resjax.nn.spectral_norm`); 0: none
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Shaped[Array, "... D"]) -> Float[Array, "... {self.features}"]:
         """xW + b in the precision of x."""
         _refuse_integers(x)
         shape = x.shape[-1], self.features
@@ -40,7 +41,9 @@ class Conv(nn.Module):
     bound: float = 0.0  # on the norm of the convolution as a map of images (see `resjax.nn.spectral_norm`); 0: none
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(
+        self, x: Shaped[Array, "B H W C"]
+    ) -> Float[Array, "B (H-1)//{self.stride}+1 (W-1)//{self.stride}+1 {self.features}"]:
         """x (B H W C) convolved: B ⌈H/stride⌉ ⌈W/stride⌉ features, in the precision of x."""
         _refuse_integers(x)
         shape = self.size, self.size, x.shape[-1], self.features  # h w C C′
@@ -51,7 +54,7 @@ class Conv(nn.Module):
         return convolve(x, kernel.astype(x.dtype), self.stride)
 
 
-def _refuse_integers(x: jax.Array):
+def _refuse_integers(x: Array):
     """In the precision of integers all weights would be 0, and their gradients with them."""
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         raise TypeError(f"inputs are {x.dtype}: make images floating point, and give tokens a stem that embeds them")

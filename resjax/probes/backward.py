@@ -117,10 +117,11 @@ def read(
     precision = jnp.promote_types(network.dtype or x.dtype, jnp.float32)
     one = jax.ShapeDtypeStruct((2, 1), precision)
     tap = jax.tree.map(lambda s: jnp.zeros((network.length, *s.shape), s.dtype), jax.eval_shape(statistics, one, one))
-    options = {"train": train, "probe": forward.statistics, "fork": forks.measuring(statistics)}
+    fork = forks.measuring(statistics)
 
     def run(tap, params):
-        logits, _, seen = network.apply(params, state, x, Layers(grad_tap=tap, key=key), **options)
+        layers = Layers(grad_tap=tap, key=key)
+        logits, _, seen = network.apply(params, state, x, layers, train=train, probe=forward.statistics, fork=fork)
         return loss(exact(logits)), seen
 
     (on_stream, on_params), seen = jax.grad(run, argnums=(0, 1), has_aux=True)(tap, params)

@@ -64,7 +64,7 @@ def at(network: Network, block: nn.Module, own: Any) -> BlockAt:
     return BlockAt(block, {"params": params, **state}, Place(number, network.length), scale)
 
 
-def check(network: Network):
+def check(network: Network) -> None:
     """Raises ValueError: a block is a `Transition`, which has no inverse and no y − x."""
     if any(network.transitions):
         block = network.transitions.index(True)

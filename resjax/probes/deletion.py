@@ -58,7 +58,7 @@ def _losses(network: Network, params, state, x, labels, keep):
 
 def deletion(length: int, blocks: Numbers) -> Bool[np.ndarray, " {length}"]:
     """`Layers.keep` without these blocks."""
-    return ~np.isin(np.arange(length), blocks)
+    return ~np.isin(np.arange(length), np.asarray(blocks))
 
 
 def random_deletions(key: PRNGKeyArray, network: Network, count: int, draws: int) -> Bool[np.ndarray, "{draws} L"]:
@@ -89,7 +89,7 @@ def swaps(key: PRNGKeyArray, network: Network, count: int) -> Int[np.ndarray, " 
     """`Layers.order` after `count` random pairs of places, one after the other, have swapped their blocks."""
     possible = pairs(network)
     order = np.arange(network.length)
-    for pair in possible[np.asarray(jax.random.randint(key, count, 0, len(possible), np.int32))]:
+    for pair in possible[np.asarray(jax.random.randint(key, (count,), 0, len(possible), np.int32))]:
         order[pair] = order[pair[::-1]]
     return order
 

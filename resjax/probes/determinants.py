@@ -54,7 +54,7 @@ def truncation_error(constant: float, dimensions: int, terms: int) -> float | Fl
     return -dimensions * (jnp.log1p(-constant) + sum(constant**k / k for k in range(1, terms + 1)))
 
 
-def bounds(constants: Float[np.ndarray, " L"], dimensions: int) -> tuple[float, float]:
+def bounds(constants: Float[Array | np.ndarray, " L"], dimensions: int) -> tuple[float, float]:
     """What ln |det ∂y/∂x| of L maps x + g(x) in a row is between: D Σ ln(1 − c) and D Σ ln(1 + c).
 
     The lower one is −∞ where a constant is 1 or more.

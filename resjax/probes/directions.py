@@ -4,6 +4,7 @@ A direction is a tree like the parameters, and moves the kernels alone: of biase
 norms and of connections, it is exactly zero.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 
 @jax.jit
@@ -73,6 +74,6 @@ def _of_kernels(function: Callable, params, *others):
 
 
 @jax.jit
-def displaced(params: Any, directions: Sequence[Any], coordinates: Float[ArrayLike, " K"]) -> Any:
+def displaced(params: Any, directions: Sequence[Any], coordinates: Float[Array | np.ndarray, " K"]) -> Any:
     """θ + Σ xₖ dₖ, for K directions and coordinates x."""
-    return jax.tree.map(lambda leaf, *axes: leaf + sum(map(jnp.multiply, coordinates, axes)), params, *directions)
+    return jax.tree.map(lambda leaf, *axes: leaf + sum(map(operator.mul, coordinates, axes)), params, *directions)

@@ -50,7 +50,7 @@ def measure_sub_networks(
     """
     whole = np.concatenate([predict(network, params, state, split, own[None]) for own in keep])  # M N K
     lesioned = (predict(network, params, state, split, own & _deletions(network)) for own in keep)  # M times D N K
-    return scores(whole, sum(lesioned) / len(whole), _labels(split))
+    return scores(whole, functools.reduce(np.add, lesioned) / len(whole), _labels(split))
 
 
 def random_sub_networks(

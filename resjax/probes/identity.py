@@ -27,7 +27,8 @@ def deepen(params: dict, state: dict, length: int) -> tuple[dict, dict]:
         more = (length - len(leaf), *leaf.shape[1:])
         match path[-1].key:
             case "kernel":
-                added = jnp.broadcast_to(jnp.eye(*leaf.shape[1:], dtype=leaf.dtype), more)
+                inputs, outputs = leaf.shape[1:]
+                added = jnp.broadcast_to(jnp.eye(inputs, outputs, dtype=leaf.dtype), more)
             case "scale":
                 added = jnp.full(more, unit, leaf.dtype)
             case "var":

@@ -7,7 +7,6 @@ stays as it is and is not called inverted.
 """
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ import pandas as pd
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from resjax.layers import BlockAt
 from resjax.network import Network
 from resjax.probes import blocks
 from resjax.probes.solvers import fixed_point, newton
@@ -101,7 +101,7 @@ def invert(
     return Inverse(x, *jax.tree.map(lambda *stacks: jnp.concatenate(stacks), *reversed(found)))
 
 
-def _invert_block(run: Callable, y, tolerance: float, steps: int, newton_steps: int):
+def _invert_block(run: BlockAt, y, tolerance: float, steps: int, newton_steps: int):
     """x, and what `Inverse` says of the block that gives y = run(x) (B … D)."""
 
     def function(x):
@@ -127,7 +127,7 @@ def _norm(x):
     return jnp.linalg.norm(x.reshape(len(x), -1), axis=-1)
 
 
-def check(network: Network):
+def check(network: Network) -> None:
     """Raises ValueError: its blocks have no inverse, whatever their weights."""
     blocks.check(network)
     if any(hasattr(block, "after") and not blocks.does_nothing(block.after) for block in network.blocks):

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
-from jaxtyping import ArrayLike, Float, Int
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+Real = Array | np.ndarray | np.number | float | int  # all that is like an array but complex numbers, without order
 
 
-def bound(
-    constant: Float[ArrayLike, ""], iterations: Int[ArrayLike, "..."], first: Float[ArrayLike, "..."]
-) -> Float[ArrayLike, "..."]:
+def bound(constant: Float[Real, ""], iterations: Int[Real, "..."], first: Float[Real, "..."]) -> Float[Real, "..."]:
     """cᵏ/(1 − c)·‖x¹ − x⁰‖, which ‖x − xᵏ‖ cannot exceed (Behrmann et al. 2019, section 2).
 
     Args:
@@ -24,10 +25,10 @@ def bound(
 
 
 def total_bound(
-    constants: Iterable[Float[ArrayLike, ""]],
-    iterations: Iterable[Int[ArrayLike, " B"]],
-    first: Iterable[Float[ArrayLike, " B"]],
-) -> Float[ArrayLike, " B"]:
+    constants: Iterable[Float[Real, ""]],
+    iterations: Iterable[Int[Real, " B"]],
+    first: Iterable[Float[Real, " B"]],
+) -> Float[Real, " B"]:
     """What the error ‖x − x̂‖ of the inverse of all blocks cannot exceed, but for rounding: B.
 
     Every block adds its own `bound`, and makes at most 1/(1 − c) of the error that comes from the blocks behind it.

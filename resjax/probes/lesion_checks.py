@@ -34,14 +34,14 @@ def branches(network: Network) -> Int[np.ndarray, " blocks"]:
     return np.array([block for block in changing if network.blocks[block].connection.skip], int)
 
 
-def check_deletions(network: Network, count: int):
+def check_deletions(network: Network, count: int) -> None:
     """Raises ValueError: fewer blocks than that can be deleted."""
     most = sum(map(len, movable(network)))
     if count > most:
         raise ValueError(f"the network has {most} blocks that can be deleted")
 
 
-def check_block(network: Network, block: int):
+def check_block(network: Network, block: int) -> None:
     """Raises ValueError: this block does not exist, or changes the shape, so that it cannot be deleted."""
     if block not in range(network.length):
         raise ValueError(f"the network has blocks 0 to {network.length - 1}")
@@ -52,7 +52,7 @@ def check_block(network: Network, block: int):
         )
 
 
-def check_order(network: Network, order: Numbers):
+def check_order(network: Network, order: Numbers) -> None:
     """Raises ValueError: no permutation of the blocks of each stage that leaves those that change the shape."""
     length = network.length
     if sorted(order) != list(range(length)):

@@ -99,7 +99,8 @@ def losses(
     for first in range(0, len(coordinates), size):
         batch = coordinates[np.arange(first, first + size) % len(coordinates)]  # the last is filled up from the start
         found.append(_losses(network, params, state, x, labels, tuple(directions), jnp.asarray(batch)))
-    return tuple(jnp.concatenate(values)[: len(coordinates)] for values in zip(*found, strict=True))
+    loss, accuracy = (jnp.concatenate(values)[: len(coordinates)] for values in zip(*found, strict=True))
+    return loss, accuracy
 
 
 def points_at_once(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."]) -> int:
@@ -139,5 +140,5 @@ def convexity(losses: Float[ArrayLike, "... P"], highest: float = np.inf) -> flo
         right = losses[..., 2 * gap :]
         mean = ((left + right) / 2)[low := np.maximum(left, right) <= highest]
         above.append(middle[low] <= mean + TOLERANCE * np.abs(mean))
-    above = np.concatenate(above)
-    return float(above.mean()) if len(above) else np.nan
+    found = np.concatenate(above)
+    return float(found.mean()) if len(found) else np.nan

@@ -20,13 +20,13 @@ NEWTON_STEPS = 20  # of the second attempt
 class Recovery(NamedTuple):
     """The blocks' constants, and what their inverse makes of the stream behind them; L blocks, B examples."""
 
-    before: Float[np.ndarray, "B ... D"]  # x, the stream before the first block
-    behind: Float[np.ndarray, "B ... D"]
-    upper: Float[np.ndarray, " L"]  # bounds on the Lipschitz constants, see `lipschitz_bounds`
-    lower: Float[np.ndarray, " L"]
+    before: Float[Array | np.ndarray, "B ... D"]  # x, the stream before the first block
+    behind: Float[Array | np.ndarray, "B ... D"]
+    upper: Float[Array | np.ndarray, " L"]  # bounds on the Lipschitz constants, see `lipschitz_bounds`
+    lower: Float[Array | np.ndarray, " L"]
     inverse: Inverse  # x̂
-    error: Float[np.ndarray, " B"]  # ‖x̂ − x‖/‖x‖
-    size: Float[np.ndarray, " B"]  # ‖x‖
+    error: Float[Array | np.ndarray, " B"]  # ‖x̂ − x‖/‖x‖
+    size: Float[Array | np.ndarray, " B"]  # ‖x‖
 
 
 def recover(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."], key: PRNGKeyArray) -> Recovery:

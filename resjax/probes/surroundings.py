@@ -25,7 +25,7 @@ class Centre:
     key: PRNGKeyArray
 
     @property
-    def loss(self) -> tuple[Any, ...]:
+    def loss(self) -> tuple[Network, Any, Any, Float[Array, "B H W C"], Int[Array, " B"]]:
         """What the loss is of, as `loss_surface` and `curvature` take it."""
         return self.network, self.params, self.state, self.images, self.labels
 

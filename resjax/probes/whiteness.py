@@ -8,7 +8,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from resjax.layers import Layers
 from resjax.network import Network
@@ -68,7 +68,7 @@ def moments(
     }
 
 
-def autocorrelation(series: Float[ArrayLike, " N"], lags: int) -> Float[Array, " {lags}+1"]:
+def autocorrelation(series: Float[Array | np.ndarray, " N"], lags: int) -> Float[Array, " {lags}+1"]:
     """The sample autocorrelation of a series at lags 0 … lags.
 
     Raises:
@@ -108,7 +108,7 @@ def whiteness(network: Network, key: PRNGKeyArray, points: int, lags: int) -> di
       lags: the largest lag.
     """
     scalar_key, blocks_key, inputs_key, direction_key = jax.random.split(key, 4)
-    (stack,) = network.stages
+    (stack,) = network.stacks
     shorter = (dataclasses.replace(stack, length=stack.length - 1),) if stack.length > 1 else ()
     scalar = dataclasses.replace(network, stages=shorter)
     grid = jnp.linspace(-2, 2, points)

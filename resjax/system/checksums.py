@@ -18,6 +18,15 @@ from resjax.system.errors import Failure
 NAME = "SHA256SUMS"
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
+
+class Damaged(Failure):
+    """A file that is not what was written; what is wrong, and what to do."""
+
+    def __init__(self, fault: str, advice: str):
+        super().__init__(f"{fault}: {advice}")
+        self.fault = fault
+
+
 Sums = dict[str, tuple[str, ...]]  # the checksums that a file may have, by its path in the folder
 
 
@@ -119,5 +128,5 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _damaged(path: epath.Path, folder: epath.Path) -> Failure:
-    return Failure(f"{path} is damaged, it does not match {folder / NAME}: remove {folder} to make it again")
+def _damaged(path: epath.Path, folder: epath.Path) -> "Damaged":
+    return Damaged(f"{path} is damaged, it does not match {folder / NAME}", f"remove {folder} to make it again")

@@ -28,7 +28,6 @@ class Group:
     coordinator: str  # HOST:PORT of process 0
     processes: int
     process: int
-    devices: list[int] | None = None  # of this machine's, those of this process; None: all
 
 
 def start(config: Any, command: str) -> None:
@@ -43,13 +42,12 @@ def start(config: Any, command: str) -> None:
     import jax  # not before the process has a parent: it starts threads, which a fork does not take along
 
     try:
-        group = group or _detected(config.startup)
-        _gather(group, config.startup)
-        jax.distributed.initialize(
-            group.coordinator,
-            group.processes,
-            group.process,
-            group.devices,
+        if group:
+            _gather(group, config.startup)
+        jax.distributed.initialize(  # which finds Cloud TPU, Slurm and GKE, among others, by itself
+            group.coordinator if group else None,
+            group.processes if group else None,
+            group.process if group else None,
             initialization_timeout=config.startup,
             heartbeat_timeout_seconds=config.heartbeat,
         )
@@ -91,7 +89,7 @@ def check(stop: interrupts.Stop) -> None:
     interrupts.check(stop.signal if stop is interrupts.NEVER else all_max(stop.signal))
 
 
-def _given(config) -> Group | None:
+def _given(config: Any) -> Group | None:
     """What the flags say."""
     if not config.coordinator:
         return None
@@ -103,21 +101,7 @@ def _given(config) -> Group | None:
     return Group(config.coordinator, config.processes, config.process)
 
 
-def _detected(timeout: float) -> Group:
-    """What JAX finds on Cloud TPU, Slurm and GKE, among others: what its `initialize` looks for if it is told nothing.
-
-    Raises:
-      ValueError: it finds nothing.
-    """
-    from jax._src.clusters import ClusterEnv
-
-    group = Group(*ClusterEnv.auto_detect_unset_distributed_params(*[None] * 5, timeout))
-    if None in (group.coordinator, group.processes, group.process):
-        raise ValueError("no cluster is found here")
-    return group
-
-
-def _gather(group: Group, timeout: float):
+def _gather(group: Group, timeout: float) -> None:
     """Waits until every process has said its number to process 0, at the coordinator's own port.
 
     JAX would wait, too, but would not say for whom.
@@ -167,7 +151,7 @@ def _report(host: str, port: int, process: int, until: float) -> str:
     return "process 0"
 
 
-def _supervise(command: str):
+def _supervise(command: str) -> None:
     """Forks: the child returns, the parent passes on signals and stderr, and leaves with the child's code."""
     (lines, write) = os.pipe()
     (life, alive) = os.pipe()
@@ -182,7 +166,7 @@ def _supervise(command: str):
         os.close(end)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: os.kill(child, number))
-    fatal = []
+    fatal: list[str] = []
     for line in os.fdopen(lines, errors="replace"):
         if fatal or FATAL.match(line):
             fatal.append(line)
@@ -195,13 +179,15 @@ def _supervise(command: str):
     os._exit(128 - code if code < 0 else code)
 
 
-def _end_with_parent(life: int):
+def _end_with_parent(life: int) -> None:
     os.read(life, 1)  # returns when the parent is gone, however it went
     os._exit(1)
 
 
 def _lost(text: str) -> str:
     """One line for what C++ said of a process that is lost."""
+    if "RegisterTask" in text:
+        return "a process did not start in time (--startup); the cluster's own log says which"
     numbers = sorted(set(map(int, re.findall(r"task:(\d+)", text))))
     who = f"process {', '.join(map(str, numbers))}" if numbers else "another process"
     return f"{who} died or does not answer; the same command on all goes on from the last checkpoint"

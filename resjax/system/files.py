@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
 
 from etils import epath
 
@@ -44,7 +45,7 @@ def absolute(path: epath.Path) -> epath.Path:
     return path if in_bucket(path) else path.resolve()
 
 
-def write(path: epath.Path, content: str | bytes):
+def write(path: epath.Path, content: str | bytes) -> None:
     """Writes a file whole or not at all."""
     content = content.encode() if isinstance(content, str) else content
     if in_bucket(path):
@@ -64,7 +65,7 @@ def write(path: epath.Path, content: str | bytes):
 
 
 @contextlib.contextmanager
-def writing(path: epath.Path):
+def writing(path: epath.Path) -> Iterator[None]:
     """Within this context an OSError, as of a full disk, which names no file, becomes a Failure that does."""
     try:
         yield

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from resjax.system.errors import Stopped
@@ -19,7 +20,7 @@ class Stop:
     signal: int = 0
     deferred: bool = False  # somebody looks soon, and has something to save
 
-    def check(self):
+    def check(self) -> None:
         """Raises Stopped once a signal has arrived."""
         check(self.signal)
 
@@ -35,7 +36,7 @@ NEVER = Stop()  # for a caller that handles signals in its own way
 
 
 @contextlib.contextmanager
-def graceful_shutdown():
+def graceful_shutdown() -> Iterator[Stop]:
     """Within this context the two signals set the yielded `Stop` and interrupt nothing.
 
     Where nothing looks at it, in a long compilation or measurement, the process ends after `GRACE` seconds all the
@@ -45,7 +46,7 @@ def graceful_shutdown():
     (watched, told) = os.pipe()
     os.set_blocking(told, False)
 
-    def handle(number, frame):
+    def handle(number: int, frame: Any) -> None:
         stop.signal = number
 
     threading.Thread(target=_end_after_grace, args=(watched, stop), daemon=True).start()
@@ -61,7 +62,7 @@ def graceful_shutdown():
             signal.signal(number, handler)
 
 
-def _end_after_grace(watched: int, stop: Stop):
+def _end_after_grace(watched: int, stop: Stop) -> None:
     while number := os.read(watched, 1):
         if number[0] in STOPPING:
             time.sleep(GRACE)

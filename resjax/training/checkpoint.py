@@ -7,11 +7,10 @@ it is restored only if configuration, shapes and dtypes are the expected ones.
 
 import contextlib
 import logging
-import math
 import re
 import shutil
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import Any
 
 import jax
@@ -68,13 +67,13 @@ class Checkpoints:
         except Exception as error:  # tensorstore reports a full disk as a ValueError, among others
             raise Failure(f"cannot write checkpoint {self._step(step)}: {error}") from error
 
-    def _make_room(self, step: int, train_state):
+    def _make_room(self, step: int, train_state: Any) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.folder, self.folder / FOLDER):
             if folder.exists() and not writable(folder):
                 raise Failure(f"cannot write checkpoint {self._step(step)}: {folder} may not be written")
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(train_state)) + MARGIN
-        free = math.inf if in_bucket(self.folder) else shutil.disk_usage(self.folder).free
+        free = needed if in_bucket(self.folder) else shutil.disk_usage(self.folder).free  # a bucket has room
         if free < needed:
             raise Failure(
                 f"cannot write checkpoint {self._step(step)}: it needs {needed >> 20} MiB and {free >> 20} MiB are free"
@@ -127,7 +126,7 @@ class Checkpoints:
         found = (STEP.match(name) for name in checksums.sums(self.folder))
         return sorted({int(match[1]) for match in found if match})
 
-    def _restore(self, step: int, train_state):
+    def _restore(self, step: int, train_state: Any) -> tuple[Any, dict[str, Any]]:
         with self._manager() as manager:
             expected = _describe(train_state, self.digest)
             found = manager.restore(step, args=_meta())["meta"]
@@ -142,7 +141,7 @@ class Checkpoints:
             restored = manager.restore(step, args=wanted)
             return restored["train_state"], restored["place"]
 
-    def _manager(self):
+    def _manager(self) -> ocp.CheckpointManager:
         # Saving is synchronous: it takes tens of milliseconds, and checksums need finished files.
         options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False)
         return ocp.CheckpointManager(absolute(self.folder / FOLDER), options=options)
@@ -150,12 +149,14 @@ class Checkpoints:
     def _step(self, step: int) -> epath.Path:
         return self.folder / FOLDER / str(step)
 
-    def _remove(self, step: int):
+    def _remove(self, step: int) -> None:
         checksums.forget(self.folder, f"{FOLDER}/{step}")
         self._step(step).rmtree(missing_ok=True)
 
     def _fault(self, step: int) -> str:
         """What is wrong with the files of a step; empty if nothing is."""
+        if step not in self.steps():
+            return "it has no checksums"
         try:
             wrong = checksums.fault(self.folder, f"{FOLDER}/{step}")
         except OSError as error:
@@ -163,14 +164,14 @@ class Checkpoints:
         return f"{wrong} differs from its checksum" if wrong else ""
 
 
-def _target(leaf):
+def _target(leaf: Any) -> jax.ShapeDtypeStruct:
     """Where a leaf goes: to where it is, or to this process's first device. It may have been saved on others."""
     sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 @contextlib.contextmanager
-def _one_voice():
+def _one_voice() -> Iterator[None]:
     """A save that fails half-way raises, and prints nothing: else each of its threads would, for as long as they last.
 
     tensorstore's threads report to an event loop that Orbax has closed by then; asyncio logs what nobody waited for.
@@ -179,7 +180,7 @@ def _one_voice():
     log = logging.getLogger("asyncio")
     level = log.level
 
-    def others(unraisable):
+    def others(unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             usual(unraisable)
 
@@ -190,11 +191,11 @@ def _one_voice():
     log.setLevel(level)
 
 
-def _meta():
+def _meta() -> ocp.args.Composite:
     return ocp.args.Composite(meta=ocp.args.JsonRestore())
 
 
-def _describe(train_state, digest: str) -> dict[str, str]:
+def _describe(train_state: Any, digest: str) -> dict[str, str]:
     """Every leaf's path with its shape and dtype, and the configuration's hash."""
     leaves = jax.tree_util.tree_leaves_with_path(train_state)
     described = {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from resjax.data import Examples
 from resjax.layers import Layers
@@ -45,11 +46,11 @@ def evaluate_batch(
     network: Network,
     params: Any,
     state: Any,
-    inputs: jax.Array,
-    labels: jax.Array,
+    inputs: Shaped[Array, "B ..."],
+    labels: Int[Array, " B"],
     layers: Layers = Layers(),
     layout: Layout | None = None,
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:
     """Losses and hits of inputs (B H W C for images) with labels (B), in evaluation: B, B."""
     if layout:
         inputs, labels = layout.split((inputs, labels))

@@ -5,10 +5,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 import pandas as pd
+from jaxtyping import PRNGKeyArray
 
 from resjax import independence, settling
 from resjax.cost import parameter_count
@@ -49,7 +49,7 @@ def fit(
     *,
     steps: int,
     batch_size: int = 64,
-    key: jax.Array,
+    key: PRNGKeyArray,
     augmentations: Sequence[Callable] = (),
     callbacks: Sequence[loop.Look] = (),
     log_every: int = 20,

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 import optax
+from jaxtyping import Array, Float
 
 from resjax.data import Batches
 from resjax.network import Network
@@ -21,10 +22,10 @@ class Progress:
     train_state: TrainState
     batches: Batches
     step: int = 0  # steps done
-    loss: jax.Array | None = None  # of the last step's batch
-    accuracy: jax.Array | None = None
+    loss: Float[Array, "*M"] | None = None  # of the last step's batch
+    accuracy: Float[Array, "*M"] | None = None
     diverged: list[int | None] = dataclasses.field(default_factory=lambda: [None])  # the first step without finite loss
-    unread: list[jax.Array] = dataclasses.field(default_factory=list)  # losses on the device: reading waits for it
+    unread: list[Float[Array, "*M"]] = dataclasses.field(default_factory=list)  # on the device: reading waits for it
 
     def read_losses(self) -> int:
         """Notes which networks have diverged since the losses were read last; how many steps that is."""
@@ -36,6 +37,7 @@ class Progress:
         return count
 
 
+@runtime_checkable
 class Look(Protocol):
     """What is looked at between steps."""
 

@@ -1,6 +1,7 @@
 """The course of a training run: `metrics.jsonl`, and TensorBoard if asked."""
 
 import json
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -25,7 +26,7 @@ class Metrics:
         if tensorboard:
             self._board = summary_writer()(str(folder / "tensorboard"), purge_step=start + 1)
 
-    def write(self, step: int, **values):
+    def write(self, step: int, **values: Any) -> None:
         """One line: the step and these numbers, or lists of numbers, one a network."""
         values = {name: np.asarray(value, np.float64) for name, value in values.items()}
         line = json.dumps({"step": step} | {name: value.tolist() for name, value in values.items()}) + "\n"
@@ -38,10 +39,10 @@ class Metrics:
             for name, value in values.items():
                 self._board.add_scalar(name, value.mean(), step)
 
-    def __enter__(self):
+    def __enter__(self) -> "Metrics":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if self._file:
             with files.writing(self._path):
                 self._file.close()

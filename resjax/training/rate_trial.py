@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -53,7 +54,7 @@ def run(
       augmentations: random changes of the training examples, as in `resjax.fit`.
       last: so many losses at the end are averaged.
     """
-    state = initialize(network, tx, key, np.zeros((1, *examples.shape), np.float32))
+    state = initialize(network, tx, key, jnp.zeros((1, *examples.shape), jnp.float32))
     batches = examples.batches(batch_size, tuple(augmentations), key)
     losses = []
     norms = []
@@ -76,7 +77,7 @@ def run(
 
 
 @functools.partial(jax.jit, static_argnames=("network", "tx"), donate_argnames=("state",))
-def _step(network: Network, tx: optax.GradientTransformation, state: TrainState, source: Source, rate):
+def _step(network: Network, tx: optax.GradientTransformation, state: TrainState, source: Source, rate: float):
     """A training step whose update is taken `rate` times; also the loss and the gradient's norm before it."""
     gradient, (loss, _, moved) = batch_gradient(network, state, source)
     updates, optimizer_state = tx.update(gradient, state.optimizer, state.params)

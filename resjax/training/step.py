@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, Shaped
 
 from resjax.data import Source
 from resjax.layers import Layers
@@ -26,15 +27,15 @@ class TrainState(NamedTuple):
     params: Any
     state: Any
     optimizer: Any
-    key: jax.Array
-    gates: jax.Array
-    step: jax.Array
+    key: Key[Array, "*M"]
+    gates: PRNGKeyArray
+    step: Int[Array, ""]
 
 
 SEVERAL = TrainState(0, 0, 0, 0, None, None)  # type: ignore[arg-type]  # the axis of M, for `vmap`
 
 
-def keys_of(seed: int, num_seeds: int = 0) -> jax.Array:
+def keys_of(seed: int, num_seeds: int = 0) -> Key[Array, "*M"]:
     """The key of a run, (); for several networks together M keys, of this seed and those that follow."""
     if not num_seeds:
         return jax.random.key(seed)
@@ -42,7 +43,11 @@ def keys_of(seed: int, num_seeds: int = 0) -> jax.Array:
 
 
 def initial_state(
-    network: Network, tx: optax.GradientTransformation, key: jax.Array, x: jax.Array, layout: Layout | None = None
+    network: Network,
+    tx: optax.GradientTransformation,
+    key: Key[Array, "*M"],
+    x: Shaped[Array, "B ..."],
+    layout: Layout | None = None,
 ) -> TrainState:
     """The state before the first step, for inputs shaped like x (B H W C for images), with one key or M."""
 
@@ -56,7 +61,11 @@ def initial_state(
 
 
 def initialize(
-    network: Network, tx: optax.GradientTransformation, key: jax.Array, x: jax.Array, layout: Layout | None = None
+    network: Network,
+    tx: optax.GradientTransformation,
+    key: Key[Array, "*M"],
+    x: Shaped[Array, "B ..."],
+    layout: Layout | None = None,
 ) -> TrainState:
     """`initial_state`, compiled."""
     return jit_unoptimized(initial_state, (0, 1, 4))(network, tx, key, x, layout)
@@ -69,7 +78,7 @@ def train_step(
     train_state: TrainState,
     source: Source,
     layout: Layout | None = None,
-) -> tuple[TrainState, jax.Array, jax.Array]:
+) -> tuple[TrainState, Float[Array, "*M"], Float[Array, "*M"]]:
     """One step on the batch that the source has for it: the new state, the loss and the accuracy (of M networks, M)."""
 
     def step(train_state, source):
@@ -87,7 +96,7 @@ def train_step(
 
 def batch_gradient(
     network: Network, train_state: TrainState, source: Source, layout: Layout | None = None
-) -> tuple[Any, tuple[jax.Array, jax.Array, Any]]:
+) -> tuple[Any, tuple[Float[Array, ""], Float[Array, ""], Any]]:
     """The gradient of the mean loss of one step's batch, and (loss, accuracy, new state)."""
     step = train_state.step
     inputs, labels = source.batch(stream(train_state.key, "augmentations"), step)  # B H W C, B

@@ -1,7 +1,6 @@
 """How the torture runs an experiment, in processes of its own or in this one."""
 
 import contextlib
-import ctypes
 import dataclasses
 import functools
 import importlib
@@ -19,7 +18,6 @@ from resjax.lab import flags
 from resjax.lab.study import Study
 from resjax.system import interrupts
 from resjax.system.errors import Failure
-from resjax.training import compilation
 from tests.torture.verdicts import Ended, differs, unsound
 
 STEPS = 400
@@ -28,8 +26,7 @@ NETWORK = ("--width=8", "--norms=batch", f"--steps={STEPS}")
 COMMAND = ("depth_scaling", "--depths=4,8", "--connections=residual", "--checkpoint_every=50", *NETWORK)
 ROOT = pathlib.Path(__file__).parents[2]
 LIMIT = 300  # seconds after which a run counts as hanging
-PR_CAPBSET_DROP = 24  # of prctl
-CAP_DAC_OVERRIDE = 1
+MORTAL = ("setpriv", "--bounding-set=-dac_override")  # gives up root's right to write where nobody may
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,17 +57,17 @@ class Commands:
           mortal: whether it, too, may not write where nobody may, though it is root's.
         """
         name, *given = command
+        prefix = MORTAL if mortal and os.geteuid() == 0 else ()
         environment = dict(os.environ)
         environment.pop("JAX_COMPILATION_CACHE_DIR", None)
         return subprocess.Popen(
-            [sys.executable, "-m", f"experiments.{name}", *given, *more, f"--workdir={workdir}"],
+            [*prefix, sys.executable, "-m", f"experiments.{name}", *given, *more, f"--workdir={workdir}"],
             cwd=ROOT,
             env=environment | ({"JAX_COMPILATION_CACHE_DIR": str(self.compiled)} if cached else {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            preexec_fn=_mortal if mortal else None,
         )
 
     def end(self, process: subprocess.Popen) -> Ended:
@@ -105,11 +102,6 @@ class Commands:
         return first
 
 
-def _mortal() -> None:
-    """Gives up root's right to write where nobody may."""
-    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
-
-
 def study(experiment: str) -> Study:
     """An experiment, by its name."""
     return importlib.import_module(f"experiments.{experiment}").STUDY
@@ -121,7 +113,7 @@ def here(experiment: str, *arguments: str) -> Ended:
     usual = {number: signal.getsignal(number) for number in interrupts.STOPPING}
     code = 0
     with (
-        mock.patch.object(compilation, "keep", lambda folder: None),  # for the rest of this process
+        mock.patch("resjax.training.compilation.keep", lambda folder: None),  # for the rest of this process
         contextlib.redirect_stdout(io.StringIO()) as out,
         contextlib.redirect_stderr(io.StringIO()) as err,
     ):

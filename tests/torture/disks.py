@@ -37,7 +37,8 @@ def _tried(commands: Commands, disk: pathlib.Path, what: str, moment: str, fault
     begin()
     ended = commands.end(process)
     end()
-    clear = ended.code == 1 and ended.err.count("\n") == 1 and "Traceback" not in ended.err and str(disk) in ended.err
+    one_line = ended.err.count("\n") == 1 and "Traceback" not in ended.err and str(disk) in ended.err
+    clear = one_line and ended.code in (1, 2)  # 2: the work directory could not be written from the start
     found = faults(commands.run(disk / "run"), disk / "run", commands.reference())
     if not clear:
         found = {"lost": f"exit code {ended.code}: {ended.err}, and then: {found}"}

@@ -46,8 +46,8 @@ def tried(commands: Commands, times: int, draw: random.Random) -> Iterator[Tried
     for number in range(times):
         kind = list(KINDS)[number % len(KINDS)] if number < len(KINDS) or number % 2 else CHECKPOINTS
         use = draw.choice(KINDS[kind])
-        sources = {"again": draw.choice((reference, half)), "plot_only": reference, "command": half}
-        source = sources.get(use, measured if "measured" in kind else reference)
+        sources = {"again": (reference, half), "command": (half,), "measure": (reference, measured)}
+        source = draw.choice([each for each in sources.get(use, (reference,)) if any(each.glob(kind))])
         workdir = shutil.copytree(source, commands.folder("flipped"))
         path = draw.choice([path for path in sorted(workdir.glob(kind)) if path.is_file()])
         how = damage(path, draw)
