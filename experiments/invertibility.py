@@ -1,9 +1,9 @@
 """Which networks can be undone, and how evenly do they stretch what goes through them?
 
     python -m experiments.invertibility
-    python -m experiments.invertibility --stages=start --depths=10,100,1000 --spectral_norm=0 --images=2 \\
+    python -m experiments.invertibility --when=start --depths=10,100,1000 --spectral_norm=0 --images=2 \\
         --connections='plain,residual,scaled(power=0.5),scaled(power=1)'
-    python -m experiments.invertibility --stages=start --depths=10,100 --spectral_norm=0 --images=2 \\
+    python -m experiments.invertibility --when=start --depths=10,100 --spectral_norm=0 --images=2 \\
         --connections='scaled(power=0.5),scaled(power=1)' --width=16,64,256,1024
 
 A block x + g(x) has an inverse if g's Lipschitz constant is below 1 (Behrmann et al. 2019, arXiv 1811.00995). Before
@@ -61,7 +61,7 @@ class Config(Running, Training):
     spectral_norm: tuple[float, ...] = option(
         (0.0, 0.9), "bounds on the spectral norm of every layer of a branch, below 1; 0: none", minimum=0
     )
-    stages: tuple[str, ...] = option(tuple(STAGES), "when they are measured: start, trained", choices=tuple(STAGES))
+    when: tuple[str, ...] = option(tuple(STAGES), "they are measured: start, trained", choices=tuple(STAGES))
     images: int = option(4, "training images at which Jacobians and inverses are taken", minimum=1)
     steps: int = option(100, "training steps", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
@@ -89,7 +89,7 @@ def refuse(trial: Trial, config: Config):
 
 def rows(bench, trial: Trial, config: Config):
     """Measures it at its start, and trained."""
-    for stage in config.stages:
+    for stage in config.when:
         trained = bench.train(trial) if stage == "trained" else {"train_accuracy": None, "diverged": None}
         if trained["diverged"] is None:
             found = bench.once(measure, trial, when=stage, stage=stage, images=config.images)

@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]  # (key, images B H W C) -> images
 
 
 def normalize(
-    images: Shaped[Array, "... C"], mean: Float[Array, " C"], std: Float[Array, " C"]
+    images: Shaped[Array | np.ndarray, "... C"], mean: Float[Array, " C"], std: Float[Array, " C"]
 ) -> Float[Array, "... C"]:
     """Images (… C) in floating point, with the training images' mean and standard deviation (C) taken out."""
     return (images.astype(mean.dtype) - mean) / std

@@ -18,6 +18,7 @@ from resjax.lab import flags
 from resjax.lab.found import FOUND
 from resjax.lab.options import Options
 from resjax.lab.tables import Column
+from resjax.system.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -31,8 +32,15 @@ ORDER = (
 
 
 def experiments() -> dict[str, ModuleType]:
-    """The modules of all experiments by name, in the gallery's order."""
-    return {name: importlib.import_module(f"experiments.{name}") for name in ORDER}
+    """The modules of all experiments by name, in the gallery's order.
+
+    Raises:
+      UserError: they are not here: pip installs the library alone.
+    """
+    try:
+        return {name: importlib.import_module(f"experiments.{name}") for name in ORDER}
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not here: pip installs the library alone, run this in a checkout") from None
 
 
 def gallery() -> str:

@@ -52,7 +52,8 @@ def start(config: Any, command: str) -> None:
             heartbeat_timeout_seconds=config.heartbeat,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"--distributed: {error}: give --coordinator, --processes and --process") from error
+        found = error if group or not isinstance(error, ValueError) else "no cluster is found here"
+        raise UserError(f"--distributed: {found}: give --coordinator, --processes and --process") from error
     if not is_primary():
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # process 0 alone reports
 
