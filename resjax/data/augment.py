@@ -19,7 +19,7 @@ def normalize(
     images: Shaped[Array | np.ndarray, "... C"], mean: Float[Array, " C"], std: Float[Array, " C"]
 ) -> Float[Array, "... C"]:
     """Images (… C) in floating point, with the training images' mean and standard deviation (C) taken out."""
-    return (images.astype(mean.dtype) - mean) / std
+    return (jnp.asarray(images, mean.dtype) - mean) / std
 
 
 def augment(
