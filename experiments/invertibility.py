@@ -101,12 +101,14 @@ def measure(trial: Trial, snapshot, stage: str, images: int) -> dict[str, float]
     import jax
 
     batch, _ = next(snapshot.data.train.all(max(images, trial.batch_size)))
-    network, params, state = snapshot.network, snapshot.params, snapshot.state
+    network = snapshot.network
+    state = snapshot.state
     with jax.enable_x64(True):
-        batch = batch.astype("float64")
+        x = batch.astype("float64")
         if stage == "start":  # the running statistics, of norms that have some, are those of these images
-            state = lab.start.settled(trial, network, params, state, batch)
-        row, square = probes.undoing.undoing(network, params, state, batch[:images], jax.random.key(trial.seed))
+            state = lab.start.settled(trial, network, snapshot.params, state, x)
+        key = jax.random.key(trial.seed)
+        row, square = probes.undoing.undoing(network, snapshot.params, state, x[:images], key)
     theory = lab.wide_limit.condition(trial, network, square) if stage == "start" else math.nan
     return row | {"branch_scale": lab.wide_limit.branch_scale(network), "condition_theory": theory}
 

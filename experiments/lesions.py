@@ -126,8 +126,8 @@ def draw(tables, canvas):
             for kind, style in (("delete", "o-"), ("branch", "D")):
                 single.plot(rows[kinds == kind].groupby("block")["error"].mean(), style, color=color, markersize=2.5)
             deleted = rows[kinds.isin(["none", "delete_random"])].groupby("count")["error"]
-            low, high = deleted.quantile(0.25), deleted.quantile(0.75)
-            several.fill_between(low.index, low, high, color=color, alpha=0.2, linewidth=0)
+            quartiles = deleted.quantile([0.25, 0.75]).unstack()
+            several.fill_between(quartiles.index, *quartiles.to_numpy().T, color=color, alpha=0.2, linewidth=0)
             several.plot(deleted.median(), "o-", color=color, label=label)
             swapped = rows[kinds.isin(["none", "swap"])]
             moved.plot(swapped["kendall_tau"], swapped["error"], ".", color=color, alpha=0.2)

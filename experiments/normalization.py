@@ -3,8 +3,7 @@
     python -m experiments.normalization
     python -m experiments.normalization --order=pre --norms=none,batch,layer,rms --depths=30,100,300
 
-Reads networks at their start with each norm at each place: in front of the branch's layers (`pre`), at the branch's end
-(`post`, the original unit), behind the addition (`norm_after_addition`).
+Each norm stands in front of the branch's layers (`pre`), at its end (`post`), or `norm_after_addition`.
 
 Found, in four minutes on 2 CPU cores: gradients explode without skips under batch norm, with skips without a norm, and
 with skips and a norm behind the addition; with skips and a norm inside the branch they grow like a power of the depth,

@@ -89,7 +89,8 @@ def summary(tables):
     deepest = results[results["depth"] == results["depth"].max()]
     names = ["connection", "norm", "initializer"]
     families = deepest.groupby([*names, "layer"], sort=False).mean().groupby(names, sort=False)
-    first, last = families.first(), families.last()
+    first = families.first()
+    last = families.last()
     shown = last[["input_cosine", "dead_fraction"]]
     shown.insert(0, "activations", last["activation_mean_square"] / first["activation_mean_square"])
     shown.insert(1, "gradients", first["gradient_mean_square"] / last["gradient_mean_square"])

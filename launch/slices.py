@@ -32,7 +32,8 @@ class Slice:
         self.must(gcloud.create)
         state = ""
         while state != "ACTIVE":
-            before, (state, reason) = state, self.state()
+            before = state
+            state, reason = self.state()
             if state in MISSING:
                 raise Failure(f"{self.config.name} is {state or 'gone'}: {reason}")
             if state != before:

@@ -181,7 +181,8 @@ class Bench:
     def _compile_ahead(self) -> None:
         if self._compiled:
             self._compiled.result()
-        following, self.following = self.following, None
+        following = self.following
+        self.following = None
         if isinstance(following, Trial) and not self.store.result(following):
             self._compiled = self._background.submit(plan.compile_ahead, following)
 
@@ -193,8 +194,8 @@ def _record(measure: Callable[..., Any], options: dict[str, Any]) -> str:
 
 
 def _clear(folder: epath.Path) -> None:
-    """Removes a network that is to be trained again, but for its lock."""
-    for path in folder.iterdir():
+    """Removes a network that is to be trained again, but for its lock: its record first and its checksums last."""
+    for path in sorted(folder.iterdir(), key=lambda path: (path.name != "done.json", path.name == checksums.NAME)):
         if path.is_dir():
             path.rmtree()
         elif path.name != "lock":

@@ -34,15 +34,14 @@ def train(
 ) -> dict[str, Any]:
     """Trains one network, going on from the newest checkpoint in `folder` if there is one.
 
+    Returns the result (see `_result`), and the timing: seconds to the first step, milliseconds a step, seconds in all.
+
     Args:
       trial: what to train; several networks if `trial.num_seeds` is not 0.
       folder: where the configuration, the metrics, the checkpoints and the record go.
       stop: when it is set, the run is saved and leaves.
       advance: called with the number of steps that have been done since the last call.
       keep: steps whose checkpoints stay, beside the newest two.
-
-    Returns:
-      The result (see `_result`), and the timing: seconds to the first step, milliseconds a step, seconds in all.
 
     Raises:
       UserError: from `plan`. Failure: from the checkpoints. Stopped: `stop` was set.
