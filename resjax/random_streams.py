@@ -3,10 +3,11 @@
 import zlib
 
 import jax
+from jaxtyping import PRNGKeyArray
 
 TRAINING = ("weights", "order", "noise", "augmentations", "gates")  # their numbers decide all that was ever trained
 
 
-def stream(key: jax.Array, name: str) -> jax.Array:
+def stream(key: PRNGKeyArray, name: str) -> PRNGKeyArray:
     """The key of the stream of this name. A new name is a new stream, and needs no list."""
     return jax.random.fold_in(key, TRAINING.index(name) if name in TRAINING else zlib.crc32(name.encode()))

@@ -32,9 +32,7 @@ def train(
     advance: Callable[[int], None] = lambda steps: None,
     keep: Container[int] = (),
 ) -> dict[str, Any]:
-    """Trains one network, going on from the newest checkpoint in `folder` if there is one.
-
-    Returns the result (see `_result`), and the timing: seconds to the first step, milliseconds a step, seconds in all.
+    """Trains one network from the newest checkpoint in `folder` on; its result (see `_result`) and timing (`_Clock`).
 
     Args:
       trial: what to train; several networks if `trial.num_seeds` is not 0.
