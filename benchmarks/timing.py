@@ -34,15 +34,16 @@ class Step:
     """
 
     def __init__(self, trial: Trial, network=None, images: tuple[int, int, int, int] | None = None):
-        planned, optimizer, dataset = plan(trial, _random(images) if images else None)
+        planned, self.optimizer, dataset = plan(trial, _random(images) if images else None)
         self.network = network or planned
-        self.tx = optimizer.build()
+        self.tx = self.optimizer.build()
         self.shape = (1, *dataset.train.shape)
         self.source = batches(trial, dataset).at(0)
 
     def start(self, initialize=initialize) -> TrainState:
         """The state before the first step."""
-        return initialize(self.network, self.tx, jax.random.key(0), jnp.zeros(self.shape, jnp.float32))
+        state = initialize(self.network, self.tx, jax.random.key(0), jnp.zeros(self.shape, jnp.float32))
+        return state._replace(optimizer=self.optimizer.filled(state.optimizer))
 
     def lower(self):
         """The lowered program."""

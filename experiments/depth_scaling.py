@@ -15,23 +15,27 @@ Not shown: each family at its own best rate. All of them have one rate, 200 step
 import dataclasses
 
 from resjax import lab
-from resjax.lab.config import Running, Training
+from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns
 from resjax.lab.trial import Trial, by_seed
+from resjax.lab.tuning import RATES
 
 KEY = ("depth", "connection", "norm", "seed")
 TABLES = {
-    "results": columns(*KEY, "parameters", "train_loss", "train_accuracy", "test_accuracy", "diverged"),
+    "results": columns(
+        *KEY, "learning_rate", "at_edge", "parameters", "train_loss", "train_accuracy", "test_accuracy", "diverged"
+    ),
     "timings": columns(*KEY, "first_step_seconds", "step_milliseconds", "total_seconds"),
     "curves": columns(*KEY, "step", "loss", "accuracy"),
+    "rates": RATES,
 }
 FAILED = 0.5  # a network that diverged or gets less than half of its training images right is drawn as failed
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Training):
+class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((4, 10, 20, 30, 56, 110, 1000), "weighted layers of each network", minimum=1)
@@ -113,7 +117,7 @@ def draw_curves(curves, canvas):
         lab.figures.legend(axes, columns=7)
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, colored=True)
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, colored=True, tuned=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -24,7 +24,7 @@ import numpy as np
 
 from experiments import depth_frontier
 from resjax import lab, probes, theory, training
-from resjax.lab.config import Running, Training
+from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number
@@ -47,7 +47,7 @@ TANH = Start(branch="dense(layers=1)", activation="tanh", connection="plain", no
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Training):
+class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
     initializer: tuple[str, ...] = option(
@@ -90,8 +90,9 @@ def rows(bench, trial: Trial | Start, config: Config):
         yield "scales", scale(variance, np.array(found["gradient_mean_square"]))
         return
     found = depth_frontier.search(bench, trial, config)
-    if bench.train(trial)["diverged"] is None:
-        found |= bench.once(unit_ranks, trial, when="trained")
+    best = lab.tuning.tuned(bench, trial, config).trial
+    if bench.train(best)["diverged"] is None:
+        found |= bench.once(unit_ranks, best, when="trained")
     yield "results", found
 
 

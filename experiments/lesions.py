@@ -22,16 +22,17 @@ Not shown: deep plain networks that do train; other learning rates, norms and da
 import dataclasses
 
 from resjax import lab, probes
-from resjax.lab.config import Running, Training
+from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, text, whole
 from resjax.lab.trial import Trial
+from resjax.lab.tuning import RATES
 from resjax.system.errors import UserError
 
 FAMILY = ("connection", "norm", "depth", "survival")
 RESULTS = columns(
-    *FAMILY, "seed",
+    *FAMILY, "seed", "learning_rate", "at_edge",
     kind=text("none, delete, branch, delete_random, swap or permutation"),
     count=whole("of blocks deleted, or of pairs swapped"), draw=whole("of the random ones, from 0"),
     block=whole("the one deleted, or left without its branch, from 0; empty elsewhere", optional=True),
@@ -42,7 +43,7 @@ UNSET = (-1,)  # of `blocks`: all that can be deleted; of `permutation`: no orde
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Training):
+class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((56,), "weighted layers of each network", minimum=1)
@@ -142,7 +143,8 @@ def draw(tables, canvas):
         lab.figures.legend((several, single), columns=3)
 
 
-STUDY = Study(Config, {"results": RESULTS}, trials, rows, draw, summary, refuse, colored=True)
+TABLES = {"results": RESULTS, "rates": columns("survival") | RATES}
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse, colored=True, tuned=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -18,14 +18,15 @@ Not shown: another learning rate than 0.05, and more than 256 images of 8×8 dig
 import dataclasses
 import itertools
 
-from resjax.lab.config import Running, Training
+from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, truth
 from resjax.lab.trial import Trial
+from resjax.lab.tuning import RATES
 
 RESULTS = columns(
-    "connection", "norm", "width", "depth", "seed", "random_labels",
+    "connection", "norm", "width", "depth", "seed", "random_labels", "learning_rate", "at_edge",
     "parameters", "steps", "train_loss", "train_accuracy", "test_accuracy",
     reached=truth("whether it is a global minimum: all images right, and a loss of --global_loss or less"),
 ) | columns("diverged")  # fmt: skip
@@ -34,7 +35,7 @@ MIDDLE = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Training):
+class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
     connections: tuple[str, ...] = option(("plain", "residual"), "connections, as in depth_scaling")
@@ -125,7 +126,8 @@ def draw_cells(axis, cells, scale):
     return image
 
 
-STUDY = Study(Config, {"results": RESULTS}, trials, rows, draw, summary)
+TABLES = {"results": RESULTS, "rates": columns("random_labels") | RATES}
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, tuned=True)
 
 if __name__ == "__main__":
     STUDY.main()

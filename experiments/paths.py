@@ -24,15 +24,16 @@ import numpy as np
 
 from resjax import lab, probes, theory
 from resjax.lab import papers
-from resjax.lab.config import Running, Training
+from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, text, whole
 from resjax.lab.trial import Trial
+from resjax.lab.tuning import RATES
 from resjax.system.errors import UserError
 
 STAGE = text("start, or trained: when the network is read")
-KEY = columns("network", "norm", stage=STAGE) | columns("seed")
+KEY = columns("network", "norm", stage=STAGE) | columns("seed", "learning_rate", "at_edge")
 TABLES = {
     "results": KEY | columns(
         length=whole("blocks whose branches the path goes through"),
@@ -48,12 +49,13 @@ TABLES = {
         high=whole("the longest one"),
         mean=number("length, weighted by contribution"),
     ),
+    "rates": RATES,
 }  # fmt: skip
 STYLES = {"start": "--", "trained": "-"}  # the stages
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Training):
+class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((110,), "weighted layers of each network", minimum=1)
@@ -139,7 +141,7 @@ def draw(tables, canvas):
         lab.figures.legend(axes, columns=4)
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse)
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse, tuned=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -121,13 +121,14 @@ def draw(tables, canvas):
     results = tables["results"].assign(error=100 * (1 - tables["results"]["test_accuracy"].fillna(0)))
     once = results[results["stage"] == "start"]
     shown = results[results["study"] == "projections"]
-    with canvas.figure(panels=3, rows=2, height=4.8, note="medians over the seeds; dots: a seed; ×: He et al.") as axes:
+    with canvas.figure(
+        panels=3, rows=2, height=4.8, note="medians and quartiles over the seeds; dots: a seed; ×: He et al."
+    ) as axes:
         kinds = lab.figures.colors(canvas.config.shortcut)
         for axis, (column, label) in zip(axes, LABELS.items(), strict=False):
             for (stage, style), (kind, color) in itertools.product(STAGES.items(), kinds.items()):
                 own = shown[(shown["stage"] == stage) & shown["shortcut"].isin(("pad", kind))].groupby("projections")
-                options = {"color": color, "label": f"{kind}, {stage}", "middle": "median"}
-                lab.figures.line(axis, own[column], f"o{style}", **options)
+                lab.figures.median_line(axis, own[column], f"o{style}", color=color, label=f"{kind}, {stage}")
             axis.set_xscale("symlog", linthresh=1)
             axis.set(yscale="log", ylabel=label, xlabel="projections")
         bare = shown[(shown["projections"] == 0) & (shown["stage"] == "start")]["condition"].median()
@@ -135,7 +136,7 @@ def draw(tables, canvas):
         axes[1].plot(wide, "k:", label="theory, dense: Gaussian factors")
         axes[1].set(ylim=(1e2, 1e16))  # what is above is rounding in float64
         lengths = once[once["study"] == "skip_length"].groupby("layers")
-        lab.figures.line(axes[3], lengths["error"], color="k", middle="median")
+        lab.figures.median_line(axes[3], lengths["error"], color="k")
         axes[3].set(xlabel="layers that a skip leads past", ylabel=LABELS["error"], ylim=(0, None))
         table1 = once[once["study"] == "table1"].groupby("connection", sort=False)
         lab.figures.bars(axes[4], table1["error"], papers.SKIPS)

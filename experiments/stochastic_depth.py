@@ -17,25 +17,27 @@ Not shown: a data set on which regularisation matters.
 import dataclasses
 
 from resjax import lab
-from resjax.lab.config import Running, Training
+from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, whole
 from resjax.lab.trial import Trial
+from resjax.lab.tuning import RATES
 
 KEY = columns(
-    "depth", "connection", "norm", "survival", "drop", "scaling", "seed",
+    "depth", "connection", "norm", "survival", "drop", "scaling", "seed", "learning_rate", "at_edge",
     blocks=whole("of the network"),
     expected_blocks=number("that are live in a training step, Σp"),
 )  # fmt: skip
 TABLES = {
     "results": KEY | columns("train_loss", "train_accuracy", "test_accuracy", "diverged"),
     "timings": KEY | columns("step_milliseconds", "total_seconds"),
+    "rates": columns("survival", "drop") | RATES,
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Training):
+class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((20, 110), "weighted layers of each network", minimum=1)
@@ -108,7 +110,7 @@ def draw(tables, canvas):
         lab.figures.legend((left, right), columns=4)
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, timed=True)
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, timed=True, tuned=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -4,8 +4,12 @@ import os
 
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
+import hypothesis
 import jax
 import jaxtyping
+
+hypothesis.settings.register_profile("patient", deadline=None)  # no test depends on time
+hypothesis.settings.load_profile("patient")
 
 jax.config.update("jax_enable_x64", True)
 # Whose functions, methods and dataclasses check the shapes of their arrays. Not among them, though they have shapes:

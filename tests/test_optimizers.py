@@ -3,10 +3,13 @@ import numpy as np
 import optax
 import pytest
 from helpers import close
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resjax.lab.plan import plan
 from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
+from resjax.training.optimizers import adam, adamw, clip, sgd
 
 W = jnp.array([1.0, -2.0])
 G = jnp.array([0.3, 0.4])
@@ -16,11 +19,13 @@ def optimizer(**choices):
     return plan(Trial(**choices)).optimizer
 
 
-def walk(steps=2, **choices):
+def walk(times=2, **choices):
     """The weights after some steps with the constant gradient G."""
-    transformation, weights = optimizer(**choices).build(), W
-    state = transformation.init(weights)
-    for _ in range(steps):
+    chosen = optimizer(**choices)
+    transformation = chosen.build()
+    weights = W
+    state = chosen.filled(transformation.init(weights))
+    for _ in range(times):
         updates, state = transformation.update(G, state, weights)
         weights = optax.apply_updates(weights, updates)
     return weights
@@ -66,3 +71,43 @@ def test_schedule(choices, expected):
 def test_bad_choices_are_refused(choices):
     with pytest.raises(UserError):
         optimizer(**choices)
+
+
+@given(st.floats(0, 2), st.lists(st.floats(-(2.0**66), 2.0**66, width=32), min_size=1, max_size=4))
+def test_clipping_is_optaxs_and_none_for_zero(norm, gradient):
+    gradient = jnp.array(gradient, jnp.float32)
+    found, _ = clip(jnp.float32(norm)).update(gradient, optax.EmptyState())
+    expected, _ = optax.clip_by_global_norm(norm).update(gradient, optax.EmptyState())
+    np.testing.assert_array_equal(found, expected if norm else gradient)
+
+
+@pytest.mark.parametrize("schedule", ("constant", "cosine", "linear(end=0.01)", "step"))
+@pytest.mark.parametrize("name", ("sgd", "adam", "adamw"))
+def test_rates_decays_and_clips_share_one_transformation_and_each_gets_its_own(name, schedule):
+    options = {"optimizer": name, "schedule": schedule, "warmup_steps": 1, "steps": 9}
+    for rate, decay, norm in ((0.1, 0.0, 0.0), (0.3, 0.1, 0.2)):
+        chosen = {"learning_rate": rate, "weight_decay": decay, "clip_norm": norm}
+        assert optimizer(**options, **chosen).build() is optimizer(**options).build()
+        update = {"sgd": sgd, "adam": adam, "adamw": adamw}[name](optimizer(**options, **chosen).rate(), decay)
+        alone = optax.chain(optax.clip_by_global_norm(norm or 1e9), update)  # with numbers, not with traced ones
+        weights = W
+        state = alone.init(weights)
+        for _ in range(4):
+            updates, state = alone.update(G, state, weights)
+            weights = optax.apply_updates(weights, updates)
+        close(walk(4, **options, **chosen), weights, 1e-7)
+
+
+def test_a_constant_rate_knows_nothing_of_the_steps():
+    assert optimizer(steps=10).build() is optimizer(steps=20).build()
+    assert optimizer(steps=10, schedule="cosine").build() is not optimizer(steps=20, schedule="cosine").build()
+
+
+def branching(learning_rate, weight_decay):
+    """An optimiser that looks at its decay."""
+    return adamw(learning_rate, weight_decay) if weight_decay else adam(learning_rate)
+
+
+def test_an_optimiser_that_branches_on_what_is_traced_is_refused():
+    with pytest.raises(UserError, match="must not branch on rate or decay"):
+        optimizer(optimizer="test_optimizers:branching")

@@ -24,6 +24,7 @@ def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
     network, optimizer, dataset = plan(trial)
     tx = optimizer.build()
     found = initialize(network, tx, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
+    found = found._replace(optimizer=optimizer.filled(found.optimizer))
     order = jax.random.permutation(jax.random.key(1), 1500)
     weights = found.params
 

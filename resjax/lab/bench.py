@@ -7,7 +7,7 @@ import inspect
 import json
 import pathlib
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -83,6 +83,23 @@ class Bench:
                 done = train(trial, folder, self._stop, self._view.advance, keep)
                 self.say(f"{trial.label}: {summary(done)}")
         return done
+
+    def train_all(self, trials: Iterable[Trial]) -> list[dict[str, Any]]:
+        """The results of several networks.
+
+        Raises:
+          Busy: another process trains one of them; all others are done then.
+        """
+        found = []
+        busy = None
+        for trial in trials:
+            try:
+                found.append(self.train(trial))
+            except Busy as error:
+                busy = error
+        if busy:
+            raise busy
+        return found
 
     def snapshot(self, trial: Trial, when: str = "trained") -> Snapshot:
         """A network as `train` left it or, `when` it is "start", before the first step.

@@ -182,9 +182,35 @@ class Training(Optimization):
     fsdp: bool = option(
         False, "split weights and momenta over the devices, too: less memory, more traffic", changes_results=False
     )
-    checkpoint_every: int = option(100, "steps between checkpoints", minimum=1, changes_results=False)
+    checkpoint_every: int = option(500, "steps between checkpoints", minimum=1, changes_results=False)
     log_every: int = option(20, "steps between the points of the learning curves", minimum=1)
     tensorboard: bool = option(False, "also write the metrics for TensorBoard", changes_results=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning(Options):
+    """How an experiment that compares families gives each its learning rate; stands before `Training`."""
+
+    learning_rate: float = option(
+        0.0, "one peak learning rate for all networks; 0: the best of --learning_rates for each", minimum=0
+    )
+    learning_rates: tuple[float, ...] = option(
+        (0.001, 0.01, 0.1),
+        "peak learning rates, of which each family and depth is judged at the best: that of the least mean training "
+        "loss over the seeds",
+        minimum=1e-30,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        usual = next(field.default for field in dataclasses.fields(self) if field.name == "learning_rates")
+        if self.learning_rate and self.learning_rates != usual:
+            raise UserError(f"--learning_rate={self.learning_rate:g}: goes without --learning_rates")
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The rates to choose from, in rising order."""
+        return (self.learning_rate,) if self.learning_rate else tuple(sorted(self.learning_rates))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
+import numpy as np
 from etils import epath
 
+from resjax.lab import statistics
 from resjax.lab.config import Running
 
 if TYPE_CHECKING:
@@ -68,11 +70,19 @@ def shades(count: int) -> Any:
     return plt.get_cmap("viridis")([0.9 * place / max(count - 1, 1) for place in range(count)])
 
 
-def line(axis: Any, grouped: Any, style: str = "o-", *, middle: str = "mean", **options: Any) -> None:
-    """A line through the mean, or the median, of every group, with a band from the least to the largest."""
-    values = getattr(grouped, middle)()
-    axis.fill_between(values.index, grouped.min(), grouped.max(), color=options["color"], alpha=0.2, linewidth=0)
-    axis.plot(values, style, **options)
+def line(axis: Any, grouped: Any, style: str = "o-", *, log: bool = False, **options: Any) -> None:
+    """A line through the mean of every group, with a band, its 95 % t interval; `log`: of the logarithms."""
+    ends = {name: statistics.interval(values, log) for name, values in grouped}
+    low, mean, high = np.array(list(ends.values())).reshape(-1, 3).T
+    axis.fill_between(list(ends), low, high, color=options["color"], alpha=0.2, linewidth=0)
+    axis.plot(list(ends), mean, style, **options)
+
+
+def median_line(axis: Any, grouped: Any, style: str = "o-", **options: Any) -> None:
+    """A line through the median of every group, with a band between its quartiles."""
+    low, median, high = (grouped.quantile(share) for share in (0.25, 0.5, 0.75))
+    axis.fill_between(median.index, low, high, color=options["color"], alpha=0.2, linewidth=0)
+    axis.plot(median, style, **options)
 
 
 def bars(axis: Any, grouped: Any, crosses: Mapping[Any, float] = {}) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 from resjax.lab import names, presets
-from resjax.lab.config import Architecture, Optimization, Probing, Running, Training
+from resjax.lab.config import Architecture, Optimization, Probing, Running, Training, Tuning
 from resjax.system import distributed, interrupts
 from resjax.system.errors import UserError
 
@@ -24,6 +24,7 @@ GROUPS = {
     Architecture: "The network",
     Optimization: "Training",
     Training: "Training",
+    Tuning: "Training",
     Probing: "How networks are read",
     Running: "Running",
 }
@@ -118,7 +119,7 @@ def _fill(chosen: dict[str, Any], recipe: dict[str, Any], given: set[str]) -> No
         )
     for name, value in recipe.items():
         name = name if name in chosen else name + "s"
-        if name in chosen and name not in given:
+        if name in chosen and not {name, f"{name}s"} & given:
             several = isinstance(chosen[name], tuple) and not isinstance(value, tuple)
             chosen[name] = (value,) if several else value
 

@@ -1,14 +1,21 @@
-"""The optimiser and the learning-rate schedule that a configuration names; all of them are optax's."""
+"""The optimiser and the learning-rate schedule that a configuration names; all of them are optax's.
+
+Rate, decay and clip are data, in the optimiser's state: networks that differ in nothing else share their programs.
+"""
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from resjax.lab import names
 from resjax.system.errors import UserError
-from resjax.training.optimizers import adam, adamw, sgd, step_schedule
+from resjax.training.optimizers import adam, adamw, clip, sgd, step_schedule
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
 SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
@@ -17,11 +24,12 @@ SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
     "linear": lambda peak, steps, end=0.0: optax.linear_schedule(peak, end, steps),
     "step": step_schedule,
 }
+DATA = ("learning_rate", "weight_decay", "clip_norm")
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """The description of an optimiser. Equal ones build one object, so that programs compile once."""
+    """The description of an optimiser. Those that differ in `DATA` alone build one object, and compile once."""
 
     optimizer: str
     learning_rate: float
@@ -31,7 +39,6 @@ class Optimizer:
     clip_norm: float
     steps: int
 
-    @functools.cache  # noqa: B019 (descriptions are small and few)
     def rate(self) -> optax.Schedule:
         """Step -> learning rate: a linear rise over `warmup_steps`, then the schedule.
 
@@ -40,21 +47,43 @@ class Optimizer:
         """
         if self.warmup_steps >= self.steps:
             raise UserError(f"--warmup_steps={self.warmup_steps}: must be less than --steps={self.steps}")
-        rest = self.steps - self.warmup_steps
-        schedule = names.build(self.schedule, "schedule", SCHEDULES, peak=self.learning_rate, steps=rest)
-        if not self.warmup_steps:
-            return schedule
-        rise = optax.linear_schedule(0.0, self.learning_rate, self.warmup_steps)
-        return optax.join_schedules([rise, schedule], [self.warmup_steps])
+        return _rate(self.learning_rate, self.schedule, self.warmup_steps, self.steps)
 
-    @functools.cache  # noqa: B019
     def build(self) -> optax.GradientTransformation:
-        """The gradient transformation: clip, then decay and update.
+        """The gradient transformation: clip, then decay and update. What `DATA` names is to be `filled` in.
 
         Raises:
-          UserError: an unknown optimiser or arguments that it does not take.
+          UserError: an unknown optimiser, arguments that it does not take, or one that branches on what is data.
         """
-        update = names.build(
-            self.optimizer, "optimizer", OPTIMIZERS, learning_rate=self.rate(), weight_decay=self.weight_decay
-        )
-        return optax.chain(optax.clip_by_global_norm(self.clip_norm), update) if self.clip_norm else update
+        self.rate()
+        steps = 0 if self.schedule == "constant" else self.steps  # of which a constant rate knows nothing
+        return _transformation(self.optimizer, self.schedule, self.warmup_steps, steps)
+
+    def filled(self, state: Any) -> Any:
+        """The state of `build` with this optimiser's rate, decay and clip; of several networks all have the same."""
+        values = {name: jnp.full_like(leaf, getattr(self, name)) for name, leaf in state.hyperparams.items()}
+        return state._replace(hyperparams=values)
+
+
+def _rate(peak: Any, schedule: str, warmup_steps: int, steps: int) -> optax.Schedule:
+    rest = names.build(schedule, "schedule", SCHEDULES, peak=peak, steps=steps - warmup_steps)
+    if not warmup_steps:
+        return rest
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), rest], [warmup_steps])
+
+
+@functools.cache
+def _transformation(optimizer: str, schedule: str, warmup_steps: int, steps: int) -> optax.GradientTransformation:
+    def rule(learning_rate, weight_decay, clip_norm):
+        rate = _rate(learning_rate, schedule, warmup_steps, steps)
+        update = names.build(optimizer, "optimizer", OPTIMIZERS, learning_rate=rate, weight_decay=weight_decay)
+        return optax.chain(clip(clip_norm), update)
+
+    tx = optax.inject_hyperparams(rule)(**dict.fromkeys(DATA, math.nan))
+    try:
+        jax.eval_shape(tx.init, jnp.zeros(1))
+    except UserError as error:
+        if isinstance(error.__cause__, jax.errors.ConcretizationTypeError):
+            raise UserError(f"--optimizer={optimizer}: must not branch on rate or decay, which are traced") from error
+        raise
+    return tx

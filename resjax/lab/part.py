@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Any
 
+from resjax.lab.config import Tuning
+from resjax.lab.trial import Trial
+
 STARTING = 150  # about as many layers train in the time that a network takes to compile; for the progress bar
 
 Row = tuple[str, dict[str, Any]]  # the table it goes to, and its values; those of its trial's options are there, too
@@ -22,6 +25,13 @@ class Part:
         if dataclasses.is_dataclass(self.trial) and not isinstance(self.trial, type):
             return self.swept | dataclasses.asdict(self.trial)
         return self.swept
+
+    @property
+    def first(self) -> Any:
+        """The trial, at the first rate at which it is trained."""
+        if isinstance(self.trial, Trial) and isinstance(self.config, Tuning):
+            return dataclasses.replace(self.trial, learning_rate=self.config.rates[0])
+        return self.trial
 
     @property
     def share(self) -> float:

@@ -101,7 +101,8 @@ def start(planned: Plan, trial: Trial, layout: Layout | None = None) -> TrainSta
     """The state before the first step."""
     inputs = jnp.zeros((1, *planned.dataset.train.shape), jnp.float32)
     key = step.keys_of(trial.seed, trial.num_seeds)
-    return step.initialize(planned.network, planned.optimizer.build(), key, inputs, layout)
+    found = step.initialize(planned.network, planned.optimizer.build(), key, inputs, layout)
+    return found._replace(optimizer=planned.optimizer.filled(found.optimizer))
 
 
 def compile_ahead(trial: Trial) -> None:

@@ -35,6 +35,7 @@ class Study:
       refuse: raises UserError for a trial that cannot be, before anything is done; else `plan.plan` does.
       colored: whether `draw` tells by colour what is swept; else every combination has figures of its own.
       timed: whether nothing may compile beside training, for steps are timed.
+      tuned: whether `rows` gets each trial at its best learning rate; its tables have one of all `rates`.
     """
 
     config: type[Running]
@@ -46,6 +47,7 @@ class Study:
     refuse: Callable[[Any, Any], None] | None = None
     colored: bool = False
     timed: bool = False
+    tuned: bool = False
 
     @property
     def module(self) -> Any:
@@ -102,7 +104,7 @@ class Study:
         work.open()
         rows: list[Row] = []
         if not config.plot_only:
-            rows = running.run(self.rows, parts, config, self.command, networks, compiled, self.timed)
+            rows = running.run(self, parts, config, networks, compiled)
         if config.shard:
             return
         with work.alone():

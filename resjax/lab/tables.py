@@ -49,6 +49,8 @@ TRAINED = {
     "first_step_seconds": number("to the end of the first step, compilation included"),
     "step_milliseconds": number("a step after it, logs and checkpoints included"),
     "total_seconds": number("from the start to the record, of the process that finished it"),
+    "at_edge": truth("whether its rate is the lowest or the highest of those tried, so that a better may lie beyond"),
+    "chosen": truth("whether the family and depth is judged at this rate"),
     "step": whole("of training"),
     "loss": number("of that step's batch, in nats"),
     "accuracy": number("of that step's batch"),

@@ -14,7 +14,8 @@ from resjax.lab.config import Architecture, Probing, Training
 from resjax.lab.options import differing, option
 from resjax.system.errors import UserError
 
-SEMANTICS = 1  # to be raised when a default, or what an option means, changes: no address of before is found then
+DATA = {"seed", "learning_rate", "weight_decay", "clip_norm", "random_labels"}  # of which programs are independent
+SEMANTICS = 2  # to be raised when a default, or what an option means, changes: no address of before is found then
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,13 @@ class Trial(Variant, Training):
         """What the progress bar and the messages call it."""
         others = f" to {self.seed + self.num_seeds - 1}" if self.num_seeds else ""
         dropping = "" if self.survival == "none" else f" {self.survival} {self.drop}"
-        return super().label + others + dropping
+        return f"{super().label}{others}{dropping} rate {self.learning_rate:g}"
+
+
+def program(trial: Any) -> Any:
+    """What tells the programs of trials apart: all but their seeds, and the numbers that a program takes as data."""
+    known = {field.name for field in dataclasses.fields(trial)} if dataclasses.is_dataclass(trial) else set()
+    return dataclasses.replace(trial, **{name: 0 for name in DATA & known}) if known >= DATA else trial
 
 
 def address(trial: Variant) -> str:

@@ -1,5 +1,10 @@
 """Optimisers and schedules that optax lacks in this form: any of optax's own will do as well."""
 
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import optax
 
 
@@ -37,3 +42,14 @@ def step_schedule(
     if not slow_steps:
         return optax.piecewise_constant_schedule(peak, changes)
     return optax.piecewise_constant_schedule(peak * factor, {slow_steps: 1 / factor} | changes)
+
+
+def clip(norm: Any) -> optax.GradientTransformation:
+    """Clips the global norm of the gradient; 0 does not. Unlike optax's, `norm` may be traced."""
+    usual = optax.clip_by_global_norm(norm)
+
+    def update(updates, state, params=None):
+        clipped, state = usual.update(updates, state)
+        return jax.tree.map(functools.partial(jnp.where, norm > 0), clipped, updates), state
+
+    return optax.GradientTransformation(usual.init, update)

@@ -1,9 +1,6 @@
-"""Searches with few training runs: for the deepest network that trains, and for the largest and the best rate."""
+"""A search, with few training runs, for the deepest network that trains."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-from resjax.training.rate_trial import Trial
 
 
 def frontier(trains: Callable[[float], bool], depths: Sequence[float], precision: float) -> float:
@@ -33,37 +30,3 @@ def frontier(trains: Callable[[float], bool], depths: Sequence[float], precision
         else:
             break
     return depths[good] if good >= 0 else 0
-
-
-class Rates(NamedTuple):
-    """What `stable_rates` found."""
-
-    largest: float  # that does not diverge; 0 if every one did
-    diverging: Trial | None  # of the rate above it; None if it is the last
-    best: Trial | None  # of those that did not diverge, by its last loss
-    tried: list[Trial]  # in the order in which they ran
-
-
-def stable_rates(run: Callable[[float], Trial], rates: Sequence[float], below: int) -> Rates:
-    """The largest learning rate that does not diverge, and the best one of those tried.
-
-    Args:
-      run: trains at one of `rates`; it is called with none twice.
-      rates: in rising order. Those below the largest stable one are taken to be stable.
-      below: so many rates below the largest stable one are tried, too.
-    """
-    tried = {}
-
-    def at(rate: float) -> Trial:
-        if rate not in tried:
-            tried[rate] = run(rate)
-        return tried[rate]
-
-    largest = frontier(lambda rate: not at(rate).diverged, rates, precision=0.0)
-    place = rates.index(largest) if largest else -1
-    for rate in rates[max(0, place - below) : place]:
-        at(rate)
-    diverging = at(rates[place + 1]) if place + 1 < len(rates) else None
-    trained = [trial for trial in tried.values() if not trial.diverged]
-    best = min(trained, key=lambda trial: trial.last_loss, default=None)
-    return Rates(largest, diverging, best, list(tried.values()))

@@ -1,0 +1,66 @@
+"""Each family at its best: of the learning rates given, the one with the least training loss over the seeds."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from resjax.lab.config import Tuning
+from resjax.lab.tables import columns
+from resjax.lab.trial import Trial, by_seed
+
+if TYPE_CHECKING:
+    from resjax.lab.bench import Bench
+
+RATES = columns(  # the table of all that was tried
+    *("depth", "connection", "norm", "width", "seed", "learning_rate", "steps", "train_loss", "train_accuracy"),
+    *("test_accuracy", "diverged", "chosen"),
+)
+
+
+class Tuned(NamedTuple):
+    """A trial with the best rate, and all that was tried for its seed."""
+
+    trial: Trial
+    at_edge: bool
+    tried: list[dict[str, Any]]  # rows of RATES
+
+
+def tuned(bench: "Bench", trial: Trial, config: Tuning) -> Tuned:
+    """Trains the networks of all seeds at all rates, and chooses; nothing is trained for one rate alone.
+
+    The best rate is that at which the fewest seeds diverge and, of these, the mean training loss is least; the test
+    images have no say. Networks that train together (`num_seeds`) are judged together.
+
+    Raises:
+      Busy: another process is at work on one of them; all others are done then.
+    """
+    rates = config.rates
+    if len(rates) == 1:
+        return Tuned(dataclasses.replace(trial, learning_rate=rates[0]), True, [])
+    seeds = [trial.seed] if trial.num_seeds else range(getattr(config, "seeds", 1))
+    networks = {
+        (rate, seed): dataclasses.replace(trial, learning_rate=rate, seed=seed) for rate in rates for seed in seeds
+    }
+    found = dict(zip(networks, bench.train_all(networks.values()), strict=True))
+    losses = {rate: np.concatenate([np.ravel(found[rate, seed]["train_loss"]) for seed in seeds]) for rate in rates}
+    best = choose(losses)
+    rows = [
+        dataclasses.asdict(networks[rate, trial.seed]) | row | {"chosen": rate == best}
+        for rate in rates
+        for row in by_seed(trial, found[rate, trial.seed])
+    ]
+    return Tuned(networks[best, trial.seed], best in (rates[0], rates[-1]), rows)
+
+
+def choose(losses: dict[float, Sequence[float]]) -> float:
+    """The best rate, by the losses of its seeds, nan where one diverged; of equal ones the smallest rate."""
+
+    def badness(rate: float) -> tuple[int, float]:
+        own = np.asarray(losses[rate], np.float64)
+        sound = own[np.isfinite(own)]
+        return len(own) - len(sound), float(sound.mean()) if len(sound) else math.inf
+
+    return min(sorted(losses), key=badness)
