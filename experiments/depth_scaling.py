@@ -75,15 +75,15 @@ def summary(tables):
     """Depth down, families across."""
     results = tables["results"]
     named = results.assign(family=results["connection"] + "/" + results["norm"])
-    shown = named.pivot_table("train_accuracy", "depth", "family", sort=False, dropna=False).reset_index()
-    return shown, "training accuracy, mean over seeds"
+    shown = named.pivot_table("train_accuracy", "depth", "family", lab.statistics.plus_minus, sort=False)
+    return shown.reset_index(), "training accuracy at the best learning rate: mean ± 95 % t interval over the seeds"
 
 
 def draw(tables, canvas):
-    """Training and test error against depth: the mean over seeds, a band from the best to the worst."""
+    """Training and test error against depth: the mean over the seeds, and its 95 % t interval."""
     results = tables["results"]
     draw_curves(tables["curves"], canvas)
-    note = "bands: from the least to the largest; dots: a seed"
+    note = "lines: means; bands: 95 % t intervals; dots: a seed"
     with canvas.figure(panels=2, height=2.8, sharey=True, note=note) as axes:
         for axis, split in zip(axes, ("train", "test"), strict=True):
             for label, color, rows in canvas.families(results, "connection", "norm"):

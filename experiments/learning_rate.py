@@ -73,7 +73,7 @@ def rows(bench, trial: Trial, config: Config):
     found = dict(zip(config.rates, bench.train_all(networks), strict=True))
     losses = {rate: result["train_loss"] for rate, result in found.items()}
     borne = [rate for rate, loss in losses.items() if loss <= config.target]
-    best = choose({rate: [loss] for rate, loss in losses.items()})
+    best = choose({rate: [result] for rate, result in found.items()})
     sound = np.isfinite(losses[best])
     yield (
         "results",

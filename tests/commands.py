@@ -10,7 +10,14 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).parent.parent
-SMALL = ("--depths=4,8,12", "--width=8", "--connections=residual", "--norms=batch", "--checkpoint_every=100")
+SMALL = (
+    "--depths=4,8,12",
+    "--width=8",
+    "--learning_rate=0.05",
+    "--connections=residual",
+    "--norms=batch",
+    "--checkpoint_every=100",
+)
 NETWORKS = 3
 COMPILED = tempfile.mkdtemp(prefix="resjax-tests-")
 atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)

@@ -78,7 +78,7 @@ OTHERS = {
         *SMALL, "--depths=6", "--resolution=5", "--lines=2", "--images=32", "--curvature_points=2", "--lanczos=4",
         "--trajectory_every=4", "--planes=random,pca",
     ],
-    "learning_rate": [*RATES, "--depths=6", "--connections=residual,scaled(power=1)", "--smallest=0.01"],
+    "learning_rate": [*RATES, "--depths=6", "--connections=residual,scaled(power=1)"],
     "lesions": [*SMALL, "--depths=20", "--deletions=1,3", "--swapped=1,2", "--draws=3"],
     "lesions_resnet": [
         *SMALL, "--depths=14", "--width=4", "--network=resnet", "--deletions=1", "--swapped=1", "--draws=2",

@@ -89,7 +89,8 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
         ("signal_propagation", ["--block=own_blocks:Wider"], "Wider makes 257 of 256, not its own shape"),
         ("signal_propagation", ["--inputs=8,8"], "--inputs=8,8: give height, width and channels"),
         ("shattered_gradients", ["--lags=256"], "--lags=256: must be less than --points=256"),
-        ("learning_rate", ["--smallest=3", "--largest=3"], "--smallest=3.0: must be less than --largest=3.0"),
+        ("learning_rate", ["--learning_rates=0,1"], "--learning_rates=0.0: must be at least 1e-30"),
+        ("lesions", ["--learning_rate=1", "--learning_rates=1,2"], "--learning_rate=1: goes without --learning_rates"),
     ),
 )
 def test_bad_flags_of_other_experiments(refused_here, monkeypatch, experiment, arguments, says):

@@ -16,7 +16,15 @@ emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-
 from gcp_storage_emulator.exceptions import NotFound  # noqa: E402
 from gcp_storage_emulator.handlers import objects  # noqa: E402
 
-COMMAND = ("depth_scaling", "--depths=4", "--width=8", "--connections=residual", "--norms=batch", "--steps=400")
+COMMAND = (
+    "depth_scaling",
+    "--depths=4",
+    "--learning_rate=0.05",
+    "--width=8",
+    "--connections=residual",
+    "--norms=batch",
+    "--steps=400",
+)
 
 
 def with_generation(download):

@@ -17,7 +17,15 @@ from resjax.lab.train import newest
 from resjax.lab.trial import address
 from resjax.training.evaluation import evaluate
 
-PAIR = ("depth_scaling", "--depths=6", "--width=8", "--connections=residual", "--norms=batch", "--checkpoint_every=20")
+PAIR = (
+    "depth_scaling",
+    "--depths=6",
+    "--learning_rate=0.05",
+    "--width=8",
+    "--connections=residual",
+    "--norms=batch",
+    "--checkpoint_every=20",
+)
 STEPS = "--steps=120"
 HEARTBEAT = 10
 

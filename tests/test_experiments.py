@@ -13,10 +13,10 @@ TRAINING = ("--width=8", "--steps=20", "--batch_size=32")
 SMALL = {
     "signal_propagation": ("--width=8", "--depths=8", "--norms=batch", "--connections=residual", "--initializer=zeros"),
     "shattered_gradients": (
-        "--width=8", "--depths=1,3", "--norms=center", "--networks=plain", "--seeds=2", "--points=32", "--lags=4",
+        "--width=8", "--depths=1,3", "--norms=center", "--connections=plain", "--seeds=2", "--points=32", "--lags=4",
     ),
     "normalization": ("--width=8", "--depths=4,8", "--norms=layer", "--connections=plain", "--order=post"),
-    "learning_rate": (*TRAINING, "--depths=4", "--norms=none", "--connections=residual", "--smallest=0.01"),
+    "learning_rate": (*TRAINING, "--depths=4", "--norms=none", "--connections=residual"),
     "identity": (
         *TRAINING, "--shallow=4", "--deep=8",
         "--depths=4", "--norms=none", "--connections=rezero", "--map_steps=5",
@@ -29,8 +29,8 @@ SMALL = {
 HEADERS = {
     "signal_propagation": {"results": SIGNAL},
     "shattered_gradients": {
-        "results": "network,norm,beta,depth,seed,gradient_variance,gradient_covariance,gradient_correlation",
-        "series": "network,norm,beta,depth,seed,lag,autocorrelation",
+        "results": "connection,norm,depth,seed,gradient_variance,gradient_covariance,gradient_correlation",
+        "series": "connection,norm,depth,seed,lag,autocorrelation",
     },
 }
 

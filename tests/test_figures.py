@@ -85,13 +85,24 @@ def test_a_figure_says_on_what_and_with_how_many_seeds_it_was_measured(tmp_path,
     assert text == "digits; 3 seeds; width=8; dots: a seed"
 
 
-def test_a_line_goes_through_the_mean_and_its_band_from_the_least_to_the_largest(drawn):
+def corners(axis):
+    """Of the only band, rounded."""
+    return {tuple(point) for point in axis.collections[0].get_paths()[0].vertices.round(6).tolist()}
+
+
+def test_a_line_goes_through_the_mean_and_its_band_is_the_t_interval(drawn):
     _, axis = plt.subplots()
     figures.line(axis, TABLE["value"].groupby(TABLE["width"]), color="C0")
     (line,) = axis.get_lines()
     np.testing.assert_array_equal(line.get_xydata(), [(8, 8.5), (16, 16.5)])
-    corners = axis.collections[0].get_paths()[0].vertices
-    assert {(8, 8), (8, 9), (16, 16), (16, 17)} <= set(map(tuple, corners))
+    half = 12.706205 / 2  # the quantile for one degree of freedom, times ½, the standard error of n and n + 1
+    assert {(8, round(8.5 - half, 6)), (16, round(16.5 + half, 6))} <= corners(axis)
+
+
+def test_a_median_has_a_band_between_its_quartiles(drawn):
+    _, axis = plt.subplots()
+    figures.median_line(axis, TABLE["value"].groupby(TABLE["width"]), color="C0")
+    assert {(8, 8.25), (8, 8.75), (16, 16.25), (16, 16.75)} <= corners(axis)
 
 
 def test_log_ticks_stand_at_the_values_and_nowhere_else(drawn):

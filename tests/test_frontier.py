@@ -30,33 +30,57 @@ def test_the_search_finds_the_frontier_to_its_precision(frontier, top, layers, p
     assert best <= found * (1 + precision) or (found == best)
 
 
-def searched(frontier, **options):
-    """The row of the only family, whose networks train up to a depth, and the depths that were trained."""
+def searched(frontiers, **options):
+    """The rows of the only family, whose networks train up to a depth that the steps decide, at .1 if deeper than 20.
+
+    Also what was trained: steps, depth, rate.
+    """
     trained = []
 
     def train(trial):
-        assert (trial.stop_accuracy, trial.stop_every) == (0.9, 7)
-        trained.append(trial.depth)
-        return {"train_accuracy": 0.95 if trial.depth <= frontier else float("nan")}
+        assert (trial.stop_accuracy, trial.stop_every, trial.clip_norm) == (0.9, 7, 2.0)
+        trained.append((trial.steps, trial.depth, trial.learning_rate))
+        good = trial.depth <= frontiers[trial.steps] and trial.learning_rate == (0.1 if trial.depth > 20 else 0.01)
+        return {"train_accuracy": 0.95 if good else 0.1 * trial.learning_rate if trial.depth < 40 else float("nan")}
 
-    config = depth_frontier.Config(connections=("plain",), norms=("none",), evaluate_every=7, **options)
+    family = {"connections": ("plain",), "norms": ("none",), "clip_norm": (2.0,), "steps": tuple(frontiers)}
+    config = depth_frontier.Config(evaluate_every=7, learning_rates=(0.001, 0.01, 0.1), **family, **options)
     (trial,) = depth_frontier.trials(config)
-    ((table, row),) = depth_frontier.rows(SimpleNamespace(train=train), trial, config)
-    assert table == "results"
-    return row, trained
+    tables, rows = zip(*depth_frontier.rows(SimpleNamespace(train=train), trial, config), strict=True)
+    assert set(tables) == {"results"}
+    return rows, trained
 
 
 @pytest.mark.parametrize(("frontier", "ended"), ((3, False), (8, False), (62, False), (64, True)))
-def test_a_row_is_the_frontier_of_a_family_and_all_that_was_trained_on_the_way(frontier, ended):
-    row, trained = searched(frontier, max_depth=65, precision=0.0)
+def test_a_row_is_the_frontier_of_a_family_at_its_best_rates(frontier, ended):
+    (row,), trained = searched({50: frontier}, max_depth=65, precision=0.0)
     assert row["frontier_depth"] == max(0, *(depth for depth in range(4, 65, 2) if depth <= frontier), 0)
-    assert row["tried"] == " ".join(f"{depth}:{0.95 if depth <= frontier else float('nan'):.3f}" for depth in trained)
-    assert depth_frontier.ended(pd.DataFrame([row])).tolist() == [ended]
+    assert (row["ended"], row["steps"]) == (ended, 50)
+    for depth in {depth for _, depth, _ in trained}:
+        rates = [rate for _, other, rate in trained if other == depth]
+        good = 0.1 if depth > 20 else 0.01
+        if depth <= frontier:  # at one of them is enough
+            assert rates[-1] == good and f"{depth}:{good:g}" in row["tried"].split()
+        else:  # all of them
+            assert sorted(rates) == [0.001, 0.01, 0.1]
+            best = "0.010" if depth < 40 else "0.000"  # all diverged
+            assert f"{depth}:{best}" in row["tried"].split()
+
+
+def test_the_rate_that_did_is_tried_first_at_the_next_depth():
+    _, trained = searched({50: 20}, max_depth=30)
+    assert [rate for _, _, rate in trained][:3] == [0.001, 0.01, 0.01]
+
+
+def test_what_trains_with_fewer_steps_is_taken_to_train_with_more():
+    rows, trained = searched({300: 60, 100: 20}, max_depth=100, precision=0.0)
+    assert [(row["steps"], row["frontier_depth"]) for row in rows] == [(100, 20), (300, 60)]
+    assert min(depth for steps, depth, _ in trained if steps == 300) > 20
 
 
 def test_the_first_network_of_a_search_is_the_shallowest_of_its_architecture():
-    (trial,) = depth_frontier.trials(depth_frontier.Config(network="resnet", connections=("plain",), norms=("none",)))
-    assert trial.depth == 8
+    trials = depth_frontier.trials(depth_frontier.Config(network="resnet", connections=("plain",), norms=("none",)))
+    assert [(trial.depth, trial.clip_norm) for trial in trials] == [(8, 0.0), (8, 1.0)]
 
 
 def test_an_architecture_without_so_shallow_a_network_is_refused():

@@ -73,7 +73,7 @@ def test_bad_choices_are_refused(choices):
         optimizer(**choices)
 
 
-@given(st.floats(0, 2), st.lists(st.floats(-(2.0**66), 2.0**66, width=32), min_size=1, max_size=4))
+@given(st.just(0.0) | st.floats(0.01, 2), st.lists(st.floats(-(2.0**66), 2.0**66, width=32), min_size=1, max_size=4))
 def test_clipping_is_optaxs_and_none_for_zero(norm, gradient):
     gradient = jnp.array(gradient, jnp.float32)
     found, _ = clip(jnp.float32(norm)).update(gradient, optax.EmptyState())

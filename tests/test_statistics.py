@@ -30,7 +30,7 @@ def test_of_one_value_there_is_none():
 def test_it_covers_the_mean_of_normal_samples_in_95_of_100_cases():
     draws = np.random.default_rng(0).normal(2.0, 3.0, (4000, 5))
     ends = np.array([statistics.interval(sample) for sample in draws])
-    covered = ((ends[:, 0] <= 2) & (2 <= ends[:, 2])).mean()
+    covered = ((ends[:, 0] <= 2) & (ends[:, 2] >= 2)).mean()
     assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)
 
 

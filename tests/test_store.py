@@ -27,6 +27,7 @@ def run(tmp_path, monkeypatch, capsys):
 
     def run(**options):
         usual = dict(depths=(4,), connections=("residual",), norms=("none",), width=8, steps=4, log_every=2)
+        usual |= {"learning_rate": 0.05}
         QUIET.run(depth_scaling.Config(workdir=str(tmp_path / "run"), **usual | options))
         return [line.partition(":")[0] for line in capsys.readouterr().out.splitlines() if ": train accuracy" in line]
 
@@ -90,14 +91,19 @@ def test_the_source_of_an_own_module_is_part_of_the_address(tmp_path, monkeypatc
 
 
 def test_a_seed_that_is_added_costs_only_itself(run):
-    assert run(seeds=1) == ["residual/none depth 4 seed 0"]
-    assert run(seeds=2) == ["residual/none depth 4 seed 1"]
+    assert run(seeds=1) == ["residual/none depth 4 seed 0 rate 0.05"]
+    assert run(seeds=2) == ["residual/none depth 4 seed 1 rate 0.05"]
     assert run(seeds=2) == []
 
 
 def test_a_depth_that_is_added_costs_only_itself(run):
     run()
-    assert run(depths=(8, 4)) == ["residual/none depth 8 seed 0"]
+    assert run(depths=(8, 4)) == ["residual/none depth 8 seed 0 rate 0.05"]
+
+
+def test_a_rate_that_is_added_costs_only_itself(run):
+    run()
+    assert run(learning_rate=0.0, learning_rates=(0.05, 0.1)) == ["residual/none depth 4 seed 0 rate 0.1"]
 
 
 def test_a_network_that_was_stopped_at_a_goal_is_not_found_without_it(tmp_path):

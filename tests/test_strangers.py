@@ -67,7 +67,7 @@ def test_a_step_that_is_a_link_is_not_followed_when_it_is_removed(tmp_path):
 
 
 def test_nothing_is_unpickled(tmp_path):
-    flags = ["--depths=4", "--width=8", "--connections=residual", "--norms=batch", "--steps=20"]
+    flags = ["--depths=4", "--width=8", "--learning_rate=0.05", "--connections=residual", "--norms=batch", "--steps=20"]
     command = [sys.executable, "-c", NO_PICKLE, "experiments.depth_scaling", *flags, f"--workdir={tmp_path}/run"]
     for _ in range(2):  # the second one goes on from the first one's checkpoint, with its compiled programs
         found = subprocess.run(command, cwd=ROOT, env=os.environ | QUICK, capture_output=True, text=True, check=False)

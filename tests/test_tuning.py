@@ -10,7 +10,6 @@ import pytest
 from experiments import depth_scaling
 from resjax.lab import running, tuning
 from resjax.lab.bench import Busy
-from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.flags import parse
 from resjax.lab.part import Part
 from resjax.lab.trial import Trial
@@ -33,7 +32,13 @@ NAN = math.nan
     ),
 )
 def test_the_best_rate_is_by_divergences_and_then_the_mean_loss(losses, best):
-    assert tuning.choose(losses) == best
+    results = {rate: [{"steps": 9, "train_loss": loss} for loss in own] for rate, own in losses.items()}
+    assert tuning.choose(results) == best
+
+
+def test_where_training_ends_at_a_goal_the_fewest_steps_win():
+    results = {0.1: [{"steps": 40, "train_loss": 0.001}], 0.3: [{"steps": 20, "train_loss": 0.009}]}
+    assert tuning.choose(results) == 0.3
 
 
 def config(**options):
@@ -46,7 +51,7 @@ def judged(losses, seeds=2, **options):
 
     def train_all(trials):
         order.extend((trial.learning_rate, trial.seed) for trial in trials)
-        return [{"train_loss": losses(*each), "test_accuracy": -losses(*each)} for each in order]
+        return [{"steps": 9, "train_loss": losses(*each), "test_accuracy": -losses(*each)} for each in order]
 
     chosen = config(seeds=seeds, **options)
     trial = Trial.of(chosen, depth=8, connection="plain", norm="none", seed=seeds - 1)
@@ -80,7 +85,8 @@ def test_seeds_that_train_together_are_judged_together():
     (trial,) = depth_scaling.trials(
         depth_scaling.Config(**vars(chosen) | {"depths": (8,), "connections": ("plain",), "norms": ("none",)})
     )
-    bench = SimpleNamespace(train_all=lambda trials: [{"train_loss": losses[trial.learning_rate]} for trial in trials])
+    results = {rate: {"steps": 9, "train_loss": own} for rate, own in losses.items()}
+    bench = SimpleNamespace(train_all=lambda trials: [results[trial.learning_rate] for trial in trials])
     found = tuning.tuned(bench, trial, chosen)
     assert found.trial.learning_rate == 0.2
     assert [(row["seed"], row["train_loss"]) for row in found.tried] == [(0, 1.0), (1, 4.0), (0, 2.0), (1, 2.5)]

@@ -11,7 +11,14 @@ from commands import one_core, start
 
 from resjax.lab import workers
 
-NETWORKS = ("--depths=4,6,8", "--width=8", "--connections=residual", "--norms=batch", "--checkpoint_every=10")
+NETWORKS = (
+    "--depths=4,6,8",
+    "--learning_rate=0.05",
+    "--width=8",
+    "--connections=residual",
+    "--norms=batch",
+    "--checkpoint_every=10",
+)
 COMMAND = ("depth_scaling", *NETWORKS, "--steps=60", "--log_every=10")
 NUMBERS = ("--depths=1,2,3,4", "--seconds=1")
 

@@ -129,6 +129,7 @@ class Canvas:
             known = [
                 getattr(self.config, "dataset", ""),
                 self._seeds(),
+                self._rates(),
                 self.suffix.lstrip("-").replace("-", ", "),
                 note,
             ]
@@ -139,6 +140,10 @@ class Canvas:
     def _seeds(self) -> str:
         count = getattr(self.config, "seeds", 0)
         return f"{count} seed{'s' if count > 1 else ''}" if count else ""
+
+    def _rates(self) -> str:
+        count = len(getattr(self.config, "rates", ()))
+        return f"each at the best of {count} learning rates" if count > 1 else ""
 
     def families(self, table: "pd.DataFrame", *names: str) -> Iterator[tuple[str, str, "pd.DataFrame"]]:
         """The rows of every combination of these columns, and of what is swept: label, colour, rows.

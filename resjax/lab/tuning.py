@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,8 +31,8 @@ class Tuned(NamedTuple):
 def tuned(bench: "Bench", trial: Trial, config: Tuning) -> Tuned:
     """Trains the networks of all seeds at all rates, and chooses; nothing is trained for one rate alone.
 
-    The best rate is that at which the fewest seeds diverge and, of these, the mean training loss is least; the test
-    images have no say. Networks that train together (`num_seeds`) are judged together.
+    The best rate is the one that `choose` finds: the test images have no say. Networks that train together
+    (`num_seeds`) are judged together.
 
     Raises:
       Busy: another process is at work on one of them; all others are done then.
@@ -45,8 +45,7 @@ def tuned(bench: "Bench", trial: Trial, config: Tuning) -> Tuned:
         (rate, seed): dataclasses.replace(trial, learning_rate=rate, seed=seed) for rate in rates for seed in seeds
     }
     found = dict(zip(networks, bench.train_all(networks.values()), strict=True))
-    losses = {rate: np.concatenate([np.ravel(found[rate, seed]["train_loss"]) for seed in seeds]) for rate in rates}
-    best = choose(losses)
+    best = choose({rate: [row for seed in seeds for row in by_seed(trial, found[rate, seed])] for rate in rates})
     rows = [
         dataclasses.asdict(networks[rate, trial.seed]) | row | {"chosen": rate == best}
         for rate in rates
@@ -55,12 +54,18 @@ def tuned(bench: "Bench", trial: Trial, config: Tuning) -> Tuned:
     return Tuned(networks[best, trial.seed], best in (rates[0], rates[-1]), rows)
 
 
-def choose(losses: dict[float, Sequence[float]]) -> float:
-    """The best rate, by the losses of its seeds, nan where one diverged; of equal ones the smallest rate."""
+def choose(results: Mapping[float, Sequence[Mapping[str, Any]]]) -> float:
+    """The best rate, by the `steps` and `train_loss` of its networks, nan where one diverged.
 
-    def badness(rate: float) -> tuple[int, float]:
-        own = np.asarray(losses[rate], np.float64)
-        sound = own[np.isfinite(own)]
-        return len(own) - len(sound), float(sound.mean()) if len(sound) else math.inf
+    It is that at which the fewest diverge; then that of the fewest steps, where training ends at a goal; then that of
+    the least loss, both in the mean over those that do not diverge; then the smallest.
+    """
 
-    return min(sorted(losses), key=badness)
+    def badness(rate: float) -> tuple[int, float, float]:
+        sound = [own for own in results[rate] if math.isfinite(own["train_loss"])]
+        if not sound:
+            return len(results[rate]), math.inf, math.inf
+        steps, loss = (float(np.mean([own[name] for own in sound])) for name in ("steps", "train_loss"))
+        return len(results[rate]) - len(sound), steps, loss
+
+    return min(sorted(results), key=badness)

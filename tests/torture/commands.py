@@ -22,7 +22,7 @@ from tests.torture.verdicts import Ended, differs, unsound
 
 STEPS = 400
 NETWORKS = 2
-NETWORK = ("--width=8", "--norms=batch", f"--steps={STEPS}")
+NETWORK = ("--width=8", "--norms=batch", "--learning_rate=0.05", f"--steps={STEPS}")
 COMMAND = ("depth_scaling", "--depths=4,8", "--connections=residual", "--checkpoint_every=50", *NETWORK)
 ROOT = pathlib.Path(__file__).parents[2]
 LIMIT = 300  # seconds after which a run counts as hanging
