@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from helpers import close, stack
 
@@ -66,15 +67,36 @@ def test_factors_are_what_stream_and_branch_are_multiplied_with(connection):
         close(written, stream * X + branch * F)
 
 
+@pytest.mark.parametrize("size", (0.0, 1.0, 1e6))
 @pytest.mark.parametrize("bias", (0, -6))
 @pytest.mark.parametrize("kind", (nn.ShortcutGate, nn.ExclusiveGate))
-def test_gates(kind, bias):
-    written, carried, params = joined(kind(bias=bias))
-    weights = params["gate"]
-    gate = 1 / (1 + jnp.exp(-(X @ weights["kernel"] + weights["bias"])))
+def test_gates_are_open_as_their_bias_says_at_the_start_on_any_stream(kind, bias, size):
+    gate = kind(bias=bias)
+    c, _ = gate.init_with_output(jax.random.key(0), size * X, nn.Place(1, 1), False, method="coefficients")
+    assert c.shape == X.shape and (c == jax.nn.sigmoid(jnp.asarray(bias, c.dtype))).all()
+    close(c, jnp.full(X.shape, 1 / (1 + np.exp(-bias)), c.dtype), 1e-6)
+
+
+@pytest.mark.parametrize("kind", (nn.ShortcutGate, nn.ExclusiveGate))
+def test_gates_of_any_weights(kind):
+    weights = {"kernel": jnp.sin(jnp.arange(9.0)).reshape(3, 3), "bias": jnp.asarray([-1.0, 0.0, 2.0])}
+
+    def both(module):
+        c = module.coefficients(X, nn.Place(1, 1), False)
+        return module.write(X, F, c, nn.Place(1, 1)), module.carry(X, c, nn.Place(1, 1))
+
+    written, carried = kind().apply({"params": {"gate": weights}}, method=both)
+    gate = 1 / (1 + np.exp(-(X @ weights["kernel"] + weights["bias"])))
     close(written, (1 - gate) * X + (gate if kind is nn.ExclusiveGate else 1) * F, 1e-6)
     close(carried, (1 - gate) * X, 1e-6)
-    assert (weights["bias"] == bias).all()
+
+
+@pytest.mark.parametrize("kind", (nn.ShortcutGate, nn.ExclusiveGate))
+def test_gates_leave_their_start(kind):
+    built, params, state, x = stack(connection=kind(bias=0))
+    params[0]["connection"]["gate"]["kernel"] = jnp.zeros_like(params[0]["connection"]["gate"]["kernel"])
+    gradient = jax.grad(lambda params: built.apply(params, state, x)[0].sum())(params)
+    assert (gradient[0]["connection"]["gate"]["kernel"] != 0).all()
 
 
 def test_dropout_of_the_shortcut_keeps_its_mean_and_stops_in_evaluation():

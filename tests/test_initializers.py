@@ -34,6 +34,33 @@ def test_variance(initializer, variance):
     assert np.isclose(draw(initializer).var(), variance, rtol=0.02)  # 120,000 draws: standard error below 0.5 %
 
 
+@pytest.mark.parametrize(("mode", "fan"), (("fan_out", 9 * 150), ("fan_in", 9 * 100)))
+def test_torch_resnet_draws_convolutions_as_the_papers_codes_do(mode, fan):
+    kernel = draw(initializers.torch_resnet(mode), shape=(3, 3, 100, 150))
+    assert np.isclose(kernel.var(), 2 / fan, rtol=0.02)
+    assert np.isclose((kernel**4).mean() / kernel.var() ** 2, 3, rtol=0.05)  # Gaussian, with its tails
+
+
+@pytest.mark.parametrize("mode", ("fan_out", "fan_in"))
+def test_torch_resnet_draws_dense_layers_uniformly_by_fan_in(mode):
+    kernel = draw(initializers.torch_resnet(mode))
+    assert np.isclose(np.abs(kernel).max(), FAN_IN**-0.5, rtol=1e-3) and np.abs(kernel).max() <= FAN_IN**-0.5
+    assert np.isclose(kernel.var(), 1 / (3 * FAN_IN), rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments", "word"),
+    (
+        (initializers.torch_resnet, {"mode": "fan_up"}, "fan_up"),
+        (initializers.variance_scaling, {"mode": "out"}, "out"),
+        (initializers.variance_scaling, {"distribution": "gauss"}, "gauss"),
+    ),
+)
+def test_unknown_words_are_refused_before_weights_are_drawn(factory, arguments, word):
+    with pytest.raises(ValueError, match=f"^'{word}': must be one of [a-z_, ]+$"):
+        factory(**arguments)
+
+
 def test_orthogonal_columns():
     matrix = draw(initializers.orthogonal())
     close(matrix.T @ matrix, jnp.eye(FAN_OUT), 1e-10)
@@ -115,4 +142,5 @@ def test_without_randomness_all_units_of_a_layer_stay_equal(initializer, connect
 def test_equal_initialisers_are_one_object():
     assert initializers.he_normal() is initializers.he_normal()
     assert initializers.variance_scaling(1.7) is initializers.variance_scaling(1.7)
+    assert initializers.torch_resnet("fan_in") is initializers.torch_resnet("fan_in")
     assert initializers.Fixup() == initializers.Fixup() and hash(initializers.Fixup()) == hash(initializers.Fixup())

@@ -1,6 +1,10 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from experiments import depth_frontier, depth_scaling, stochastic_depth
+from resjax import nn
 from resjax.lab import flags, presets, registry
 from resjax.lab.optimizer import Optimizer
 from resjax.lab.trial import Trial
@@ -79,6 +83,48 @@ def test_every_preset_is_a_network_that_exists(name):
     network = registry.network(Trial(**recipe), classes=10)
     counted_out = 2 if recipe["network"].startswith("wide") else 0  # three projections less one head
     assert network.depth + counted_out == recipe["depth"]
+
+
+FEATURES, INPUTS = -1, -2  # axes of a kernel, … h w C C′
+STARTS = {  # of presets, at a small depth: the axis that fans out or in
+    "resnet110_cifar10": (8, FEATURES),
+    "preact1001_cifar10": (11, FEATURES),
+    "wrn16_4_cifar10": (10, FEATURES),
+    "resnet18_imagenet2012": (18, FEATURES),
+    "stochastic110_cifar10": (8, INPUTS),
+}
+
+
+def start(name, depth):
+    """The parameters of a preset's network, of another depth and width 16, at their start: by path."""
+    network = registry.network(Trial(**presets.PRESETS[name] | {"depth": depth, "width": 16}), classes=10)
+    params, _ = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(params)}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_preset_starts_as_the_code_of_its_paper(name):
+    """Convolutions 2/(kernel² · features), or by inputs, the classifier uniform in ±1/√inputs, γ = 1, all else 0."""
+    depth, axis = STARTS[name]
+    for path, leaf in start(name, depth).items():
+        if "kernel" not in path:
+            assert (leaf == (1 if "scale" in path else 0)).all(), path
+            continue
+        if "head" in path:
+            bound = leaf.shape[0] ** -0.5
+            variance = bound**2 / 3
+            assert np.abs(leaf).max() <= bound
+        else:
+            variance = 2 / (np.prod(leaf.shape[-4:-2]) * leaf.shape[axis])
+        spread = (2 / leaf.size) ** 0.5  # relative, of the mean square of so many Gaussians; that of uniforms is less
+        assert float((leaf**2).mean()) == pytest.approx(variance, rel=5 * spread), path
+
+
+@pytest.mark.parametrize(("name", "shortcut"), (("stochastic110_cifar10", nn.AvgPool), ("resnet110_cifar10", nn.Pad)))
+def test_what_joins_the_stages_is_that_of_the_papers_codes(name, shortcut):
+    network = registry.network(Trial(**presets.PRESETS[name]), classes=10)
+    found = {type(block.shortcut) for block in network.blocks if isinstance(block, nn.Transition)}
+    assert found == {shortcut}
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,33 @@ def test_max_pool_takes_the_maximum_over_three_by_three_pixels(shape):
     assert not variables
 
 
+@pytest.mark.parametrize("stride", (1, 2, 3))  # of 7 pixels: without, and with squares that overlap the edge
+def test_avg_pool_takes_the_mean_of_the_pixels_that_are_there(stride):
+    x = jax.random.normal(jax.random.key(1), IMAGE.shape, jnp.float64)
+    y, variables = run(nn.AvgPool(features=5, stride=stride), x)
+    starts = range(0, 7, stride)
+    pooled = np.stack([[x[:, r : r + stride, c : c + stride].mean((1, 2)) for c in starts] for r in starts])  # H W B C
+    close(y, np.pad(pooled, [(0, 0)] * 3 + [(0, 2)]).transpose(2, 0, 1, 3))
+    assert not variables
+
+
+def test_avg_pool_of_a_network_joins_where_it_halves_the_image():
+    """With branches of zeros and no norm, an 8-layer ResNet is ReLU, and pooling twice."""
+    shape = {"width": 4, "norm": nn.NoNorm(), "initializer": initializers.zeros(), "shortcut": nn.AvgPool()}
+    network = models.resnet(8, **shape)
+    images = jax.random.normal(jax.random.key(1), (2, 8, 8, 3), jnp.float32)
+    params, state = jax.jit(network.init)(jax.random.key(0), images)
+    params["stem"] = jax.tree.map(lambda kernel: kernel.at[1, 1].set(jnp.eye(3, 4, dtype=kernel.dtype)), params["stem"])
+    params["head"]["Dense_0"]["kernel"] = jnp.eye(16, 10)
+    logits, _, _ = network.apply(params, state, images)
+    close(logits[:, :3], jnp.maximum(images, 0).mean((1, 2)), 1e-6)  # means of means of equal squares
+    assert not logits[:, 3:].any()
+
+
+@pytest.mark.parametrize("shortcut", (nn.Pad(), nn.AvgPool()), ids=repr)
 @pytest.mark.parametrize("x", (jnp.ones((2, 5)), IMAGE + 1))
-def test_pad_is_the_identity_where_the_size_stays(x):
-    close(run(nn.Pad(), x)[0], x, 0)
+def test_pads_are_the_identity_where_the_size_stays(x, shortcut):
+    close(run(shortcut, x)[0], x, 0)
 
 
 def test_pad_takes_every_other_pixel_and_adds_zeros():

@@ -103,13 +103,14 @@ class Architecture(Options):
     shortcut: str = option(
         "",
         "what joins sizes that differ: pad (option A), projection (B), orthogonal (a projection that starts so), "
-        "max_pool (3×3 pixels, then as pad); default: the network's",
+        "max_pool (3×3 pixels, then as pad), avg_pool (stride×stride pixels, then as pad); default: the network's",
     )
     projections: int = option(0, "blocks, spread evenly, whose skip is --shortcut too though the size stays", minimum=0)
     initializer: str = option(
         "he_normal",
         "he_normal, xavier_normal, orthogonal, delta_orthogonal, looks_linear (with activation crelu), fixup, "
-        "variance_scaling(scale=1.5), normal(stddev=0.1), zeros, constant(value=0.1)",
+        "torch_resnet(mode='fan_out') (the papers' ResNets), variance_scaling(scale=1.5,mode='fan_in'), "
+        "normal(stddev=0.1), zeros, constant(value=0.1)",
     )
     bias_initializer: str = option("zeros", "of the biases of dense layers: zeros, normal(stddev=0.1)")
     spectral_norm: float = option(

@@ -47,6 +47,7 @@ SHORTCUTS = {
     "projection": nn.Projection,
     "orthogonal": shortcuts.orthogonal,  # at the start
     "max_pool": nn.MaxPool,
+    "avg_pool": nn.AvgPool,
 }
 ACTIVATIONS = {
     name: lambda name=name: getattr(jax.nn, name)
@@ -57,7 +58,7 @@ INITIALIZERS = {
     for name in (
         "he_normal", "he_uniform", "xavier_normal", "xavier_uniform", "glorot_normal", "glorot_uniform",
         "lecun_normal", "lecun_uniform", "orthogonal", "normal", "constant", "zeros", "variance_scaling",
-        "delta_orthogonal",
+        "delta_orthogonal", "torch_resnet",
     )
 } | {"looks_linear": initializers.LooksLinear, "fixup": initializers.Fixup}  # fmt: skip
 SURVIVAL = {

@@ -33,7 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "PRE",
         ],
         "place": ["Place"],
-        "shortcuts": ["MaxPool", "Pad", "Projection", "Shortcut", "orthogonal"],
+        "shortcuts": ["AvgPool", "MaxPool", "Pad", "Projection", "Shortcut", "orthogonal"],
         "stems": ["ConvStem", "DenseStem", "ImageNetStem", "PaddingStem", "Stem"],
     },
 )

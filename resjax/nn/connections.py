@@ -151,15 +151,25 @@ class ReZero(Connection):
 
 
 class ShortcutGate(Connection):
-    """y = (1 − g)x + F(x), g = σ(Wx + b) (He et al. 2016, arXiv 1603.05027, table 1, shortcut-only gating)."""
+    """y = (1 − g)x + F(x), g = σ(Wx + b) (He et al. 2016, arXiv 1603.05027, table 1, shortcut-only gating).
+
+    W is zero at the start, so that g is σ(b) there, whatever the stream.
+    """
 
     bias: float = -6.0  # of the gate, at the start
 
     @nn.compact
     def coefficients(self, x: Stream, place: Place, train: bool) -> Stream:
         """g, in the shape of x; W is a 1×1 convolution on images, which is this dense layer."""
-        bias = nn.initializers.constant(self.bias)
-        return nn.sigmoid(nn.Dense(x.shape[-1], bias_init=bias, dtype=x.dtype, name="gate")(x))
+        gate = nn.Dense(
+            x.shape[-1],
+            # the paper says how b starts, not W: with random weights Wx grows with the stream, and b decides nothing
+            kernel_init=nn.initializers.zeros,
+            bias_init=nn.initializers.constant(self.bias),
+            dtype=x.dtype,
+            name="gate",
+        )
+        return nn.sigmoid(gate(x))
 
     def write(self, x: Stream, f: Stream, c: Stream, place: Place) -> Stream:
         """(1 − g)x + F(x)."""

@@ -16,6 +16,8 @@ from jax.nn import initializers
 from resjax.nn.place import Place
 
 Initializer = Any  # a function (key, shape, dtype) -> array, or an object with `at`
+MODES = ("fan_in", "fan_out", "fan_avg")
+DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
 
 
 class Site(NamedTuple):
@@ -52,8 +54,36 @@ def zeros() -> Initializer:
 
 @functools.cache
 def variance_scaling(scale: float = 1.0, mode: str = "fan_in", distribution: str = "normal") -> Initializer:
-    """JAX's, with the usual case as default: scale is σ_w², the variance of a weight times its fan-in."""
-    return initializers.variance_scaling(scale, mode, distribution)  # type: ignore[arg-type]  # JAX refuses other words
+    """JAX's, with the usual case as default: scale is σ_w², the variance of a weight times its fan-in.
+
+    Raises:
+      ValueError: another mode or distribution. JAX itself refuses them only where weights are drawn.
+    """
+    for word, known in ((mode, MODES), (distribution, DISTRIBUTIONS)):
+        if word not in known:
+            raise ValueError(f"{word!r}: must be one of {', '.join(known)}")
+    return initializers.variance_scaling(scale, mode, distribution)  # type: ignore[arg-type]  # checked above
+
+
+@functools.cache
+def torch_resnet(mode: str = "fan_out") -> Initializer:
+    """The start of the papers' ResNets, whose code is Torch's: convolutions of variance 2/fan, Gaussian.
+
+    fan_out, kernel² · features, is that of He et al. 2016 (resnet-1k-layers) and of Zagoruyko & Komodakis 2016
+    (wide-residual-networks), fan_in that of Huang et al. 2016 (Stochastic_Depth). Dense layers start as Torch's
+    `nn.Linear` does, uniform in ±1/√fan_in: by fan-out the weights of a few classes would be too large.
+
+    Raises:
+      ValueError: another mode.
+    """
+    convolution = variance_scaling(2.0, mode)
+    linear = variance_scaling(1 / 3, "fan_in", "uniform")
+
+    def initialize(key, shape, dtype=jnp.float32):
+        layer = linear if len(shape) == 2 else convolution
+        return layer(key, shape, dtype)
+
+    return initialize
 
 
 @functools.cache

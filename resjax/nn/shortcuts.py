@@ -35,6 +35,21 @@ class MaxPool(Shortcut):
         return _widen(nn.max_pool(x, (3, 3), (self.stride,) * 2, ((1, 1), (1, 1))), self.features)
 
 
+class AvgPool(Shortcut):
+    """The mean of each stride × stride pixels, and zeros for the new features (Huang et al. 2016, their code).
+
+    At an edge that the squares overlap it is the mean of the pixels that are there. The identity where the shape stays.
+    """
+
+    def __call__(self, x: Float[Array, "B ... C"], train: bool, place: Place | None = None) -> Float[Array, "B ... D"]:
+        """x in the new shape."""
+        if x.ndim == 4:
+            square = (self.stride, self.stride)
+            overlap = [(0, -size % self.stride) for size in x.shape[1:3]]
+            x = nn.avg_pool(x, square, square, overlap, count_include_pad=False)
+        return _widen(x, self.features)
+
+
 def _widen(x, features: int):
     """x with zeros for the features that are new."""
     return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, (features or x.shape[-1]) - x.shape[-1])])
