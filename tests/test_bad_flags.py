@@ -49,7 +49,10 @@ BAD = (
         ["--network=resnet", "--depths=21"],
         "--network=resnet: depth 21: resnet with 2 layers a branch has depth 2 + 6·n; nearest: 20 and 26",
     ),
-    (["--network=imagenet", "--depths=18"], "--network=imagenet: needs images of 32×32 or more, digits has 8×8"),
+    (
+        ["--network=imagenet", "--depths=18"],
+        "needs images with a side of 32 pixels or more, digits has 8×8",
+    ),
     (["--preset=resnet56_cifar10", "--dataset=digits"], "is for cifar10 (colour 32×32 images), not for"),
     (["--examples=1501"], "--examples=1501: digits has 1500 training images"),
     (["--augment=rotate"], "unknown augmentation 'rotate': known are crop, flip"),

@@ -1,4 +1,4 @@
-"""From a data set to a batch: arrays of one's own, digits, the sets of TensorFlow Datasets; in memory or streamed."""
+"""From a data set to a batch: one's own arrays, what is built in, TensorFlow Datasets; in memory, drawn or streamed."""
 
 import lazy_loader
 
@@ -7,10 +7,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["augment", "crop"],  # augmentations of data in memory, and of streamed data
     submod_attrs={
         "batches": ["Batches", "Examples", "Source"],
+        "curves": ["mnist1d"],
         "dataset": ["Dataset"],
         "from_arrays": ["arrays", "digits"],
+        "generated": ["Generated"],
         "in_memory": ["Split"],
-        "loading": ["NotPrepared", "load"],
+        "loading": ["BUILT_IN", "NotPrepared", "load"],
         "streaming": ["Stream"],
+        "tasks": ["generated", "hops", "iterated"],
     },
 )

@@ -46,8 +46,8 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def first(self, examples: int) -> Self:
-        """The first so many examples."""
+    def first(self, examples: int) -> "Examples":
+        """The first so many examples, a set of its own."""
 
     def on(self, layout: Layout) -> Self:
         """The same on the devices of a layout."""

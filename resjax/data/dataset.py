@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from resjax.data.batches import Examples
+from resjax.data.generated import Generated
 from resjax.data.in_memory import Split
 from resjax.random_streams import stream
 from resjax.system.sharding import Layout
@@ -13,7 +14,7 @@ from resjax.system.sharding import Layout
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A training and a held-out split; both are on the device (`Split`) or both are streamed (`Stream`)."""
+    """A training and a held-out split, on the device (`Split`), drawn there (`Generated`) or streamed (`Stream`)."""
 
     train: Examples
     test: Examples
@@ -23,7 +24,7 @@ class Dataset:
     @property
     def streamed(self) -> bool:
         """Whether the images are read from disk, batch by batch; they take other augmentations."""
-        return not isinstance(self.train, Split)
+        return not isinstance(self.train, Split | Generated)
 
     def on(self, layout: Layout) -> "Dataset":
         """The same on the devices of a layout."""
@@ -45,10 +46,11 @@ class Dataset:
         One draw for all: an image has the same label whenever it is drawn. The label can be the true one.
 
         Raises:
-          ValueError: the set is streamed, or the share is no probability.
+          ValueError: the set is streamed or generated, or the share is no probability.
         """
         if not isinstance(self.train, Split):
-            raise ValueError(f"{self.name} is streamed; use a set that fits on the device")
+            way = "streamed" if self.streamed else "drawn anew for every step"
+            raise ValueError(f"{self.name} is {way}; use a set that fits on the device")
         if not 0 <= share <= 1:
             raise ValueError(f"the share of random labels must be from 0 to 1, not {share}")
         key = jax.random.key(0)

@@ -5,12 +5,21 @@ import functools
 import math
 import pathlib
 import re
+from collections.abc import Callable
 
 import numpy as np
 
+from resjax.data.curves import mnist1d
 from resjax.data.dataset import Dataset
 from resjax.data.from_arrays import arrays, digits
+from resjax.data.tasks import hops, iterated
 
+BUILT_IN: dict[str, Callable[..., Dataset]] = {  # what needs no files; called without arguments, or with its own
+    "digits": digits,
+    "mnist1d": mnist1d,
+    "hops": hops,
+    "iterated": iterated,
+}
 IN_MEMORY_BYTES = 4 * 2**30  # larger sets, and those whose images differ in size, are streamed
 NAME = re.compile(r"\w+(/\w[\w.-]*)?(:[\d.*]+)?", re.ASCII)  # of a set, its configuration and its version
 
@@ -28,7 +37,7 @@ class NotPrepared(ValueError):
 
 @functools.cache
 def load(name: str, data_dir: str = "", image_size: int = 224, workers: int = 0) -> Dataset:
-    """A data set by its name: `digits`, or one that TensorFlow Datasets knows and has prepared.
+    """A data set by its name: one of `BUILT_IN`, or one that TensorFlow Datasets knows and has prepared.
 
     Splits are `train` and `test` (or `validation`), read through `tfds.data_source`, without TensorFlow. A set that
     fits is held in memory (see `arrays`); one that is large, or whose images differ in size, is streamed.
@@ -43,8 +52,8 @@ def load(name: str, data_dir: str = "", image_size: int = 224, workers: int = 0)
     Raises:
       NotPrepared: the set is not there. ValueError: an unknown name, or a set without images and labels.
     """
-    if name == "digits":
-        return digits()
+    if name in BUILT_IN:
+        return BUILT_IN[name]()
     train, test, features = _sources(name, data_dir)
     shape = features["image"].shape
     classes = features["label"].num_classes
@@ -65,7 +74,8 @@ def _sources(name: str, data_dir: str):
             raise ValueError("a path, or a set that TensorFlow Datasets would load code for")
         builder = tfds.builder(name, data_dir=data_dir or None)
     except (tfds.core.registered.DatasetNotFoundError, ValueError, AssertionError) as error:
-        raise ValueError(f"unknown dataset {name!r}: known are digits and the sets of TensorFlow Datasets") from error
+        known = ", ".join(BUILT_IN)
+        raise ValueError(f"unknown dataset {name!r}: known are {known} and the sets of TensorFlow Datasets") from error
     splits = [split for split in ("train", "test", "validation") if split in builder.info.splits]
     try:
         sources = [builder.as_data_source(split) for split in (splits or ("train", "test"))[:2]]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from resjax import data
 from resjax.data import Dataset
-from resjax.lab import registry
+from resjax.lab import names, registry
 from resjax.lab.optimizer import Optimizer
 from resjax.lab.trial import Trial
 from resjax.layers import Layers
@@ -66,7 +66,10 @@ def load(trial: Trial) -> Dataset:
 @functools.cache
 def _load(name: str, data_dir: str, image_size: int, readers: int, examples: int, random_labels: float) -> Dataset:
     try:
-        found = data.load(name, data_dir, image_size, readers)
+        if name.partition("(")[0].strip() in data.BUILT_IN:
+            found = names.build(name, "dataset", data.BUILT_IN)
+        else:
+            found = data.load(name, data_dir, image_size, readers)
     except data.NotPrepared as error:
         command = f"python -m resjax.prepare --dataset={error.name} --data_dir={error.data_dir}"
         raise UserError(f"{error.what}: prepare it with: {command}") from error

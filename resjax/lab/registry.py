@@ -194,9 +194,9 @@ def check(trial: Variant, network: Network, shape: Sequence[int], whose: str) ->
             )
         if channels > trial.width:
             raise UserError(f"--width={trial.width}: must be at least {channels}, the channels of {whose}")
-    if min(height, width) < network.stride:
+    if max(height, width) < network.stride:  # of a curve, one pixel high, only the width is halved
         raise UserError(
-            f"--network={trial.network}: needs images of {network.stride}×{network.stride} or more, "
+            f"--network={trial.network}: needs images with a side of {network.stride} pixels or more, "
             f"{whose} has {height}×{width}"
         )
     if own := [name for name in ("block", "branch", "norm", "connection") if ":" in getattr(trial, name)]:
