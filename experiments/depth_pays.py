@@ -46,16 +46,12 @@ class Config(Running, Tuning, Training):
     depths: tuple[int, ...] = option((4, 8, 16, 32), "weighted layers of each network", minimum=1)
     connections: tuple[str, ...] = option(("plain", "residual"), "connections, as in depth_scaling")
     norms: tuple[str, ...] = option(("layer",), "normalisations, as in depth_scaling")
-    parameters: int = option(
-        3000, "of a network, at most: its width follows, and --width counts for nothing", minimum=1
-    )
+    parameters: int = option(3000, "of a network, at most: the width follows; --width has no effect", minimum=1)
     shallow_steps: tuple[float, ...] = option((0.25, 4.0), "times --steps, for the shallowest", minimum=1e-3)
     optimizer: str = option("adam", "sgd(momentum=0.9,nesterov=False), adam or adamw, with arguments of optax")
     schedule: str = option("cosine", "constant, cosine, linear, or step(at=(0.5,0.75),factor=0.1)")
     clip_norm: float = option(1.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
-    learning_rates: tuple[float, ...] = option(
-        (0.001, 0.003, 0.01, 0.03), "peak rates, of which each network is judged at its best", minimum=1e-30
-    )
+    learning_rates: tuple[float, ...] = option((0.001, 0.003, 0.01, 0.03), "peak rates to choose from", minimum=1e-30)
     batch_size: int = option(128, "examples a step", minimum=1)
     steps: int = option(2000, "training steps", minimum=1)
     seeds: int = option(3, "seeds of each network: 0, 1, …", minimum=1)
@@ -81,9 +77,7 @@ def sized(trial: Trial, times: float, config: Config) -> Trial:
     """
     width = bisect.bisect_right(range(1, 4096), config.parameters / times, key=functools.partial(count, trial))
     if not width:
-        raise UserError(
-            f"--parameters={config.parameters}: too few for {trial.depth} layers with {times:g} × the steps"
-        )
+        raise UserError(f"--parameters={config.parameters}: too few for {trial.depth} layers, {times:g} × the steps")
     return dataclasses.replace(trial, width=width, steps=max(1, round(times * config.steps)))
 
 
@@ -124,9 +118,9 @@ def best_shallow(results):
 
 def summary(tables):
     """A network a row."""
-    grouped = tables["results"].groupby([*FAMILY, "parameters", "learning_rate"], sort=False)
-    table = lab.statistics.summarised(grouped, ["train_accuracy", "test_accuracy"])
-    return table, "accuracy in training and held out, mean ± half of the 95 % t interval over the seeds"
+    grouped = tables["results"].groupby([*FAMILY, "learning_rate"], sort=False)
+    shown = lab.statistics.summarised(grouped, ["test_accuracy"])
+    return shown, "held-out accuracy, mean ± half of the 95 % t interval over the seeds"
 
 
 def draw(tables, canvas):

@@ -25,7 +25,7 @@ RESULTS = ROOT / "results"
 MADE = "<!-- made by `python -m resjax.lab.gallery`: change docstrings and tables, not this -->"
 MARKS = "<!-- found -->", "<!-- /found -->"
 ORDER = (
-    *("depth_scaling", "depth_frontier", "signal_propagation", "shattered_gradients", "normalization"),
+    *("depth_scaling", "depth_frontier", "depth_pays", "signal_propagation", "shattered_gradients", "normalization"),
     *("initialization", "identity", "learning_rate", "stochastic_depth", "lesions", "paths", "ensembles"),
     *("invertibility", "invertible_resnet", "shortcuts", "landscape", "optimization"),
 )
