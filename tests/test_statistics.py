@@ -43,3 +43,28 @@ def test_a_group_a_row():
     table = pd.DataFrame({"a": ["x", "x", "y"], "b": [1.0, 2.0, 3.0]})
     found = statistics.summarised(table.groupby("a"), ["b"])
     assert found.to_numpy().tolist() == [["x", "1.5 ± 6.4"], ["y", "3"]]
+
+
+def test_a_rank_correlation_is_spearmans_and_knows_only_ranks():
+    x = np.array([1.0, 5.0, 2.0, 9.0, 7.0, 3.0, 4.0])
+    y = np.array([2.0, 3.0, 1.0, 8.0, 9.0, 2.5, 7.0])
+    ranks = [stats.rankdata(x), stats.rankdata(y)]
+    found = statistics.rank_correlation(x, y)
+    assert found[1] == pytest.approx(np.corrcoef(ranks)[0, 1])
+    assert statistics.rank_correlation(np.exp(x), -1 / y) == pytest.approx(found)
+    assert statistics.rank_correlation([*x, math.nan], [*y, 1.0]) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(("x", "y"), (([1, 2, 3], [1, 2, 3]), ([1] * 9, list(range(9)))))
+def test_of_few_or_equal_values_there_is_no_rank_correlation(x, y):
+    assert all(map(math.isnan, statistics.rank_correlation(x, y)))
+
+
+def test_its_interval_covers_that_of_normal_pairs_in_95_of_100_cases():
+    rng = np.random.default_rng(0)
+    correlation = 0.6
+    expected = 6 / math.pi * math.asin(correlation / 2)  # Spearman's ρ of a normal pair
+    pairs = rng.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], (2000, 30))
+    ends = np.array([statistics.rank_correlation(*sample.T) for sample in pairs])
+    covered = ((ends[:, 0] <= expected) & (ends[:, 2] >= expected)).mean()
+    assert abs(covered - 0.95) < 0.02

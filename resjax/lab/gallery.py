@@ -27,7 +27,7 @@ MARKS = "<!-- found -->", "<!-- /found -->"
 ORDER = (
     *("depth_scaling", "depth_frontier", "depth_pays", "signal_propagation", "shattered_gradients", "normalization"),
     *("initialization", "identity", "learning_rate", "stochastic_depth", "lesions", "paths", "ensembles"),
-    *("invertibility", "invertible_resnet", "shortcuts", "landscape", "optimization"),
+    *("invertibility", "invertible_resnet", "shortcuts", "landscape", "optimization", "wide_chain"),
 )
 
 
