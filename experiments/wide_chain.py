@@ -29,9 +29,9 @@ from resjax.lab.tuning import RATES
 
 KEY = columns("connection", "norm", "width", "depth", "seed", "learning_rate", "at_edge", "parameters")
 MEASURED = columns(
+    "matched",
     condition=number("κ of the Jacobian of all blocks before training, geometric mean over the images"),
     invertible_share=number("of the blocks before training, whose Lipschitz constant is certified to be below 1"),
-    matched=truth("whether training came to --matched_loss"),
     lambda_max=number("the largest eigenvalue of the Hessian there, over all training images"),
     reached=truth("whether training came to --global_loss with all images right"),
 )

@@ -8,7 +8,13 @@ import subprocess
 import pytest
 from commands import NETWORKS, SMALL, run, start
 
-FILES = {"results": ["csv"], "timings": ["csv"], "curves": ["csv", "png", "pdf"], "figure": ["png", "pdf"]}
+FILES = {
+    "rates": ("csv",),
+    "results": ["csv"],
+    "timings": ["csv"],
+    "curves": ["csv", "png", "pdf"],
+    "figure": ["png", "pdf"],
+}
 
 
 def contents(folder):
@@ -58,7 +64,9 @@ def test_a_run_leaves_its_records(finished):
     assert names == {"config.json", "env.json", "lock", "store", "SHA256SUMS"} | {
         f"{name}.{kind}" for name, kinds in FILES.items() for kind in kinds
     }
-    header = "depth,connection,norm,seed,parameters,train_loss,train_accuracy,test_accuracy,diverged"
+    header = (
+        "depth,connection,norm,seed,learning_rate,at_edge,parameters,train_loss,train_accuracy,test_accuracy,diverged"
+    )
     assert (finished / "results.csv").read_text().splitlines()[0] == header
     networks = list((finished / "store").glob("dense-*"))
     assert len(networks) == NETWORKS

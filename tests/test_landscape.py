@@ -203,3 +203,25 @@ def test_the_table_of_the_curvature_has_a_row_an_eigenvalue():
     expected = curvature.eigenvalues(*made_up, jax.random.key(0), 5)
     assert list(table.columns) == ["eigenvalue", "error"]
     close((table["eigenvalue"].to_numpy(), table["error"].to_numpy()), expected)
+
+
+def test_with_batch_statistics_the_loss_is_that_of_training():
+    network = models.dense(6, width=8, norm=nn.BatchNorm())
+    images = jax.random.normal(jax.random.key(0), (16, 4, 4, 1))
+    labels = jnp.arange(16) % 10
+    params, state = network.init(jax.random.key(1), images[:1])
+    point = np.array([[0.0, 0.0], [0.3, -0.2]])
+    directions = [filter_normalized(jax.random.key(seed), params) for seed in (2, 3)]
+    found, _ = loss_surface.losses(network, params, state, images, labels, directions, point, batch_statistics=True)
+    for (x, y), loss in zip(point, found, strict=True):
+        there = jax.tree.map(lambda p, a, b: p + x * a + y * b, params, *directions)
+        logits, _, _ = network.apply(there, state, images, train=True)
+        close(loss, -jax.nn.log_softmax(logits)[jnp.arange(16), labels].mean())
+    values, _ = curvature.eigenvalues(network, params, state, images, labels, jax.random.key(4), 40, True)
+
+    def flat_loss(flat):
+        logits, _, _ = network.apply(unravel(flat), state, images, train=True)
+        return -jax.nn.log_softmax(logits)[jnp.arange(16), labels].mean()
+
+    flat, unravel = ravel_pytree(params)
+    close(values[0], jnp.linalg.eigvalsh(jax.hessian(flat_loss)(flat))[-1], 1e-3)

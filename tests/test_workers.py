@@ -92,7 +92,7 @@ def test_of_three_processes_one_may_be_killed(one, tmp_path):
 def test_two_workers_end_with_the_tables_of_one_process(one, tmp_path):
     said = ended(begin("--workers=2", f"--workdir={tmp_path}/run"))
     assert tables(tmp_path / "run") == one
-    trained = re.findall(r"^\[([12])\] residual/batch depth \d+ seed 0: train accuracy", said, re.MULTILINE)
+    trained = re.findall(r"^\[([12])\] residual/batch depth \d+ seed 0 rate 0.05: train accuracy", said, re.MULTILINE)
     assert len(trained) == 3 and "figure: " in said
 
 

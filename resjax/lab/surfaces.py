@@ -15,7 +15,7 @@ from resjax.lab import figures
 if TYPE_CHECKING:
     import pandas as pd
 
-NETWORK = ["connection", "norm", "width", "depth"]
+NETWORK = ["statistics", "connection", "norm", "width", "depth"]
 LOSSES = 1e-3, 1e2  # what is beyond has the colour, or the height, of these
 RATIOS = 1e-2, 1e1
 AXES = {"random": ("first direction", "second direction"), "pca": ("first component", "second component")}

@@ -51,6 +51,7 @@ TRAINED = {
     "total_seconds": number("from the start to the record, of the process that finished it"),
     "at_edge": truth("whether its rate is the lowest or the highest of those tried, so that a better may lie beyond"),
     "chosen": truth("whether the family and depth is judged at this rate"),
+    "matched": truth("whether training came down to --matched_loss"),
     "step": whole("of training"),
     "loss": number("of that step's batch, in nats"),
     "accuracy": number("of that step's batch"),
@@ -65,6 +66,17 @@ RECOVERED = {  # see `probes.recovery`
     "iterations": whole("the most that a block took", optional=True),
     "newton_share": number("of blocks and images: the fixed point was not reached, Newton's method tried"),
     "not_inverted_share": number("of blocks and images: nor did that find it"),
+}
+
+AROUND = {  # see `probes.surroundings`
+    "centre_loss": number("at the trained weights, over the images of the landscape, like all that follows"),
+    "share_within": number("of the plane: where the loss is at most --level above the centre's"),
+    "convexity": number("share of the chords of the random lines that are nowhere under the loss"),
+    "negative_curvature": number("|λ_min / λ_max| of the Hessian, the plane's median"),
+    "negative_curvature_max": number("and its largest"),
+    "lambda_max": number("the largest eigenvalue of the Hessian"),
+    "lambda_min": number("the smallest one"),
+    "explained": number("of the way of the kernels, the share that is in the plane; empty for random"),
 }
 
 STRETCHED = {  # see `probes.undoing`
@@ -87,7 +99,7 @@ def option_column(field: dataclasses.Field) -> Column:
 def columns(*names: str, **own: Column) -> dict[str, Column]:
     """The columns of options, and of what stands here, by name, and then an experiment's own."""
     options = {field.name: option_column(field) for field in dataclasses.fields(Trial)}
-    known = options | TRAINED | RECOVERED | STRETCHED
+    known = options | TRAINED | RECOVERED | STRETCHED | AROUND
     return {name: known[name] for name in names} | own
 
 

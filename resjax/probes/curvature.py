@@ -46,6 +46,7 @@ def eigenvalues(
     labels: Int[Array, " B"],
     key: PRNGKeyArray,
     steps: int,
+    batch_statistics: bool = False,
 ) -> tuple[Float[np.ndarray, " found"], Float[np.ndarray, " found"]]:
     """Eigenvalues of the Hessian of the mean cross-entropy towards all parameters, in evaluation.
 
@@ -54,13 +55,14 @@ def eigenvalues(
       x, labels: over which the mean is taken.
       key: of the random vector that Lanczos' algorithm starts with.
       steps: S, products of the Hessian with a vector.
+      batch_statistics: whether norms have the statistics of x, as in training; for networks that draw nothing there.
 
     Returns:
       At most S Ritz values, largest first, and a bound for each: an eigenvalue is no farther from it. None is
       outside of the spectrum, and the outermost ones are the first to be exact. One NaN if the loss is not finite.
     """
     steps = min(steps, ravel_pytree(params)[0].size)
-    diagonal, beside = map(np.asarray, _lanczos(network, params, state, x, labels, key, steps))
+    diagonal, beside = map(np.asarray, _lanczos(network, batch_statistics, params, state, x, labels, key, steps))
     scale = np.nanmax(np.abs([diagonal, beside]), initial=0)
     exact = ROUNDING * np.finfo(beside.dtype).eps * scale
     ends = np.flatnonzero(~(beside > exact))
@@ -82,6 +84,7 @@ def over_plane(
     key: PRNGKeyArray,
     steps: int,
     plane: Plane,
+    batch_statistics: bool = False,
 ) -> tuple[Float[np.ndarray, " P"], Float[np.ndarray, " P"]]:
     """The largest and the smallest eigenvalue of the Hessian at every point of a plane, NaN where the loss is not.
 
@@ -89,7 +92,8 @@ def over_plane(
     """
     found = []
     for point in plane.points():
-        values, _ = eigenvalues(network, displaced(params, plane.directions, point), state, x, labels, key, steps)
+        there = displaced(params, plane.directions, point)
+        values, _ = eigenvalues(network, there, state, x, labels, key, steps, batch_statistics)
         found.append(values[[0, -1]])
     largest, smallest = np.array(found).T
     return largest, smallest
@@ -102,15 +106,15 @@ def negativity(largest: Float[np.ndarray, " P"], smallest: Float[np.ndarray, " P
     return ratios[np.isfinite(ratios)]
 
 
-@functools.partial(jax.jit, static_argnames=("network", "steps"))
-def _lanczos(network: Network, params, state, x, labels, key, steps: int):
+@functools.partial(jax.jit, static_argnames=("network", "train", "steps"))
+def _lanczos(network: Network, train: bool, params, state, x, labels, key, steps: int):
     """The tridiagonal matrix of Lanczos' algorithm, with full orthogonalisation: diagonal and what is beside it, S, S.
 
     The last number has no place in the matrix: it is the length of what is left.
     """
 
     def loss(params):
-        logits, _, _ = network.apply(params, state, x)
+        logits, _, _ = network.apply(params, state, x, train=train)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     def product(vector):

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pandas as pd
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Shaped
 
@@ -14,7 +15,6 @@ from resjax.network import Network
 from resjax.probes import blocks
 from resjax.probes.directions import displaced, filter_normalized
 from resjax.probes.planes import random_plane
-from resjax.training.evaluation import evaluate_batch
 
 AT_ONCE = 64  # points of a plane that one program computes, at most,
 BATCH_BYTES = 64 << 20  # and what their weights and activations may take
@@ -59,18 +59,19 @@ def line_losses(
     key: PRNGKeyArray,
     lines: int,
     places: Float[np.ndarray, " P"],
+    batch_statistics: bool = False,
 ) -> Float[np.ndarray, "lines P"]:
     """Mean loss along random lines through the weights, at these places of each.
 
     Args:
-      network, params, state, x, labels: as of `losses`.
+      network, params, state, x, labels, batch_statistics: as of `losses`.
       key: of the directions.
       lines: their number.
       places: coordinates along a line; 1: as far as the weights are long, filter by filter.
     """
     directions = [filter_normalized(own, params) for own in jax.random.split(key, lines)]
     on_axis = np.stack([places, 0 * places], axis=1)  # of a plane, so that lines and planes have one program
-    measure = functools.partial(losses, network, params, state, x, labels)
+    measure = functools.partial(losses, network, params, state, x, labels, batch_statistics=batch_statistics)
     return np.stack([jax.device_get(measure((direction, direction), on_axis)[0]) for direction in directions])
 
 
@@ -82,23 +83,26 @@ def losses(
     labels: Int[Array, " B"],
     directions: Sequence[Any],
     coordinates: Float[np.ndarray, "P K"],
+    batch_statistics: bool = False,
 ) -> tuple[Float[Array, " P"], Float[Array, " P"]]:
     """Mean loss and accuracy at θ + Σ cₖ dₖ, for the coordinates c of P points.
 
-    In evaluation, with the running statistics of batch norm that belong to θ. The points are cut
-    into batches (see `points_at_once`), so that a plane may be larger than memory.
+    In evaluation, with the running statistics of batch norm that belong to θ, or as in training, with those of x at
+    every point. The points are cut into batches (see `points_at_once`), so that a plane may be larger than memory.
 
     Args:
       network, params, state: the network, and what training left.
       x, labels: over which the mean is taken.
       directions: K trees like `params`.
       coordinates: those of the points.
+      batch_statistics: whether norms have the statistics of x; for networks that draw nothing in training.
     """
     size = points_at_once(network, params, state, x)
     found = []
     for first in range(0, len(coordinates), size):
         batch = coordinates[np.arange(first, first + size) % len(coordinates)]  # the last is filled up from the start
-        found.append(_losses(network, params, state, x, labels, tuple(directions), jnp.asarray(batch)))
+        there = jnp.asarray(batch)
+        found.append(_losses(network, batch_statistics, params, state, x, labels, tuple(directions), there))
     loss, accuracy = (jnp.concatenate(values)[: len(coordinates)] for values in zip(*found, strict=True))
     return loss, accuracy
 
@@ -110,12 +114,12 @@ def points_at_once(network: Network, params: dict, state: dict, x: Shaped[Array,
     return max(1, min(AT_ONCE, BATCH_BYTES // (weights + 4 * stream.size * stream.dtype.itemsize)))
 
 
-@functools.partial(jax.jit, static_argnames="network")
-def _losses(network: Network, params, state, x, labels, directions, coordinates):
+@functools.partial(jax.jit, static_argnames=("network", "train"))
+def _losses(network: Network, train: bool, params, state, x, labels, directions, coordinates):
     def at(coordinates):
-        there = displaced(params, directions, coordinates)
-        losses, hits = evaluate_batch(network, there, state, x, labels)
-        return losses.mean(), hits.mean()
+        logits, _, _ = network.apply(displaced(params, directions, coordinates), state, x, train=train)  # B K
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), (logits.argmax(-1) == labels).mean()
 
     return jax.vmap(at)(coordinates)
 

@@ -23,6 +23,7 @@ class Centre:
     images: Float[Array, "B H W C"]
     labels: Int[Array, " B"]
     key: PRNGKeyArray
+    batch_statistics: bool = False  # whether norms have those of the images, as in training, or the running ones
 
     @property
     def loss(self) -> tuple[Network, Any, Any, Float[Array, "B H W C"], Int[Array, " B"]]:
@@ -38,28 +39,32 @@ class Sampling:
     radius: float  # how far the random plane and the lines reach, in lengths of the filters
     lines: int  # random ones
     lanczos: int  # steps of Lanczos' algorithm
-    eigenvalues: int  # the largest ones
     curvature_points: int  # on a side of the random plane where the Hessian is measured
+    level: float  # loss above the centre's that counts as near (see `loss_surface.share_within`)
+    highest: float  # loss at the ends of a chord that counts (see `loss_surface.convexity`)
 
 
 def at_weights(centre: Centre, sampling: Sampling) -> dict[str, Any]:
     """What the trained weights and random lines through them say.
 
     Returns:
-      centre_loss, lambda_max and lambda_min, of the Hessian; the columns of `eigenvalues`: rank, eigenvalue, error; and
-      of `lines`: line, x, loss.
+      centre_loss, lambda_max and lambda_min, of the Hessian, convexity, of the lines; and the columns of `lines`: line,
+      x, loss.
     """
-    (loss,), _ = loss_surface.losses(*centre.loss, (centre.params, centre.params), np.zeros((1, 2)))
-    values, errors = curvature.eigenvalues(*centre.loss, stream(centre.key, "lanczos"), sampling.lanczos)
-    first = slice(sampling.eigenvalues)
+    (loss,), _ = loss_surface.losses(
+        *centre.loss, (centre.params, centre.params), np.zeros((1, 2)), centre.batch_statistics
+    )
+    key = stream(centre.key, "lanczos")
+    values, _ = curvature.eigenvalues(*centre.loss, key, sampling.lanczos, centre.batch_statistics)
     x = np.linspace(-sampling.radius, sampling.radius, sampling.resolution)
-    along = loss_surface.line_losses(*centre.loss, stream(centre.key, "lines"), sampling.lines, x)
+    key = stream(centre.key, "lines")
+    along = loss_surface.line_losses(*centre.loss, key, sampling.lines, x, centre.batch_statistics)
     line = np.repeat(np.arange(sampling.lines), len(x))
     return {
         "centre_loss": float(loss),
         "lambda_max": float(values[0]),
         "lambda_min": float(values[-1]),
-        "eigenvalues": _lists(rank=1 + np.arange(len(values))[first], eigenvalue=values[first], error=errors[first]),
+        "convexity": loss_surface.convexity(along, sampling.highest),
         "lines": _lists(line=line, x=np.tile(x, sampling.lines), loss=along.ravel()),
     }
 
@@ -68,9 +73,9 @@ def over_random_plane(centre: Centre, sampling: Sampling) -> dict[str, Any]:
     """The plane of two random directions.
 
     Returns:
-      The columns of `surface`: x, y, loss, accuracy; and of `curvature`, on a coarser grid: x, y, lambda_max and
-      lambda_min of the Hessian; negative_curvature and negative_curvature_max, the median and the largest of
-      |λ_min / λ_max| there.
+      share_within; the columns of `surface`: x, y, loss, accuracy; and of `curvature`, on a coarser grid: x, y,
+      lambda_max and lambda_min of the Hessian; negative_curvature and negative_curvature_max, the median and the
+      largest of |λ_min / λ_max| there.
     """
 
     def plane(points: int) -> planes.Plane:
@@ -78,14 +83,14 @@ def over_random_plane(centre: Centre, sampling: Sampling) -> dict[str, Any]:
 
     coarse = plane(sampling.curvature_points)
     points = coarse.points()
-    largest, smallest = curvature.over_plane(*centre.loss, stream(centre.key, "lanczos"), sampling.lanczos, coarse)
+    key = stream(centre.key, "lanczos")
+    largest, smallest = curvature.over_plane(*centre.loss, key, sampling.lanczos, coarse, centre.batch_statistics)
     ratios = curvature.negativity(np.asarray(largest), np.asarray(smallest))
     return {
         "negative_curvature": float(np.median(ratios)) if len(ratios) else np.nan,
         "negative_curvature_max": float(np.max(ratios)) if len(ratios) else np.nan,
-        "surface": _surface(plane(sampling.resolution), centre),
         "curvature": _lists(x=points[:, 0], y=points[:, 1], lambda_max=largest, lambda_min=smallest),
-    }
+    } | _surface(plane(sampling.resolution), centre, sampling.level)
 
 
 def over_principal_plane(centre: Centre, sampling: Sampling, before: dict[int, Any], end: int) -> dict[str, Any]:
@@ -97,8 +102,8 @@ def over_principal_plane(centre: Centre, sampling: Sampling, before: dict[int, A
       before: the parameters on the way, by the step, the first ones first.
 
     Returns:
-      The columns of `surface`: x, y, loss, accuracy; and of `trajectory`: step, x, y; `explained`, the share of the way
-      that is in the plane. Where the weights moved in no plane, that is NaN, and there is no surface.
+      share_within; the columns of `surface`: x, y, loss, accuracy; and of `trajectory`: step, x, y; `explained`, the
+      share of the way that is in the plane. Where the weights moved in no plane, that is NaN, and there is no surface.
     """
     directions, coordinates, explained = principal_directions(list(before.values()), centre.params)
     x, y = np.append(coordinates, np.zeros((1, 2)), axis=0).T
@@ -106,14 +111,16 @@ def over_principal_plane(centre: Centre, sampling: Sampling, before: dict[int, A
     found = {"explained": share, "trajectory": _lists(step=[*before, end], x=x, y=y)}
     if not np.isnan(share):
         plane = planes.principal_plane(directions, coordinates, sampling.resolution)
-        found["surface"] = _surface(plane, centre)
+        found |= _surface(plane, centre, sampling.level)
     return found
 
 
-def _surface(plane: planes.Plane, centre: Centre) -> dict[str, list[Any]]:
+def _surface(plane: planes.Plane, centre: Centre, level: float) -> dict[str, Any]:
     points = plane.points()
-    loss, accuracy = loss_surface.losses(*centre.loss, plane.directions, points)
-    return _lists(x=points[:, 0], y=points[:, 1], loss=loss, accuracy=accuracy)
+    (middle,), _ = loss_surface.losses(*centre.loss, plane.directions, np.zeros((1, 2)), centre.batch_statistics)
+    loss, accuracy = loss_surface.losses(*centre.loss, plane.directions, points, centre.batch_statistics)
+    surface = _lists(x=points[:, 0], y=points[:, 1], loss=loss, accuracy=accuracy)
+    return {"share_within": loss_surface.share_within(loss, float(middle), level), "surface": surface}
 
 
 def _lists(**columns: Any) -> dict[str, list[Any]]:
