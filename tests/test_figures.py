@@ -13,11 +13,11 @@ TABLE = pd.DataFrame(
     [
         {"width": width, "connection": connection, "norm": "none", "seed": seed, "value": width + seed}
         for width in (8, 16)
-PLAIN = TABLE[TABLE["connection"] == "plain"]
         for connection in ("residual", "plain")
         for seed in (0, 1)
     ]
 )
+PLAIN = TABLE[TABLE["connection"] == "plain"]
 
 
 @pytest.fixture
