@@ -119,7 +119,10 @@ def readme() -> str:
     """The README with the list of what was found."""
     text = (ROOT / "README.md").read_text()
     start, end = (text.index(mark) for mark in MARKS)
-    lines = [f"- {sentence(published(name))}" for name, sentence in FOUND]
+    lines = []
+    for said, name, found in FOUND:
+        verdict, measured = found(published(name))
+        lines.append(f"- *{said}*: **{verdict}**. {measured} [{name}](docs/gallery.md#{name})")
     return "\n".join([text[:start] + MARKS[0], *lines, text[end:]])
 
 
