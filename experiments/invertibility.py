@@ -22,7 +22,6 @@ Not shown: 1000 layers of width 1024, which need 16 GB in float64; trained netwo
 
 import dataclasses
 import itertools
-import math
 
 from resjax import lab, probes
 from resjax.lab.config import Running, Training
@@ -33,10 +32,13 @@ from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
 
 RESULTS = {
-    **columns("connection", "norm", "spectral_norm", branch_scale=number("what F(x) is multiplied by at the start")),
+    **columns("connection", "norm", "activation", "spectral_norm"),
+    **columns(branch_scale=number("what F(x) is multiplied by at the start")),
     **columns("width", "depth", "seed", stage=text("start, or trained: when the network is read")),
     **columns("train_accuracy", "lipschitz_lower", "lipschitz_upper", "invertible_share", "sigma_min", "sigma_max"),
-    **columns("rank_share", "condition", condition_theory=number("as the width grows; where it holds")),
+    **columns("rank_share", "condition"),
+    "condition_gaussian": number("as the width grows, of many blocks that are independent; where that is known"),
+    "condition_relu": number("likewise, of ReLU blocks, whose units mostly stay on or off; simulated"),
     **columns("inverse_error", "inverse_bound", "iterations", "newton_share", "not_inverted_share"),
     **columns("logdet", "logdet_lower", "logdet_upper"),
 }
@@ -45,6 +47,8 @@ PANELS = {  # label, limits
     "invertible_share": ("share of blocks with constant < 1", (0, 1)),
     "inverse_error": ("error of the inverse", (1e-16, 1e2)),
 }
+FAMILIES = "connection", "norm", "activation", "spectral_norm"
+LAWS = {"condition_gaussian": "wide, independent blocks", "condition_relu": "wide, ReLU, simulated"}
 STAGES = {"start": "before training", "trained": "trained"}
 
 
@@ -54,10 +58,9 @@ class Config(Running, Training):
 
     width: tuple[int, ...] = option((16, 64, 256), "units or filters of the stem", minimum=1)
     depths: tuple[int, ...] = option((34,), "weighted layers of each network", minimum=1)
-    connections: tuple[str, ...] = option(
-        ("plain", "residual", "scaled(power=0.5)"), "connections, as in depth_scaling"
-    )
+    connections: tuple[str, ...] = option(("plain", "residual", "scaled(power=0.5)"), "as in depth_scaling")
     norms: tuple[str, ...] = option(("none",), "normalisations, as in depth_scaling")
+    activation: tuple[str, ...] = option(("relu",), "names of jax.nn; identity takes lecun_normal for he_normal")
     spectral_norm: tuple[float, ...] = option(
         (0.0, 0.9), "bounds on the spectral norm of every layer of a branch, below 1; 0: none", minimum=0
     )
@@ -69,20 +72,16 @@ class Config(Running, Training):
 
 def trials(config: Config) -> list[Trial]:
     """The networks to measure."""
-    varied = config.connections, config.norms, config.spectral_norm, config.width, config.depths, range(config.seeds)
-    names = "connection", "norm", "spectral_norm", "width", "depth", "seed"
-    return [Trial.of(config, **dict(zip(names, values, strict=True))) for values in itertools.product(*varied)]
+    names = "connection", "norm", "activation", "spectral_norm", "width", "depth", "seed"
+    varied = config.connections, config.norms, config.activation, config.spectral_norm, config.width, config.depths
+    chosen = [dict(zip(names, values, strict=True)) for values in itertools.product(*varied, range(config.seeds))]
+    weights = {activation: lab.wide_limit.keeping(config.initializer, activation) for activation in config.activation}
+    return [Trial.of(config, **values, initializer=weights[values["activation"]]) for values in chosen]
 
 
 def refuse(trial: Trial, config: Config):
-    """Raises UserError: a bound that promises no inverse, a network that has none, or what `plan.plan` refuses."""
-    if trial.spectral_norm >= 1:
-        raise UserError(f"--spectral_norm={trial.spectral_norm:g}: an inverse is promised only below 1; 0: no bound")
-    network, _, dataset = lab.plan.plan(trial)
-    with lab.registry.flag("network", trial.network):
-        probes.blocks.check(network)
-    with lab.registry.flag("order", trial.order):
-        probes.inversion.check(network)
+    """Raises UserError: what `inverses.planned` refuses, or too many images."""
+    dataset = lab.inverses.planned(trial).dataset
     if config.images > len(dataset.train):
         raise UserError(f"--images={config.images}: {trial.dataset} has {len(dataset.train)} training images")
 
@@ -109,14 +108,17 @@ def measure(trial: Trial, snapshot, stage: str, images: int) -> dict[str, float]
             state = lab.start.settled(trial, network, snapshot.params, state, x)
         key = jax.random.key(trial.seed)
         row, square = probes.undoing.undoing(network, snapshot.params, state, x[:images], key)
-    theory = lab.wide_limit.condition(trial, network, square) if stage == "start" else math.nan
-    return row | {"branch_scale": lab.wide_limit.branch_scale(network), "condition_theory": theory}
+    laws = lab.wide_limit.conditions(trial, network, square) if stage == "start" else {}
+    return row | {"branch_scale": lab.wide_limit.branch_scale(network)} | laws
 
 
 def summary(tables):
-    """What was asked, a row a network and stage."""
-    shown = ["connection", "norm", "spectral_norm", "width", "depth", "stage", "invertible_share", "condition"]
-    return tables["results"][[*shown, "inverse_error", "not_inverted_share"]], "can it be undone?"
+    """A row a kind of network and stage: means over the seeds, of κ the geometric one and its interval."""
+    grouped = tables["results"].groupby([*FAMILIES, "width", "depth", "stage"], sort=False)
+    shown = grouped[["invertible_share", "rank_share", "not_inverted_share"]].mean()
+    ends = grouped["condition"].apply(lambda values: lab.statistics.interval(values, log=True))
+    shown["from"], shown["condition"], shown["to"] = zip(*ends, strict=True)
+    return shown.reset_index(), "can it be undone? 95 % t intervals of the condition number"
 
 
 def draw(tables, canvas):
@@ -124,20 +126,22 @@ def draw(tables, canvas):
     results = tables["results"]
     stages = list(results["stage"].unique())
     style = lab.figures.styles(sorted(results["depth"]))
-    lines = len(stages)
     panels = list(itertools.product(stages, PANELS.items()))
-    with canvas.figure("figure", len(PANELS), lines, 1.1 + 2.0 * lines, "means over the seeds", sharex=True) as axes:
+    note = "means over the seeds, 95 % t intervals"
+    with canvas.figure("figure", len(PANELS), len(stages), 1.1 + 2.0 * len(stages), note, sharex=True) as axes:
         for axis, (stage, (quantity, (label, limits))) in zip(axes, panels, strict=True):
-            shown = results[results["stage"] == stage]
-            for name, color, kind in canvas.families(shown, "connection", "norm", "spectral_norm"):
-                for depth, rows in kind.groupby("depth", sort=False):
-                    mean = rows.groupby("width")[quantity].mean().clip(*limits)
-                    axis.plot(mean, style[depth], marker="o", color=color, label=f"{name}; {depth} layers")
-                    theory = rows.groupby("width")["condition_theory"].mean().dropna()
-                    if quantity == "condition" and len(theory):
-                        axis.plot(theory, "kx", markersize=5, label="wide limit")
-            axis.set(yscale="linear" if quantity == "invertible_share" else "log", ylabel=label, title=STAGES[stage])
+            log = quantity != "invertible_share"
+            axis.set(yscale="log" if log else "linear", ylabel=label, title=STAGES[stage])
             lab.figures.log_ticks(axis, results["width"])
+            shown = results[results["stage"] == stage]
+            for name, color, kind in canvas.families(shown, *FAMILIES):
+                for depth, rows in kind.groupby("depth", sort=False):
+                    by_width = rows.groupby("width")
+                    look = {"color": color, "marker": "o", "label": f"{name}; {depth} layers"}
+                    lab.figures.leaving_means(axis, by_width[quantity], limits, style[depth], log=log, **look)
+                    if quantity == "condition":
+                        for mark, (law, what) in zip("x+", LAWS.items(), strict=True):
+                            axis.plot(by_width[law].mean(), f"k{mark}", markersize=5, label=what)
         for axis in axes[-len(PANELS) :]:
             axis.set_xlabel("width")
         lab.figures.legend(axes, columns=3)

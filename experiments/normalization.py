@@ -14,6 +14,7 @@ Not shown: what becomes of these gradients in training.
 """
 
 import dataclasses
+import itertools
 
 from resjax import lab
 from resjax.lab.config import Probing, Running
@@ -24,7 +25,7 @@ from resjax.lab.trial import Start
 from resjax.nn.order import ORDERS
 
 RESULTS = columns(
-    "connection", "norm", "order", "depth", "seed",
+    "connection", "norm", "order", "activation", "depth", "seed",
     gradient_growth=number("mean square of ∂L/∂x before the first block / before the last"),
     activation_growth=number("mean square of the stream before the last block / before the first"),
     input_cosine=number("between two inputs, before the last block"),
@@ -46,20 +47,20 @@ class Config(Running, Probing):
         "where norm and activation stand",
         choices=tuple(ORDERS),
     )
+    activation: tuple[str, ...] = option(
+        ("relu", "identity"), "names of jax.nn; linear layers take lecun_normal for he_normal, which keeps their size"
+    )
     width: int = option(128, "units or filters of the stem", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
 
 
 def trials(config: Config) -> list[Start]:
     """The networks to read."""
-    return [
-        Start.of(config, connection=connection, norm=norm, order=order, depth=depth, seed=seed)
-        for connection in config.connections
-        for norm in config.norms
-        for order in config.order
-        for depth in config.depths
-        for seed in range(config.seeds)
-    ]
+    names = "connection", "norm", "order", "activation", "depth", "seed"
+    varied = config.connections, config.norms, config.order, config.activation, config.depths, range(config.seeds)
+    chosen = [dict(zip(names, values, strict=True)) for values in itertools.product(*varied)]
+    weights = {activation: lab.wide_limit.keeping(config.initializer, activation) for activation in config.activation}
+    return [Start.of(config, **values, initializer=weights[values["activation"]]) for values in chosen]
 
 
 def rows(bench, trial: Start, config: Config):
@@ -80,32 +81,36 @@ def rows(bench, trial: Start, config: Config):
 
 def summary(tables):
     """Growth of the gradient: depths across."""
-    families = ["connection", "norm", "order"]
-    shown = tables["results"].pivot_table("gradient_growth", families, "depth", sort=False, dropna=False)
-    return shown.dropna(how="all").reset_index(), "gradient before the first block / before the last, mean squares"
+    families = ["connection", "activation", "norm", "order"]
+    growth = tables["results"].groupby([*families, "depth"], sort=False)["gradient_growth"]
+    shown = growth.apply(lambda values: lab.statistics.interval(values, log=True)[1]).unstack()
+    return shown.reset_index(), "gradient before the first block / before the last, geometric means"
 
 
 def draw(tables, canvas):
-    """Growth of the gradient against depth: skips from top to bottom, norms from left to right."""
+    """Growth of the gradient against depth: skips from top to bottom, activations and norms from left to right."""
     results = tables["results"]
-    corners = [(connection, normed) for connection in results["connection"].unique() for normed in (False, True)]
+    columns = list(itertools.product(results["activation"].unique(), (False, True)))
+    panels = list(itertools.product(results["connection"].unique(), columns))
     color = lab.figures.colors(results["order"])
     style = lab.figures.styles(results["norm"])
-    lines = len(corners) // 2
-    note = "lines: means over the seeds"
-    with canvas.figure("figure", 2, lines, 0.9 + 1.8 * lines, note, sharex=True, sharey=True) as axes:
-        for axis, (connection, normed) in zip(axes, corners, strict=True):
-            here = results[(results["connection"] == connection) & ((results["norm"] != "none") == normed)]
-            for (order, norm), rows in here.groupby(["order", "norm"], sort=False):
-                mean = rows.groupby("depth")["gradient_growth"].mean().clip(*LIMITS)
-                label = f"{order}, {norm}" if normed else f"{order}, none"
-                axis.plot(mean, style[norm], marker="o", color=color[order], label=label)
-            axis.axhline(1, color="k", linewidth=0.5)
-            axis.set(yscale="log", ylim=LIMITS, title=f"{connection}, {'with a norm' if normed else 'no norm'}")
+    lines = len(panels) // len(columns)
+    note = "geometric means over the seeds, 95 % t intervals"
+    with canvas.figure("figure", len(columns), lines, 1.1 + 1.8 * lines, note, sharex=True, sharey=True) as axes:
+        for axis, (connection, (activation, normed)) in zip(axes, panels, strict=True):
+            chosen = (results["connection"] == connection) & (results["activation"] == activation)
+            axis.set_yscale("log")
             lab.figures.log_ticks(axis, results["depth"])
-        for axis in axes[-2:]:
+            here = results[chosen & ((results["norm"] != "none") == normed)]
+            for (order, norm), rows in here.groupby(["order", "norm"], sort=False):
+                growth = rows.groupby("depth")["gradient_growth"]
+                look = {"log": True, "marker": "o", "color": color[order], "label": f"{order}, {norm}"}
+                lab.figures.leaving_means(axis, growth, LIMITS, style[norm], **look)
+            axis.axhline(1, color="k", linewidth=0.5)
+            axis.set_title(f"{connection}, {activation}\n{'with a norm' if normed else 'no norm'}")
+        for axis in axes[-len(columns) :]:
             axis.set_xlabel("depth (weighted layers)")
-        for axis in axes[::2]:
+        for axis in axes[:: len(columns)]:
             axis.set_ylabel("gradient, first block / last")
         lab.figures.legend(axes, columns=3)
 

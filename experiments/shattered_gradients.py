@@ -35,7 +35,7 @@ MOMENTS = columns(
 )
 SERIES = columns(lag=whole("steps of the grid"), autocorrelation=number("of df/dx along the grid"))
 TABLES = {"results": KEY | MOMENTS, "series": KEY | SERIES}
-FLOOR = 1e-4  # of the figure's correlations: what 20 networks do not tell from zero
+LIMITS = 1e-4, 1.5  # of the figure's correlations: less 20 networks do not tell from zero
 LOOKS_LINEAR = {"connection": "plain", "norm": "none", "activation": "crelu", "initializer": "looks_linear"}
 
 
@@ -118,13 +118,14 @@ def draw(tables, canvas):
     color = lab.figures.colors(results["connection"])
     style = lab.figures.styles(results["norm"])
     with canvas.figure(panels=2, height=3.1, note="lines: means over the networks") as (left, right):
+        right.set(xlabel="depth (ReLU layers)", ylabel="correlation of gradients", xscale="log", yscale="log")
         for (connection, norm), rows in results.groupby(["connection", "norm"], sort=False):
             by_depth = rows.groupby("depth")
             mean = by_depth["gradient_covariance"].mean() / by_depth["gradient_variance"].mean()
-            look = {"color": color[connection], "linestyle": style[norm]}
-            right.plot(mean.clip(lower=FLOOR), marker="o", label=f"{connection}, {norm}", **look)
+            look = {"color": color[connection], "marker": "o", "label": f"{connection}, {norm}"}
+            lab.figures.leaving(right, mean.index, mean, LIMITS, style[norm], **look)
             own = series.get_group((connection, norm)).groupby(["lag", "depth"])["autocorrelation"].mean().unstack()
-            left.plot(own.iloc[:, -1], **look)
+            left.plot(own.iloc[:, -1], style[norm], color=color[connection])
             left.plot(own.iloc[:, 0], color="0.7", linewidth=0.8, label="each, shallowest")
         config = canvas.config
         for noise, dashes in (("white", "-."), ("Brown", "-")):
@@ -136,10 +137,8 @@ def draw(tables, canvas):
         betas = [arguments.get("beta", 1.0) for name, arguments in scales if name in ("residual", "scaled")]
         lines = theory.correlations(int(depth.max()), betas)
         for (label, own), dashes in zip(lines.items(), ("k--", "k:"), strict=True):
-            right.plot(depth, np.clip(own[:, depth].T, FLOOR, 1), dashes, linewidth=0.8, label=label)
+            right.plot(depth, own[:, depth].T, dashes, linewidth=0.8, label=label)
         left.set(xlabel="lag", ylabel="autocorrelation of df/dx", ylim=(-0.1, 1.03))
-        right.set(xlabel="depth (ReLU layers)", ylabel="correlation of gradients", ylim=(FLOOR, 1.5))
-        right.set(xscale="log", yscale="log")
         lab.figures.legend((left, right), columns=3)
 
 

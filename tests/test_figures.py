@@ -106,6 +106,47 @@ def test_a_median_has_a_band_between_its_quartiles(drawn):
     assert {(8, 8.25), (8, 8.75), (16, 16.25), (16, 16.75)} <= corners(axis)
 
 
+def left(x, y, limits, scale="log"):
+    """The line that `leaving` draws, N 2, and its triangles: where, in x, and what they are."""
+    _, axis = plt.subplots()
+    axis.set(yscale=scale)
+    figures.leaving(axis, x, y, limits, color="C0")
+    assert axis.get_ylim() == limits
+    line, *marks = axis.get_lines()
+    return line.get_xydata(), [(*mark.get_xydata()[0].tolist(), mark.get_marker()) for mark in marks]
+
+
+def test_a_line_that_leaves_the_axes_has_a_triangle_where_it_does(drawn):
+    line, marks = left([0, 1, 2, 3], [1, 10, 1e5, 1e3], (0.1, 1e3))
+    np.testing.assert_allclose(line[:3], [(0, 1), (1, 10), (2, 1e5)])
+    assert marks == [(pytest.approx(1.5), 1e3, "^"), (pytest.approx(3), 1e3, "^")]
+    _, marks = left([0, 2], [1, -1], (-0.5, 1), scale="linear")
+    assert marks == [(pytest.approx(1.5), -0.5, "v")]
+    assert left([0, 1], [1, 2], (1, 2))[1] == []  # the edge is inside
+
+
+def test_infinity_zero_and_nothing_have_their_places(drawn):
+    line, marks = left([0, 1, 2], [1, np.inf, 0], (0.1, 10))
+    assert np.isfinite(line).all()
+    assert [(edge, mark) for _, edge, mark in marks] == [(0.1, "v"), (10, "^"), (10, "^")]
+    line, marks = left([0, 1, 2], [1, np.nan, 2], (0.1, 10))
+    assert line[:, 0].tolist() == [0, 2] and not marks
+    assert left([0, 1, 2], [1e9] * 3, (0.1, 10))[1] == [(1, 10, "^")]
+    assert left([0, 1], [np.nan] * 2, (0.1, 10))[1] == []
+
+
+def test_means_that_leave_the_axes_have_a_band_that_is_their_interval(drawn):
+    _, axis = plt.subplots()
+    axis.set_yscale("log")
+    grouped = pd.Series([1.0, 100.0, 1e30, np.inf]).groupby([8, 8, 16, 16])
+    figures.leaving_means(axis, grouped, (1e-3, 1e12), log=True, color="C0")
+    line, mark = axis.get_lines()
+    assert line.get_xydata()[0].tolist() == [8, pytest.approx(10)] and mark.get_marker() == "^"
+    half = np.log(10) * np.tan(np.pi * 0.475)  # of Student's t with one degree of freedom, a Cauchy variable
+    corners = axis.collections[0].get_paths()[0].vertices
+    assert corners[:, 1].max() == pytest.approx(10 * np.exp(half))
+
+
 def test_log_ticks_stand_at_the_values_and_nowhere_else(drawn):
     _, axis = plt.subplots()
     figures.log_ticks(axis, [20, 4, 20, 110])

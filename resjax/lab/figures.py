@@ -85,6 +85,53 @@ def median_line(axis: Any, grouped: Any, style: str = "o-", **options: Any) -> N
     axis.plot(median, style, **options)
 
 
+def leaving(
+    axis: Any, x: Iterable[float], y: Iterable[float], limits: tuple[float, float], style: str = "-", **options: Any
+) -> None:
+    """A line that ends where it leaves the limits of y; a triangle there points to where it goes.
+
+    A line that is nowhere inside has one triangle, in its middle. NaN is no point of the line.
+
+    Args:
+      axis: whose scales are set already. Its limits of y become these.
+      x, y: the line, N each.
+      limits: the least and the largest y.
+      style, options: of the line, as in `plot`; they have a color.
+    """
+    across, up = (own.get_transform() for own in (axis.xaxis, axis.yaxis))
+    drawn = np.array([(a, b) for a, b in zip(x, y, strict=True) if not math.isnan(b)], float).reshape(-1, 2)  # N 2
+    low, high = up.transform(np.array(limits, float))
+    at = across.transform(drawn[:, 0])
+    height = np.clip(up.transform(drawn[:, 1]), low - 9 * (high - low), high + 9 * (high - low))  # ∞, too, is a place
+    axis.set_ylim(*limits)
+    axis.plot(drawn[:, 0], up.inverted().transform(height), style, **options)
+    for edge, end, marker, outside in ((low, limits[0], "v", height < low), (high, limits[1], "^", height > high)):
+        before = np.flatnonzero(outside[1:] != outside[:-1])  # the points before which, or behind which, it crosses
+        share = (edge - height[before]) / (height[before + 1] - height[before])
+        places = at[before] + share * (at[before + 1] - at[before])
+        if outside.all():
+            places = at[len(at) // 2 :][:1]
+        for place in across.inverted().transform(places):
+            axis.plot(place, end, marker, color=options["color"], markersize=4, clip_on=False)
+
+
+def leaving_means(
+    axis: Any,
+    grouped: Any,
+    limits: tuple[float, float],
+    style: str = "o-",
+    *,
+    log: bool = False,
+    **options: Any,
+) -> None:
+    """`leaving` through the mean of every group, with a band, its 95 % t interval; `log`: of the logarithms."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # of 0 and ∞, which have no interval
+        ends = {name: statistics.interval(values, log) for name, values in grouped}
+    low, mean, high = np.array(list(ends.values())).reshape(-1, 3).T
+    axis.fill_between(list(ends), low, high, color=options["color"], alpha=0.2, linewidth=0)
+    leaving(axis, ends, mean, limits, style, **options)
+
+
 def bars(axis: Any, grouped: Any, crosses: Mapping[Any, float] = {}) -> None:
     """A bar for the median of every group, a dot a value, and a cross where a paper has another number."""
     for place, (name, values) in enumerate(grouped):

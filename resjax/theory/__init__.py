@@ -8,8 +8,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "factors": ["paths"],
         "kernels": ["cosines", "gradient_correlation", "kappa0", "kappa1"],
         "mean_squares": ["growth", "normalized_residual"],
+        "random_walks": ["random_walk", "random_walk_quantiles"],
         "shattering": ["correlations"],
-        "spectra": ["condition", "gaussian_conditions", "gaussian_spread"],
+        "spectra": ["condition", "gaussian_conditions", "gaussian_spread", "relu_condition"],
         "tanh_layers": ["depth_scale", "mean_field"],
     },
 )
