@@ -11,11 +11,14 @@ SIGNAL = (
 pytestmark = pytest.mark.slow
 TRAINING = ("--width=8", "--steps=20", "--batch_size=32")
 SMALL = {
-    "signal_propagation": ("--width=8", "--depths=8", "--norms=batch", "--connections=residual", "--initializer=zeros"),
+    "signal_propagation": (
+        "--width=8", "--depths=8", "--norms=batch", "--connections=residual", "--initializer=zeros",
+        "--networks=4", "--widths=8,9", "--wandering_depth=6",
+    ),
     "shattered_gradients": (
         "--width=8", "--depths=1,3", "--norms=center", "--connections=plain", "--seeds=2", "--points=32", "--lags=4",
     ),
-    "normalization": ("--width=8", "--depths=4,8", "--norms=layer", "--connections=plain", "--order=post"),
+    "normalization": ("--width=8", "--depths=4,8", "--norms=layer", "--connections=plain", "--order=post", "--seeds=2"),
     "learning_rate": (*TRAINING, "--depths=4", "--norms=none", "--connections=residual"),
     "identity": (
         *TRAINING, "--shallow=4", "--deep=8",
@@ -27,7 +30,7 @@ SMALL = {
     ),
 }  # fmt: skip
 HEADERS = {
-    "signal_propagation": {"results": SIGNAL},
+    "signal_propagation": {"results": SIGNAL, "wandering": "width,depth,layer,level,activation,gradient"},
     "shattered_gradients": {
         "results": "connection,norm,depth,seed,gradient_variance,gradient_covariance,gradient_correlation",
         "series": "connection,norm,depth,seed,lag,autocorrelation",

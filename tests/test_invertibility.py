@@ -16,8 +16,8 @@ from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
 
 HEADER = (
-    "connection,norm,spectral_norm,branch_scale,width,depth,seed,stage,train_accuracy,lipschitz_lower,lipschitz_upper,"
-    "invertible_share,sigma_min,sigma_max,rank_share,condition,condition_theory,inverse_error,inverse_bound,iterations,newton_share,"
+    "connection,norm,activation,spectral_norm,branch_scale,width,depth,seed,stage,train_accuracy,lipschitz_lower,lipschitz_upper,"
+    "invertible_share,sigma_min,sigma_max,rank_share,condition,condition_gaussian,condition_relu,inverse_error,inverse_bound,iterations,newton_share,"
     "not_inverted_share,logdet,logdet_lower,logdet_upper"
 )
 TRAINING = ("--steps=20", "--batch_size=32", "--seeds=2")

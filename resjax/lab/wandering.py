@@ -69,8 +69,9 @@ def _read(network: Network, inputs: tuple[int, ...], dtype: str, keys: jax.Array
 
 def draw(table: "pd.DataFrame", canvas: Canvas) -> None:
     """Logarithms of squares against the layer, a column a width: median, quarters and 90 % of the networks."""
+    config: Any = canvas.config  # of signal_propagation
     widths = list(table["width"].unique())
-    note = f"{canvas.config.networks} networks: median, 25–75 %, 5–95 %"
+    note = f"{config.networks} networks: median, 25–75 %, 5–95 %"
     with canvas.figure("wandering", len(widths), len(WALKS), 3.6, note, sharex=True, sharey="row") as axes:
         for axis, ((walk, label), width) in zip(axes, itertools.product(WALKS.items(), widths), strict=True):
             own = table[table["width"] == width].pivot(index="layer", columns="level", values=walk)
@@ -79,7 +80,7 @@ def draw(table: "pd.DataFrame", canvas: Canvas) -> None:
                 axis.fill_between(own.index, own[low], own[high], color=figures.COLORS[0], alpha=0.2, linewidth=0)
             axis.plot(own[0.5], color=figures.COLORS[0], label="median")
             axis.axhline(0, color="k", linewidth=0.7, label="mean, theory")
-            if wide_limit.holds(canvas.config, canvas.config.initializer[0], "none"):
+            if wide_limit.holds(config, config.initializer[0], "none"):
                 lines = theory.random_walk_quantiles(width, layers.to_numpy(), np.array(LEVELS))
                 axis.plot(own.index, lines.T, "k--", linewidth=0.7, label="quantiles, theory")
             axis.set(ylabel=label if width == widths[0] else "")
