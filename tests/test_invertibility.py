@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from commands import run
 
-from resjax import models, nn
+from resjax import models, nn, theory
 from resjax.cost import parameter_count
-from resjax.lab import registry, start
+from resjax.lab import registry, start, wide_limit
 from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
 
@@ -69,6 +69,34 @@ def test_statistics_of_a_batch_at_once():
     for _ in range(150):  # the running statistics come to where they are at once
         _, state, _ = apply(params, state, images, train=True)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5), found, state)
+
+
+@pytest.mark.parametrize(
+    ("options", "gaussian", "relu"),
+    (
+        ({}, True, True),
+        ({"activation": "identity", "initializer": "lecun_normal"}, True, False),
+        ({"activation": "identity"}, False, False),  # He's weights double the square
+        ({"norm": "layer"}, True, False),
+        ({"order": "post"}, False, False),
+        ({"spectral_norm": 0.9}, False, False),
+        ({"connection": "residual"}, False, False),  # far from the identity
+    ),
+)
+def test_each_law_of_the_condition_number_has_its_networks(options, gaussian, relu, monkeypatch):
+    monkeypatch.setattr(theory, "relu_condition", lambda branch, layers: sum(branch) * layers)
+    trial = Trial(**{"depth": 34, "connection": "scaled(power=0.5)", "norm": "none"} | options)
+    found = wide_limit.conditions(trial, registry.network(trial, 10), 1.0)
+    assert np.isfinite(found["condition_gaussian"]) == gaussian
+    assert found["condition_relu"] == pytest.approx(2.0 if relu else np.nan, nan_ok=True)
+    if gaussian and trial.norm == "none":
+        assert found["condition_gaussian"] == pytest.approx((2 + 3**0.5) * np.exp(3**0.5))  # s = 1
+
+
+def test_linear_layers_keep_the_square_by_lecuns_weights():
+    assert wide_limit.keeping("he_normal", "identity") == "lecun_normal"
+    assert wide_limit.keeping("he_normal", "relu") == "he_normal"
+    assert wide_limit.keeping("orthogonal", "identity") == "orthogonal"
 
 
 @pytest.mark.parametrize(
