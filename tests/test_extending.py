@@ -69,11 +69,11 @@ def test_the_factors_of_a_connection_are_what_it_multiplies_with(names):
     close(names["Damped"]().write(x, f, None, place), a * x + b * f, tolerance=1e-6)
 
 
-def test_the_stage_of_a_mean_pool_halves_the_image(names):
+def test_a_shortcut_of_ones_own_halves_the_image_and_repeats_it(names):
     x = jnp.arange(16.0).reshape(1, 4, 4, 1)
-    y = names["MeanPool"](features=2, stride=2).apply({}, x, train=False)
-    close(y[0, :, :, 0], jnp.asarray([[2.5, 4.5], [10.5, 12.5]]))
-    assert y.shape == (1, 2, 2, 2) and not y[..., 1].any()
+    y = names["Repeat"](features=2, stride=2).apply({}, x, train=False)
+    close(y[0, :, :, 0], jnp.asarray([[0.0, 2.0], [8.0, 10.0]]))
+    assert y.shape == (1, 2, 2, 2) and (y[..., 1] == y[..., 0]).all()
 
 
 def test_the_study_runs_and_a_sweep_of_it_has_a_column(tmp_path):

@@ -214,7 +214,7 @@ def test_with_batch_statistics_the_loss_is_that_of_training():
     directions = [filter_normalized(jax.random.key(seed), params) for seed in (2, 3)]
     found, _ = loss_surface.losses(network, params, state, images, labels, directions, point, batch_statistics=True)
     for (x, y), loss in zip(point, found, strict=True):
-        there = jax.tree.map(lambda p, a, b: p + x * a + y * b, params, *directions)
+        there = jax.tree.map(lambda p, a, b, x=x, y=y: p + x * a + y * b, params, *directions)
         logits, _, _ = network.apply(there, state, images, train=True)
         close(loss, -jax.nn.log_softmax(logits)[jnp.arange(16), labels].mean())
     values, _ = curvature.eigenvalues(network, params, state, images, labels, jax.random.key(4), 40, True)
