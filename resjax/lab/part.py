@@ -1,7 +1,8 @@
 """What a study is made of: one trial after the other, each with what is swept."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from resjax.lab.config import Tuning
 from resjax.lab.trial import Trial
@@ -37,3 +38,23 @@ class Part:
     def share(self) -> float:
         """How far the progress bar moves for it."""
         return STARTING + getattr(self.trial, "depth", 0)
+
+
+class Studied(Protocol):
+    """What the loop over the parts asks of a study."""
+
+    @property
+    def rows(self) -> Callable[[Any, Any, Any], Iterable[Row]]:
+        """Trains and measures one of its trials."""
+
+    @property
+    def command(self) -> list[str]:
+        """What Python is given to run it."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether nothing may compile beside training."""
+
+    @property
+    def tuned(self) -> bool:
+        """Whether `rows` gets each trial at its best learning rate."""

@@ -3,25 +3,21 @@
 import dataclasses
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from etils import epath
 
 from resjax.lab import tuning, workers
 from resjax.lab.bench import Bench, Busy
 from resjax.lab.config import ALL, Running
-from resjax.lab.part import Part, Row
+from resjax.lab.part import Part, Row, Studied
 from resjax.lab.store import Store
 from resjax.lab.trial import Variant, program
 from resjax.lab.view import view
 from resjax.system import interrupts
 from resjax.training import compilation
 
-if TYPE_CHECKING:
-    from resjax.lab.study import Study
 
-
-def run(study: "Study", parts: Sequence[Part], config: Running, store: Store, compiled: epath.Path) -> list[Row]:
+def run(study: Studied, parts: Sequence[Part], config: Running, store: Store, compiled: epath.Path) -> list[Row]:
     """The rows of all parts, in their order, whichever process was at work on each.
 
     Args:
@@ -54,7 +50,7 @@ def run(study: "Study", parts: Sequence[Part], config: Running, store: Store, co
     return [row for found in rows for row in found]
 
 
-def _rows(study: "Study", bench: Bench, parts: Sequence[Part]) -> list[list[Row]]:
+def _rows(study: Studied, bench: Bench, parts: Sequence[Part]) -> list[list[Row]]:
     """The rows of every part. One at which another process is at work comes later."""
     found: dict[int, list[Row]] = {}
     pending = list(range(len(parts)))
@@ -76,11 +72,11 @@ def _rows(study: "Study", bench: Bench, parts: Sequence[Part]) -> list[list[Row]
     return [found[at] for at in range(len(parts))]
 
 
-def _of(study: "Study", bench: Bench, part: Part) -> list[Row]:
+def _of(study: Studied, bench: Bench, part: Part) -> list[Row]:
     return [(table, part.key | row) for table, row in study.rows(bench, part.trial, part.config)]
 
 
-def _at_best(study: "Study", bench: Bench, part: Part) -> list[Row]:
+def _at_best(study: Studied, bench: Bench, part: Part) -> list[Row]:
     """The rows of one part's trial at its best rate, and those of all rates (see `tuning.tuned`).
 
     A shard only trains: which rate is the best, other shards know, too.
