@@ -1,15 +1,20 @@
 """How deep can a network be trained, with and without normalisation, with and without skips?
 
     python -m experiments.depth_scaling
+    python -m experiments.depth_scaling --learning_rates=0.001,0.003,0.01,0.03,0.1 --seeds=5
     python -m experiments.depth_scaling --preset=resnet56_cifar10 --connections=plain,residual --depths=20,56
     python -m experiments.depth_scaling --depths=20,56 --connections='residual,scaled(power=0.5)' --seeds=5
 
-Training and test error against depth (`figure`) and the training loss against the step (`curves`).
+Training and test error against depth (`figure`) and the training loss against the step (`curves`), of each family and
+depth at the best of its learning rates.
 
-Found, in three minutes on 2 CPU cores with --seeds=3: plain networks stop training between 10 and 20 layers without a
-norm, and between 20 and 56 with batch norm, in training error too. Residual ones with batch norm train at 1000.
+Found with the second command, in 20 minutes on 2 CPU cores (the first takes three): plain networks get worse from 10
+layers on, in training error too, with batch norm and without. With it 20 layers get 3.9 ± 1.3 % wrong and 56 layers
+81 ± 5 % (95 % t intervals). Skips alone do not help: all diverge from 56 layers on. With batch norm residual networks
+get at most 0.7 % wrong at every depth to 1000. They are no better for their depth: of the held-out digits 1000 layers
+get 4.2 % wrong, 10 layers 2.6 %.
 
-Not shown: each family at its own best rate. All of them have one rate, 200 steps, and the digits.
+Not shown: more than 200 steps (see `depth_frontier`), rates below 0.001, other data than the digits.
 """
 
 import dataclasses
@@ -74,8 +79,9 @@ def rows(bench, trial: Trial, config: Config):
 def summary(tables):
     """Depth down, families across."""
     results = tables["results"]
-    named = results.assign(family=results["connection"] + "/" + results["norm"])
-    shown = named.pivot_table("train_accuracy", "depth", "family", lab.statistics.plus_minus, sort=False)
+    family = results["connection"] + "/" + results["norm"]
+    named = results.assign(family=family, accuracy=results["train_accuracy"].fillna(0))
+    shown = named.pivot_table("accuracy", "depth", "family", lab.statistics.plus_minus, sort=False)
     return shown.reset_index(), "training accuracy at the best learning rate: mean ± 95 % t interval over the seeds"
 
 

@@ -1,7 +1,6 @@
 """What happens to a trained network whose blocks are deleted, or put into another order?
 
     python -m experiments.lesions
-    python -m experiments.lesions --depths=20 --deletions=1,2,4,6,8 --steps=1000 --seeds=3
     python -m experiments.lesions --network=resnet --depths=20,32 --norms=batch,layer --connections=residual
 
 Trains every connection × norm × depth × survival × seed; plain networks only without stochastic depth, for no skip
@@ -10,13 +9,13 @@ Veit et al. 2016 (arXiv 1605.06431): deletes each block in turn, deletes blocks 
 of a stage, and measures the error on the held-out images. Of a block that changes the shape of the stream only the
 branch is left out (`branch`). All lesions of a network run in one compiled program.
 
-Found, in one minute on 2 CPU cores: as in the paper, 27 residual blocks do not miss one (error 2.4 % before and, in the
-median, after) and get worse step by step: 9 % with 12 deleted, 60 % with 20, 32 % with the order lost (τ = 0); with
-stochastic depth 5, 39 and 19 %. Unlike there no block changes the shape, and the ones that are missed are the first
-(10 %; 11 %). A plain network of 56 layers does not train (82 %). One of 20 does (second command: 3.0 %), and without
-one block, or with two swapped, it is at chance: 88 and 90 %, residual ones 3 %.
+Found, in two minutes on 2 CPU cores, five seeds (--seeds=5), means over blocks and draws with 95 % t intervals: as in
+the paper 27 residual blocks hardly miss one. The error is 2.5 ± 1.3 % before and 2.9 ± 1.4 % after. It grows step by
+step, to 18 ± 7 % with 12 blocks deleted, to 48 ± 10 % with 20, and to 17 ± 6 % with the order lost. With stochastic
+depth these are 16 ± 9, 40 ± 21 and 10 ± 4 %, which does not tell the two apart. The block that is missed most is the
+first (8 %). Plain networks of 56 layers do not train (81 ± 5 %), at any of the rates.
 
-Not shown: deep plain networks that do train; other learning rates, norms and data than batch norm and 8×8 digits.
+Not shown: deep plain networks that do train; differences under 1 %, which 297 images do not resolve.
 """
 
 import dataclasses
@@ -107,12 +106,13 @@ def measure(trial: Trial, snapshot, **lesions) -> dict[str, list[dict]]:
 
 
 def summary(tables):
-    """Networks down, the largest lesion of each kind across: the median error over blocks, draws and seeds."""
+    """Networks down, the largest lesion of each kind across."""
     results = tables["results"].assign(error=lambda table: 100 * (1 - table["accuracy"]))
     largest = results[results["count"] == results.groupby("kind")["count"].transform("max")]
     named = largest.assign(lesion=largest["kind"] + " " + largest["count"].astype(str))
-    shown = named.pivot_table("error", list(FAMILY), "lesion", "median", sort=False)
-    return shown.reset_index(), "held-out error (%), medians"
+    seeds = named.groupby([*FAMILY, "lesion", "seed"], sort=False)["error"].mean().reset_index()
+    shown = seeds.pivot_table("error", list(FAMILY), "lesion", lab.statistics.plus_minus, sort=False)
+    return shown.reset_index(), "held-out error (%): mean over blocks and draws, ± 95 % t interval over the seeds"
 
 
 def draw(tables, canvas):
