@@ -23,7 +23,7 @@ from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, text
-from resjax.lab.trial import Trial
+from resjax.lab.trial import Trial, by_seed
 from resjax.lab.tuning import RATES
 from resjax.system.errors import UserError
 
@@ -43,7 +43,7 @@ class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
     dataset: str = option("iterated(times=4)", "iterated, hops, or any other set, as in depth_scaling")
-    depths: tuple[int, ...] = option((4, 8, 16, 32), "weighted layers of each network", minimum=1)
+    depths: tuple[int, ...] = option((4, 8, 16), "weighted layers of each network", minimum=1)
     connections: tuple[str, ...] = option(("plain", "residual"), "connections, as in depth_scaling")
     norms: tuple[str, ...] = option(("layer",), "normalisations, as in depth_scaling")
     parameters: int = option(3000, "of a network, at most: the width follows; --width has no effect", minimum=1)
@@ -51,22 +51,23 @@ class Config(Running, Tuning, Training):
     optimizer: str = option("adam", "sgd(momentum=0.9,nesterov=False), adam or adamw, with arguments of optax")
     schedule: str = option("cosine", "constant, cosine, linear, or step(at=(0.5,0.75),factor=0.1)")
     clip_norm: float = option(1.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
-    learning_rates: tuple[float, ...] = option((0.001, 0.003, 0.01, 0.03), "peak rates to choose from", minimum=1e-30)
+    learning_rates: tuple[float, ...] = option(
+        (0.001, 0.003, 0.01, 0.03, 0.1), "peak rates to choose from", minimum=1e-30
+    )
     batch_size: int = option(128, "examples a step", minimum=1)
     steps: int = option(2000, "training steps", minimum=1)
-    seeds: int = option(3, "seeds of each network: 0, 1, …", minimum=1)
+    seeds: int = option(5, "seeds of each network: 0, 1, …; they train together", minimum=1)
 
 
 def trials(config: Config) -> list[Trial]:
-    """All depths at equal parameters, then the shallowest one with other steps."""
+    """All depths at equal parameters, then the shallowest one with other steps; the seeds of each together."""
     shallow = [(min(config.depths), times) for times in config.shallow_steps if times != 1]
-    found = [
-        sized(Trial.of(config, depth=depth, connection=connection, norm=norm), times, config)
+    return [
+        sized(Trial.of(config, depth=depth, connection=connection, norm=norm, num_seeds=config.seeds), times, config)
         for depth, times in [*((depth, 1) for depth in config.depths), *shallow]
         for connection in config.connections
         for norm in config.norms
     ]
-    return [dataclasses.replace(trial, seed=seed) for trial in found for seed in range(config.seeds)]
 
 
 def sized(trial: Trial, times: float, config: Config) -> Trial:
@@ -100,13 +101,13 @@ def built(trial: Trial):
 
 
 def rows(bench, trial: Trial, config: Config):
-    """Trains it."""
-    result = bench.train(trial)
-    yield "results", result | {
+    """Trains it; a row a seed."""
+    own = {
         "compared": EQUAL if trial.steps == config.steps else "shallow, other steps",
-        "parameter_share": result["parameters"] / config.parameters,
         "forward_flops": resjax.forward_flops(*built(trial)),
-    }  # fmt: skip
+    }
+    for row in by_seed(trial, bench.train(trial)):
+        yield "results", row | own | {"parameter_share": row["parameters"] / config.parameters}
 
 
 def best_shallow(results):
