@@ -8,11 +8,11 @@
 Training and test error against depth (`figure`) and the training loss against the step (`curves`), of each family and
 depth at the best of its learning rates.
 
-Found, with the second command, in 20 minutes on 2 CPU cores, 95 % t intervals of five seeds: plain networks get worse from 10
-layers on, in training error too, with batch norm and without. With it 20 layers get 3.9 ± 1.3 % wrong and 56 layers
-81 ± 5 %. Skips alone do not help: all diverge from 56 layers on. With batch norm residual networks
-get at most 0.7 % wrong at every depth to 1000. They are no better for their depth: of the held-out digits 1000 layers
-get 4.2 % wrong, 10 layers 2.6 %.
+Found, with the second command, in 20 minutes on 2 CPU cores, 95 % t intervals of five seeds: plain networks get worse
+from 10 layers on, in training error too, with batch norm and without. With it 20 layers get 3.9 ± 1.3 % wrong and 56
+layers 81 ± 5 %. Skips alone do not help: all diverge from 56 layers on. With batch norm residual networks get at most
+0.7 % wrong at every depth to 1000. They are no better for their depth: of the held-out digits 1000 layers get 4.2 %
+wrong, 10 layers 2.6 %.
 
 Not shown: more than 200 steps (see `depth_frontier`), rates below 0.001, other data than the digits.
 """

@@ -7,9 +7,9 @@ The loss of a network that can tell all training images apart can come as close 
 are right and the mean loss is at most --global_loss. With the true labels, and random ones (Zhang et al. 2017).
 
 Found, with the second command, in 15 minutes on 2 CPU cores, medians of three seeds, each network at its best rate:
-residual networks reach it at 6, 18 and 66 layers alike, in 40 to 100 steps, with random labels in 180 to 760. Plain ones
-do at 6 layers. At 18 they take 300 steps at width 64 and 1500 at width 16, where residual ones take 40 and 80. At 66
-layers no plain network does in 4000 steps, at any rate: the loss stays near ln 10. So skips take the cost of depth
+residual networks reach it at 6, 18 and 66 layers alike, in 40 to 100 steps, with random labels in 180 to 760. Plain
+ones do at 6 layers. At 18 they take 300 steps at width 64 and 1500 at width 16, where residual ones take 40 and 80. At
+66 layers no plain network does in 4000 steps, at any rate: the loss stays near ln 10. So skips take the cost of depth
 away, and width makes all of them faster.
 
 Not shown: more than 4000 steps, other norms than batch norm, and more than 256 images of 8×8 digits.
