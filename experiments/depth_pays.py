@@ -1,8 +1,7 @@
 """Where does depth pay? Accuracy on examples never seen, against depth, at equal parameters.
 
     python -m experiments.depth_pays
-    python -m experiments.depth_pays --dataset='iterated(map="cat",times=3,dims=2)' --norms=none,layer
-    python -m experiments.depth_pays --dataset='hops(k=2,size=8)' --parameters=60000 --steps=4000
+    python -m experiments.depth_pays --dataset='iterated(times=1)' --norms=none,layer
 
 Every training step draws new examples (see `resjax.data.tasks`): here points of the unit interval, and the half where
 the tent map, four times, leaves them. Every network is as wide as --parameters allow. The shallowest also trains for
@@ -129,14 +128,13 @@ def summary(tables):
 def draw(tables, canvas):
     """Held-out accuracy against depth: a line a family at equal parameters, and the best shallow one."""
     results = tables["results"]
-    equal = results[results["compared"] == EQUAL]
     low, mean, high = lab.statistics.interval(100 * best_shallow(results)["test_accuracy"])
     color = lab.figures.colors(results["connection"])
     style = lab.figures.styles(results["norm"])
     with canvas.figure(height=3.0, note="means over the seeds, dots: a seed; bands: 95 % t intervals") as (axis,):
         axis.axhspan(low, high, color="0.5", alpha=0.3, linewidth=0)
         axis.axhline(mean, color="0.3", linestyle="--", label="best shallow one of the same compute")
-        for (connection, norm), found in equal.groupby(["connection", "norm"], sort=False):
+        for (connection, norm), found in results[results["compared"] == EQUAL].groupby(["connection", "norm"], sort=False):
             accuracy = 100 * found["test_accuracy"].fillna(0)  # a network that diverged gets nothing right
             axis.plot(found["depth"], accuracy, ".", color=color[connection], alpha=0.6)
             look = {"color": color[connection], "label": f"{connection}, {norm}"}
