@@ -18,6 +18,8 @@ import bisect
 import dataclasses
 import functools
 
+import numpy as np
+
 import resjax
 from resjax import lab
 from resjax.lab.config import Running, Training, Tuning
@@ -94,11 +96,9 @@ def count(trial: Trial, width: int) -> int:
 
 
 def built(trial: Trial):
-    """The trial's network, and the shape of one example."""
-    import jax
-
+    """The trial's network, and one example's worth of zeros."""
     dataset = lab.plan.load(trial)
-    return lab.registry.network(trial, dataset.classes), jax.ShapeDtypeStruct((1, *dataset.train.shape), "float32")
+    return lab.registry.network(trial, dataset.classes), np.zeros((1, *dataset.train.shape), np.float32)
 
 
 def rows(bench, trial: Trial, config: Config):
@@ -121,20 +121,20 @@ def best_shallow(results):
 def summary(tables):
     """A network a row."""
     grouped = tables["results"].groupby([*FAMILY, "learning_rate"], sort=False)
-    shown = lab.statistics.summarised(grouped, ["test_accuracy"])
-    return shown, "held-out accuracy, mean ± half of the 95 % t interval over the seeds"
+    return lab.statistics.summarised(grouped, ["test_accuracy"]), "held-out accuracy ± half of its 95 % t interval"
 
 
 def draw(tables, canvas):
     """Held-out accuracy against depth: a line a family at equal parameters, and the best shallow one."""
     results = tables["results"]
+    equal = results[results["compared"] == EQUAL]
     low, mean, high = lab.statistics.interval(100 * best_shallow(results)["test_accuracy"])
     color = lab.figures.colors(results["connection"])
     style = lab.figures.styles(results["norm"])
-    with canvas.figure(height=3.0, note="means over the seeds, dots: a seed; bands: 95 % t intervals") as (axis,):
+    with canvas.figure(height=3.0, note="bands: 95 % t intervals") as (axis,):
         axis.axhspan(low, high, color="0.5", alpha=0.3, linewidth=0)
         axis.axhline(mean, color="0.3", linestyle="--", label="best shallow one of the same compute")
-        for (connection, norm), found in results[results["compared"] == EQUAL].groupby(["connection", "norm"], sort=False):
+        for (connection, norm), found in equal.groupby(["connection", "norm"], sort=False):
             accuracy = 100 * found["test_accuracy"].fillna(0)  # a network that diverged gets nothing right
             axis.plot(found["depth"], accuracy, ".", color=color[connection], alpha=0.6)
             look = {"color": color[connection], "label": f"{connection}, {norm}"}
