@@ -136,7 +136,10 @@ class Optimization(Architecture):
     """On what, and how, a network is trained."""
 
     preset: str = option("", f"a paper's recipe, {presets.SHOWN}; flags beside it win", changes_results=False)
-    dataset: str = option("digits", "digits, or any image-classification set of TensorFlow Datasets")
+    dataset: str = option(
+        "digits",
+        "digits, mnist1d, iterated(times=4), hops(k=2), or any image-classification set of TensorFlow Datasets",
+    )
     data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
     examples: int = option(0, "train on the first so many images only; 0: on all", minimum=0)
     random_labels: float = option(
