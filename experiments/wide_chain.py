@@ -1,7 +1,7 @@
 """Are wide residual networks nearly invertible, is their landscape simpler for it, and does SGD find a minimum sooner?
 
     python -m experiments.wide_chain
-    python -m experiments.wide_chain --width=8,16,32,64,128 --norms=none,batch --seeds=5
+    python -m experiments.wide_chain --norms=none,batch --learning_rates=0.001,0.01,0.1,0.3 --seeds=5
 
 The same networks have three measures. κ: the condition number of the Jacobian of all blocks before training, in
 float64. λ: the largest eigenvalue of the Hessian where the training loss has come down to --matched_loss, the same for
@@ -9,9 +9,12 @@ all. Steps: until all training images are right and their mean loss is --global_
 which it gets there first; one that never does counts as slower than all that do. The claim is a chain: wide → small κ →
 small λ → few steps. Each link has Spearman's rank correlation, over all networks and within each connection.
 
-Found, in seven minutes on 2 CPU cores: to be measured.
+Found, in eight minutes on 2 CPU cores, five seeds (--seeds=5), 95 % intervals: the links κ → λ and λ → steps hold over
+all networks, with ρ = 0.82 (0.72–0.89) and 0.49 (0.29–0.65). But the connection decides, not the width. Branches over L
+have κ of 3 and λ of 4; plain networks have κ beyond float64 and λ of some 100. Within each connection with skips wider
+networks have larger κ, not smaller, and need fewer steps all the same. So width helps, but not by way of invertibility.
 
-Not shown: a cause. Over all networks a correlation mixes what skips do with what width does.
+Not shown: a cause. Scaled networks have the highest rate tried as their best, and λ depends on the rate, too.
 """
 
 import dataclasses
