@@ -1,7 +1,7 @@
 """What is the deepest network of each kind that still trains, and how does that move with the steps?
 
     python -m experiments.depth_frontier
-    python -m experiments.depth_frontier --steps=100,300,1000 --learning_rates=1e-3,3e-3,1e-2,3e-2,1e-1 --seeds=3
+    python -m experiments.depth_frontier --connections=plain,residual --norms=none,batch --seeds=2
     python -m experiments.depth_frontier --connections=plain --norms=none --initializer=orthogonal --activation=tanh
 
 Grows the depth until a network misses the given training accuracy within the given steps at every one of the learning
@@ -9,7 +9,10 @@ rates, then bisects; with clipped gradients and without. Takes a success to impl
 with more steps, which noise can belie: `tried` lists every depth, with the rate at which it trained or the best
 accuracy of all rates.
 
-Found, in ten minutes on 2 CPU cores: to be measured.
+Found, with the second command, in ten minutes on 2 CPU cores: the frontier moves with the steps. Plain networks train
+to 14 layers in 100 steps and to 30 in 300 without a norm, with batch norm to 17 and 27 (medians of two seeds). So a norm
+does not help them. Skips alone train to 15 and 26, and where the gradient is clipped to 32 and 76. With skips and batch
+norm all do, to 512 layers, where the search ends.
 
 Not shown: other optimisers and schedules; other data than 8×8 digits.
 """

@@ -10,7 +10,10 @@ below --target, which is below ln 10, that of guessing. The best one has the lea
 over √L) has the best rate fall as 1/√L, and CompleteP (branches over L) has it constant (Dey et al. 2025, arXiv
 2505.01618); lines from the first depth on.
 
-Found, in four minutes on 2 CPU cores: to be measured.
+Found, in six minutes on 2 CPU cores, one seed: with skips and batch norm a rate of 1 is borne at 8, 32 and 128 layers
+alike, and so it is with branches over √L or L. Without a norm these bear 0.3 to 1 and ReZero 0.1 to 0.3. Plain networks
+bear rates at 8 layers only, and so do skips alone, whose best rate falls from 0.03 to 0.0001 at 32. With skips and
+batch norm the best rate moves by a factor of three.
 
 Not shown: whether what is borne, or best, for so few steps is so for longer training, or with a schedule.
 """
