@@ -132,9 +132,7 @@ def draw(tables, canvas):
     """A panel a link: a dot a network, by connection, larger with the width; ρ over all networks in the title."""
     results = ranked(tables["results"])
     color = lab.figures.colors(results["connection"])
-    with canvas.figure(
-        panels=2, rows=2, height=5.2, note="a dot a network, larger with the width; ×: never there"
-    ) as axes:
+    with canvas.figure(panels=2, rows=2, height=5.2, note="dots: networks, larger with the width; ×: never") as axes:
         for axis, (x, y) in zip(axes, LINKS, strict=True):
             for connection, own in results.groupby("connection", sort=False):
                 for marker, chosen in (("o", own[own["reached"]]), ("x", own[~own["reached"]])):
