@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 
 from experiments import depth_scaling
-from resjax.lab import running, tuning
+from resjax.lab import plan, running, tuning
 from resjax.lab.bench import Busy
 from resjax.lab.flags import parse
+from resjax.lab.looks import Reached
 from resjax.lab.part import Part
 from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
-from resjax.training import compilation
+from resjax.training import compilation, evaluation
+from resjax.training.loop import Progress
 
 NAN = math.nan
 
@@ -159,3 +161,16 @@ def test_what_another_process_trains_is_waited_for_after_all_others(tmp_path):
     with pytest.raises(Busy):
         Bench.train_all(SimpleNamespace(train=train), [1, 2, 3])
     assert done == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "reached"), ((0.1, 0.5, True), (0.3, 0.9, False), (0.1, 0.4, False), (NAN, 0.9, False))
+)
+def test_a_goal_is_reached_by_numbers_alone(monkeypatch, loss, accuracy, reached):
+    trial = Trial(depth=4, width=4, stop_accuracy=0.5, stop_loss=0.2, stop_every=5)
+    planned = plan.plan(trial)
+    progress = Progress(plan.start(planned, trial), plan.batches(trial, planned.dataset), step=5)
+    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments, **options: (loss, accuracy))
+    saved = []
+    look = Reached(trial, planned, None, SimpleNamespace(write=saved.append))
+    assert look(progress) == reached == bool(saved)

@@ -103,7 +103,7 @@ class Reached:
         loss, accuracy = evaluation.evaluate(
             self.planned.network, found.params, found.state, split, layout=self.devices
         )
-        if accuracy < self.trial.stop_accuracy or loss > self.trial.stop_loss:
+        if not (accuracy >= self.trial.stop_accuracy and loss <= self.trial.stop_loss):  # nor is one that is nan
             return False
         progress.train_state = found
         self.save.write(progress)
