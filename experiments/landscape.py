@@ -131,9 +131,9 @@ def summary(tables):
     """The first plane of each network: means over the seeds, and their intervals."""
     results = tables["results"]
     first = results[(results["plane"] == results["plane"].iloc[0]) & (results["diverged"].isna())]
-    shown = ["matched", "centre_loss", "share_within", "convexity", "negative_curvature", "lambda_max"]
-    names = ["connection", "norm", "depth", "width", "statistics"]
-    table = lab.statistics.summarised(first.groupby(names, sort=False), shown)
+    shown = ["centre_loss", "share_within", "convexity", "lambda_max"]
+    names = [name for name in ("connection", "norm", "depth", "width", "statistics") if first[name].nunique() > 1]
+    table = lab.statistics.summarised(first.groupby(names or ["depth"], sort=False), shown)
     return table, f"around the trained weights, the {results['plane'].iloc[0]} plane: means ± 95 % t intervals"
 
 

@@ -112,8 +112,8 @@ def _networks(rows: "pd.DataFrame", axes: Any) -> Iterator[tuple[Any, "pd.DataFr
     values = sorted(set(rows[column]))
     for axis, (kind, value) in zip(axes, itertools.product(kinds, values), strict=True):
         named = zip([*beside, column], (*kind, value), strict=True)
-        several = [f"{name} {value}" for name, value in named if rows[name].nunique() > 1]
-        axis.set_title(", ".join(several).removeprefix("connection "))
+        several = {name: value for name, value in named if rows[name].nunique() > 1}
+        axis.set_title(", ".join(v if isinstance(v, str) else f"{name} {v}" for name, v in several.items()))
         if (*kind, value) in found:
             yield axis, found[*kind, value]
         else:
