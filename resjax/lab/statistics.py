@@ -20,12 +20,14 @@ def interval(values: Sequence[float] | np.ndarray, log: bool = False) -> tuple[f
       values: a sample, one value a seed.
       log: the mean is the geometric one, and the interval that of the logarithms.
     """
-    sample = np.log(np.asarray(values, np.float64)) if log else np.asarray(values, np.float64)
-    mean = sample.mean()
-    half = math.nan
-    if len(sample) > 1:
-        half = stats.t.ppf((1 + CONFIDENCE) / 2, len(sample) - 1) * sample.std(ddof=1) / math.sqrt(len(sample))
-    low, middle, high = (float(np.exp(end) if log else end) for end in (mean - half, mean, mean + half))
+    with np.errstate(all="ignore"):  # what is infinite, or without end, stays so
+        sample = np.log(np.asarray(values, np.float64)) if log else np.asarray(values, np.float64)
+        mean = sample.mean()
+        half = math.nan
+        if len(sample) > 1:
+            half = stats.t.ppf((1 + CONFIDENCE) / 2, len(sample) - 1) * sample.std(ddof=1) / math.sqrt(len(sample))
+        ends = np.array([mean - half, mean, mean + half])
+        low, middle, high = (np.exp(ends) if log else ends).tolist()
     return low, middle, high
 
 
