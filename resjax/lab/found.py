@@ -31,7 +31,7 @@ def degradation(tables: Tables) -> tuple[str, str]:
     """depth_scaling: 20 and 56 plain layers with batch norm."""
     error = _training_error(tables["results"], "plain")
     low, _, high = statistics.interval(error[56] - error[20])
-    verdict = f"{HOLDS}, in training error too" if low > 0 else f"{NOT} here" if high < 0 else "undecided"
+    verdict = HOLDS if low > 0 else f"{NOT} here" if high < 0 else "undecided"
     return verdict, (
         f"Plain networks with batch norm, each at its best rate, get {statistics.plus_minus(error[20])} % of the "
         f"training digits wrong with 20 layers and {statistics.plus_minus(error[56])} % with 56."
