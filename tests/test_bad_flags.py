@@ -89,7 +89,7 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
         ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
         ("depth_frontier", ["--max_depth=3"], "--network=dense: depth 3: dense with 2 layers a branch has depth 2"),
         ("signal_propagation", ["--block=collections:OrderedDict"], "is no flax.linen.Module but OrderedDict"),
-        ("signal_propagation", ["--block=own_blocks:Wider"], "Wider makes 257 of 256, not its own shape"),
+        ("signal_propagation", ["--block=own_blocks:Wider"], "Wider makes 33 of 32, not its own shape"),
         ("signal_propagation", ["--inputs=8,8"], "--inputs=8,8: give height, width and channels"),
         ("shattered_gradients", ["--lags=256"], "--lags=256: must be less than --points=256"),
         ("learning_rate", ["--learning_rates=0,1"], "--learning_rates=0.0: must be at least 1e-30"),

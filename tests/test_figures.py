@@ -80,10 +80,17 @@ def test_a_figure_is_a_png_and_a_pdf_the_same_ones_every_time(tmp_path):
 
 
 def test_a_figure_says_on_what_and_with_how_many_seeds_it_was_measured(tmp_path, drawn):
-    with Canvas(tmp_path, Config(seeds=3), suffix="-width=8").figure(note="dots: a seed"):
+    with Canvas(tmp_path, Config(seeds=3, learning_rate=0.1), suffix="-width=8").figure(note="dots: a seed"):
         pass
     (text,) = (text.get_text() for text in drawn[0].texts)
     assert text == "digits; 3 seeds; width=8; dots: a seed"
+
+
+def test_a_figure_of_tuned_networks_says_of_how_many_rates_each_has_the_best(tmp_path, drawn):
+    with Canvas(tmp_path, Config(learning_rates=(0.1, 0.2))).figure():
+        pass
+    (text,) = (text.get_text() for text in drawn[0].texts)
+    assert text == "digits; 1 seed; each at the best of 2 learning rates"
 
 
 def corners(axis):

@@ -17,7 +17,8 @@ def networks(rows, depths=(6, 20)):
     """The rows for two connections at each depth, of which plain at the largest has none: it has diverged."""
     kinds = [kind for kind in itertools.product(("residual", "plain"), depths) if kind != ("plain", max(depths))]
     named = [
-        rows.assign(connection=connection, norm="batch", width=8, depth=depth, seed=0) for connection, depth in kinds
+        rows.assign(statistics="running", connection=connection, norm="batch", width=8, depth=depth, seed=0)
+        for connection, depth in kinds
     ]
     return pd.concat(named, ignore_index=True)
 

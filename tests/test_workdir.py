@@ -15,7 +15,8 @@ from resjax.training.metrics import Metrics
 ROW = {
     "connection": "plain", "norm": "none", "seed": 0, "parameters": 3, "train_loss": 0.1, "train_accuracy": 1 / 3,
     "test_accuracy": 0.5, "diverged": None, "first_step_seconds": 1.0, "step_milliseconds": 2.0, "total_seconds": 3.0,
-    "step": 20, "loss": 1e-300, "accuracy": 0.0,
+    "step": 20, "loss": 1e-300, "accuracy": 0.0, "width": 64, "learning_rate": 0.1, "at_edge": False, "steps": 200,
+    "chosen": True,
 }  # fmt: skip
 ROWS = [ROW | {"depth": 4}, ROW | {"depth": 6, "diverged": 7, "train_loss": float("nan")}]
 
