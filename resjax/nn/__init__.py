@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "order": [
             "ACTIVATION_BEFORE_ADDITION",
             "ACTIVATION_ONLY_PRE",
+            "BETWEEN",
             "NORM_AFTER_ADDITION",
             "ORDERS",
             "Order",

@@ -1,4 +1,7 @@
-"""Where norm and activation stand in a residual unit (He et al. 2016, arXiv 1603.05027, figure 4). No JAX here."""
+"""Where norm and activation stand in a residual unit (He et al. 2016, arXiv 1603.05027, figure 4). No JAX here.
+
+`BETWEEN` is none of theirs: the unit begins and ends with weights.
+"""
 
 from typing import NamedTuple
 
@@ -22,6 +25,7 @@ POST = Order(end=("norm",), after=("activation",))  # the original unit of He et
 NORM_AFTER_ADDITION = Order(after=("norm", "activation"))
 ACTIVATION_BEFORE_ADDITION = Order(end=("norm", "activation"))
 ACTIVATION_ONLY_PRE = Order(before=("activation",), end=("norm",))
+BETWEEN = Order()
 
 ORDERS = {
     "pre": PRE,
@@ -29,4 +33,5 @@ ORDERS = {
     "norm_after_addition": NORM_AFTER_ADDITION,
     "activation_before_addition": ACTIVATION_BEFORE_ADDITION,
     "activation_only_pre": ACTIVATION_ONLY_PRE,
+    "between": BETWEEN,
 }

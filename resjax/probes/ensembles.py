@@ -4,23 +4,23 @@ The members are networks of their own, or sub-networks of one network, each with
 2016, arXiv 1605.06431).
 """
 
+import bisect
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from jax import lax
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from resjax.cost import parameter_count
 from resjax.data import Split, Stream
 from resjax.layers import Layers
 from resjax.network import Network
 from resjax.probes.deletion import deletion
 from resjax.training.evaluation import BATCH
-
-BINS = 15  # of confidence, for the calibration error
 
 
 def measure(network: Network, members: Sequence[tuple[dict, dict]], split: Split | Stream) -> dict[str, float]:
@@ -34,7 +34,7 @@ def measure(network: Network, members: Sequence[tuple[dict, dict]], split: Split
     every = np.ones((1, network.length), bool)
     whole = np.concatenate([predict(network, *own, split, every) for own in members])  # M N K
     lesioned = (predict(network, *own, split, _deletions(network)) for own in members)  # M times D N K
-    harmed = [whole.mean(0) + (other - one) / len(whole) for one, other in zip(whole, lesioned, strict=True)]
+    harmed = [(np.delete(whole, at, 0).sum(0) + own) / len(whole) for at, own in enumerate(lesioned)]
     return scores(whole, np.concatenate(harmed), _labels(split))
 
 
@@ -70,11 +70,33 @@ def random_sub_networks(
     return np.stack([deletion(network.length, draw.permutation(blocks)[:count]) for _ in range(members)])
 
 
+def as_large(build: Callable[..., Network], width: int, members: int, x: Shaped[Array | np.ndarray, "B ..."]) -> int:
+    """The width of one network that is nearest in parameters to so many of a given width.
+
+    Args:
+      build: the network of a `width`.
+      width: of the members.
+      members: how many, M ≥ 2.
+      x: inputs.
+    """
+
+    def size(width: int) -> int:
+        return parameter_count(jax.eval_shape(build(width=width).init, jax.random.key(0), x)[0])
+
+    target = members * size(width)
+    widths = range(width, members * width + 1)  # the last has more, for weights grow with the width's square
+    above = bisect.bisect_left(widths, target, key=size)
+    return min(widths[above - 1 : above + 1], key=lambda width: abs(size(width) - target))
+
+
 def predict(
     network: Network, params: dict, state: dict, split: Split | Stream, keep: Bool[np.ndarray, "A L"]
 ) -> Float[np.ndarray, "A N K"]:
-    """The probabilities of the classes of a split's examples, of a network with each of these `Layers.keep`."""
-    parts = [np.asarray(_predict(network, params, state, inputs, keep)) for inputs, _ in split.all(BATCH)]
+    """The probabilities of the classes of a split's examples, of a network with each of these `Layers.keep`.
+
+    In float64, for they are added: in float32 a confident member would hide what the others say of a class.
+    """
+    parts = [np.asarray(_predict(network, params, state, inputs, keep), np.float64) for inputs, _ in split.all(BATCH)]
     return np.concatenate(parts, axis=1)[:, : len(split)]
 
 
@@ -89,12 +111,10 @@ def scores(
     """How good an ensemble is, from its members' probabilities, and from its own after each of D lesions.
 
     Returns:
-      `accuracy`, `loss` and `calibration_error` of the mean of the members; `member_accuracy` and `member_loss`, means
+      `accuracy` and `loss` of the mean of the members; `member_accuracy` and `member_loss`, means
       over the members; `disagreement`, the share of examples for which two members differ, mean over the pairs, nan for
       one member; `lesion_loss` and `lesion_error`, what a lesion adds, mean over the lesions.
     """
-    members = members.astype(np.float64)
-    harmed = harmed.astype(np.float64)
     ensemble = members.mean(0)
     answers = members.argmax(-1)  # M N
     pairs = [(one != other).mean() for one, other in itertools.combinations(answers, 2)]
@@ -102,7 +122,6 @@ def scores(
     found = {
         "accuracy": whole,
         "loss": cross_entropy(ensemble, labels),
-        "calibration_error": calibration_error(ensemble, labels),
         "member_accuracy": alone.mean(),
         "member_loss": np.mean([cross_entropy(one, labels) for one in members]),
         "disagreement": np.mean(pairs) if pairs else math.nan,
@@ -115,14 +134,6 @@ def scores(
 def cross_entropy(probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"]) -> float:
     """The mean of −log p of the true class."""
     return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-30)).mean())
-
-
-def calibration_error(probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"]) -> float:
-    """How far confidence and accuracy are apart, mean over examples in bins of confidence (Guo et al. 2017, eq. 3)."""
-    confidence = probabilities.max(-1)
-    right = probabilities.argmax(-1) == labels
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return float(sum(abs((right - confidence)[place == at].sum()) for at in range(BINS)) / len(labels))
 
 
 def _deletable(network: Network) -> Int[np.ndarray, " D"]:

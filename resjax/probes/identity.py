@@ -1,11 +1,15 @@
 """Layers that do nothing: a trained network deepened by them, and networks that learn to be the identity."""
 
 import functools
+import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import PRNGKeyArray
+from jax import lax
+from jaxtyping import Array, Float, Key
 
 from resjax.network import Network
 from resjax.nn import BatchNorm
@@ -13,6 +17,8 @@ from resjax.probes.whiteness import without_ends
 from resjax.random_streams import stream
 
 TEST_INPUTS = 1024
+EVERY = 20  # steps between looks at the error
+RECTIFIED = (1 - 2 / math.pi) / 2  # E(x − E(x | ρ(x)))² of a Gaussian x: half of the time only its sign is known
 
 
 def deepen(params: dict, state: dict, length: int) -> tuple[dict, dict]:
@@ -43,48 +49,77 @@ def deepen(params: dict, state: dict, length: int) -> tuple[dict, dict]:
     return deeper(params), deeper(state)
 
 
+class Learned(NamedTuple):
+    """What S × R networks learned: ‖f(x) − x‖² / ‖x‖² `first` and `last`, and the `steps` to the target, else nan."""
+
+    first: Float[Array, "S R"]
+    last: Float[Array, "S R"]
+    steps: Float[Array, "S R"]
+
+
+@functools.partial(jax.jit, static_argnames=("network", "width", "steps", "batch_size", "target"))
 def learn(
-    network: Network, width: int, *, key: PRNGKeyArray, steps: int, batch_size: int, rate: float
-) -> dict[str, float]:
-    """Trains the blocks of a dense network with Adam to give their Gaussian input back, ‖f(x) − x‖² being the loss.
+    network: Network,
+    width: int,
+    keys: Key[Array, " S"],
+    rates: Float[Array | np.ndarray, " R"],
+    *,
+    steps: int,
+    batch_size: int,
+    target: float,
+) -> Learned:
+    """Trains the blocks of a dense network with Adam to give their Gaussian input back; the loss is ‖f(x) − x‖².
+
+    All seeds and rates train together. No input comes twice, so the error on the 1024 others is that of training.
+    The answer zero has an error of 1.
+
+    A plain block of order `between`, W2 ρ(W1 x + b1) + b2, is the identity where x ≥ −c: W1 and W2 are unit matrices,
+    b1 = c and b2 = −c. One of order `pre` sees ρ(x) alone: no weights get it below an error of `RECTIFIED`.
 
     Args:
       network: its blocks are trained, without stem and head.
       width: of the stream.
-      key: of weights and inputs.
-      steps: of training.
+      keys: of weights and inputs.
+      rates: the learning rates.
+      steps: of training; there is a look at the error at every 20th, or more often where 20 does not divide them.
       batch_size: inputs a step, new ones in each.
-      rate: the learning rate.
-
-    Returns:
-      `first_error` and `last_error`, ‖f(x) − x‖² / ‖x‖² before and after training, on 1024 other inputs. The answer
-      zero has an error of 1.
+      target: an error.
     """
     blocks = without_ends(network)
-    x = jax.random.normal(stream(key, "identity_test"), (TEST_INPUTS, width))
-    params, state = jax.jit(blocks.init)(stream(key, "weights"), x)
-    learner = params, state, optax.adam(rate).init(params)
-    first = _error(blocks, *learner[:2], x)
-    for step in range(steps):
-        inputs = jax.random.fold_in(stream(key, "identity_training"), step)
-        learner = _step(blocks, rate, learner, jax.random.normal(inputs, (batch_size, width)))
-    return {"first_error": float(first), "last_error": float(_error(blocks, *learner[:2], x))}
+    adam = optax.scale_by_adam()
+    every = math.gcd(steps, EVERY)
+
+    def one(key, rate):
+        def step(learner, at):
+            params, state, momenta = learner
+            inputs = jax.random.fold_in(stream(key, "identity_training"), at)
+            gradient, state = _gradient(blocks, params, state, jax.random.normal(inputs, (batch_size, width)))
+            updates, momenta = adam.update(gradient, momenta)
+            params = jax.tree.map(lambda leaf, update: leaf - (rate * update).astype(leaf.dtype), params, updates)
+            return (params, state, momenta), None
+
+        def look(learner, at):
+            (params, state, momenta), _ = lax.scan(step, learner, at)
+            return (params, state, momenta), _error(blocks, params, state, x)
+
+        x = jax.random.normal(stream(key, "identity_test"), (TEST_INPUTS, width))
+        params, state = blocks.init(stream(key, "weights"), x)
+        first = _error(blocks, params, state, x)
+        _, later = lax.scan(look, (params, state, adam.init(params)), jnp.arange(steps).reshape(-1, every))
+        there = jnp.append(first, later) <= target
+        return Learned(first, later[-1], jnp.where(there.any(), every * there.argmax(), jnp.nan))
+
+    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(keys, rates)
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _error(network: Network, params, state, x):
     y, _, _ = network.apply(params, state, x)
     return ((y - x) ** 2).sum() / (x**2).sum()
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(network: Network, rate: float, learner, x):
-    params, state, momenta = learner
-
+def _gradient(network: Network, params, state, x):
     def loss(params):
         y, new_state, _ = network.apply(params, state, x, train=True)
         return ((y - x) ** 2).mean(), new_state
 
-    gradient, state = jax.grad(loss, has_aux=True)(params)
-    updates, momenta = optax.adam(rate).update(gradient, momenta)
-    return optax.apply_updates(params, updates), state, momenta
+    return jax.grad(loss, has_aux=True)(params)
