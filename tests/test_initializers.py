@@ -144,3 +144,10 @@ def test_equal_initialisers_are_one_object():
     assert initializers.variance_scaling(1.7) is initializers.variance_scaling(1.7)
     assert initializers.torch_resnet("fan_in") is initializers.torch_resnet("fan_in")
     assert initializers.Fixup() == initializers.Fixup() and hash(initializers.Fixup()) == hash(initializers.Fixup())
+
+
+def test_orthogonal_matrices_of_many_layers_are_those_of_jax_alone():
+    keys = jax.random.split(jax.random.key(0), 3)
+    together = jax.vmap(lambda key: initializers.orthogonal(2.0)(key, (6, 4), jnp.float64))(keys)
+    alone = [jax.nn.initializers.orthogonal(2.0)(key, (6, 4), jnp.float64) for key in keys]
+    np.testing.assert_array_equal(together, alone)

@@ -42,9 +42,22 @@ glorot_normal = functools.cache(initializers.glorot_normal)
 glorot_uniform = functools.cache(initializers.glorot_uniform)
 lecun_normal = functools.cache(initializers.lecun_normal)
 lecun_uniform = functools.cache(initializers.lecun_uniform)
-orthogonal = functools.cache(initializers.orthogonal)
 normal = functools.cache(initializers.normal)
 constant = functools.cache(initializers.constant)
+
+
+@functools.cache
+def orthogonal(scale: float = 1.0, column_axis: int = -1) -> Initializer:
+    """JAX's, one matrix after the other.
+
+    With jaxlib 0.10 two batched QR factorisations that run side by side may wait for each other for ever, on 2 cores.
+    """
+    usual = initializers.orthogonal(scale, column_axis)
+
+    def initialize(key, shape, dtype=jnp.float32):
+        return jax.custom_batching.sequential_vmap(lambda key: usual(key, shape, dtype))(key)
+
+    return initialize
 
 
 def zeros() -> Initializer:
@@ -92,7 +105,7 @@ def delta_orthogonal(scale: float = 1.0) -> Initializer:
 
     For dense layers it is `orthogonal`. JAX's own refuses those and layers that narrow the stream.
     """
-    matrix = initializers.orthogonal(scale)
+    matrix = orthogonal(scale)
 
     def initialize(key, shape, dtype=jnp.float32):
         *kernel, inputs, features = shape
