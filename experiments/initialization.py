@@ -10,7 +10,7 @@ how many layers the gradient of wide tanh networks falls or grows by e, beside Î
 
 Found, in four minutes on 2 CPU cores, one seed, each at its best rate: zero and constant weights fail at 4 layers
 already; the stream is zero, or of rank 1, before and after training. He's ReLU networks train to 18 layers. Orthogonal
-tanh networks, looks_linear and Fixup train as deep as the search goes (256). So it is not depth that needs skips.
+tanh networks, looks_linear and Fixup train as deep as the search goes (256). So skips are not the only way to depth.
 
 Not shown: more than 100 steps; how Î¾ scatters over seeds, near the edge of chaos most.
 """
