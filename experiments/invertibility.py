@@ -3,18 +3,15 @@
     python -m experiments.invertibility
     python -m experiments.invertibility --when=start --depths=10,34,100 --spectral_norm=0 --images=1 --seeds=5 \\
         --connections='scaled(power=0.5),scaled(power=1)' --activation=relu,identity
-    python -m experiments.invertibility --when=start --depths=10,100 --spectral_norm=0 --images=1 --seeds=5 \\
-        --connections=plain,residual --activation=relu,identity
 
 A block x + g(x) has an inverse if g's Lipschitz constant is below 1 (Behrmann et al. 2019, arXiv 1811.00995). Measured:
-that constant from above and below, the singular values σ of the Jacobian of all blocks at some images, its determinant
-between the bounds that the constants give, and the error of the inverse, block by block.
+that constant from above and below, the singular values σ of the Jacobian of all blocks, its determinant between the
+bounds that the constants give, and the error of the inverse, block by block.
 
-Found, in ten minutes on 2 CPU cores, at the start, 95 % t intervals of five seeds: with ReLU branches over √L and width
-256 κ is 34–41 at 10 layers and 24–28 at 100. The law of wide ReLU blocks has 36 and 27, that of independent ones 21,
+Found, with the second command, in ten minutes on 2 CPU cores: with ReLU branches over √L and width 256 κ is 34–41 at 10
+layers and 24–28 at 100 (95 % t intervals). The law of wide ReLU blocks has 36 and 27, that of independent ones 21,
 which linear branches follow: ReLU's units mostly stay on or off. Width makes κ worse at 10 layers (17 at width 16, 38
-at 256) and certifies fewer blocks, yet all are inverted to 10⁻¹¹. Unscaled residual blocks have 10⁵–10⁶ (10 layers,
-width 256), and most are not inverted. Of its spectrum a plain linear network keeps 44 % after 100 layers, with ReLU 22.
+at 256) and certifies fewer blocks, yet all are inverted to 10⁻¹¹. TRAINED
 
 Not shown: widths above 256; 1000 layers; trained networks of images.
 """
@@ -23,18 +20,19 @@ import dataclasses
 import itertools
 
 from resjax import lab, probes
-from resjax.lab.config import Running, Training
+from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, text
 from resjax.lab.trial import Trial
+from resjax.lab.tuning import RATES
 from resjax.system.errors import UserError
 
 RESULTS = {
     **columns("connection", "norm", "activation", "spectral_norm", branch_scale=number("times F(x) at the start")),
     **columns("width", "depth", "seed", stage=text("start, or trained: when the network is read")),
-    **columns("train_accuracy", "lipschitz_lower", "lipschitz_upper", "invertible_share", "sigma_min", "sigma_max"),
-    **columns("rank_share", "condition"),
+    **columns("learning_rate", "at_edge", "train_accuracy", "lipschitz_lower", "lipschitz_upper", "invertible_share"),
+    **columns("sigma_min", "sigma_max", "rank_share", "condition"),
     "condition_gaussian": number("as the width grows, of many blocks that are independent; where that is known"),
     "condition_relu": number("likewise, of ReLU blocks, whose units mostly stay on or off; simulated"),
     **columns("inverse_error", "inverse_bound", "iterations", "newton_share", "not_inverted_share", "logdet"),
@@ -46,13 +44,12 @@ PANELS = {  # label, limits
     "inverse_error": ("error of the inverse", (1e-16, 1e2)),
 }
 FAMILIES = "connection", "norm", "activation", "spectral_norm"
-KEY = [*FAMILIES, "width", "depth", "stage"]
+KEY = *FAMILIES, "width", "depth", "seed"
 LAWS = {"condition_gaussian": "wide, independent blocks", "condition_relu": "wide, ReLU, simulated"}
-STAGES = "start", "trained"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Training):
+class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
     width: tuple[int, ...] = option((16, 64, 256), "units or filters of the stem", minimum=1)
@@ -61,7 +58,7 @@ class Config(Running, Training):
     norms: tuple[str, ...] = option(("none",), "normalisations, as in depth_scaling")
     activation: tuple[str, ...] = option(("relu",), "names of jax.nn; identity takes lecun_normal for he_normal")
     spectral_norm: tuple[float, ...] = option((0.0, 0.9), "bounds below 1, as in depth_scaling; 0: none", minimum=0)
-    when: tuple[str, ...] = option(STAGES, "they are measured: start, trained", choices=STAGES)
+    when: tuple[str, ...] = option(("start", "trained"), "they are measured", choices=("start", "trained"))
     images: int = option(4, "training images at which Jacobians and inverses are taken", minimum=1)
     steps: int = option(100, "training steps", minimum=1)
     seeds: int = option(3, "seeds of each network: 0, 1, …", minimum=1)
@@ -69,9 +66,8 @@ class Config(Running, Training):
 
 def trials(config: Config) -> list[Trial]:
     """The networks to measure."""
-    names = "connection", "norm", "activation", "spectral_norm", "width", "depth", "seed"
     varied = config.connections, config.norms, config.activation, config.spectral_norm, config.width, config.depths
-    chosen = [dict(zip(names, values, strict=True)) for values in itertools.product(*varied, range(config.seeds))]
+    chosen = [dict(zip(KEY, values, strict=True)) for values in itertools.product(*varied, range(config.seeds))]
     weights = {activation: lab.wide_limit.keeping(config.initializer, activation) for activation in config.activation}
     return [Trial.of(config, **values, initializer=weights[values["activation"]]) for values in chosen]
 
@@ -84,12 +80,15 @@ def refuse(trial: Trial, config: Config):
 
 
 def rows(bench, trial: Trial, config: Config):
-    """Measures it at its start, and trained."""
+    """Measures it at its start, and trained at the best rate."""
     for stage in config.when:
-        trained = bench.train(trial) if stage == "trained" else {"train_accuracy": None, "diverged": None}
-        if trained["diverged"] is None:
-            found = bench.once(measure, trial, when=stage, stage=stage, images=config.images)
-            yield "results", found | {"stage": stage, "train_accuracy": trained["train_accuracy"]}
+        row = {"diverged": None, "learning_rate": None, "stage": stage}
+        if stage == "trained":
+            trial, at_edge, tried = lab.tuning.tuned(bench, trial, config)
+            row |= bench.train(trial) | {"learning_rate": trial.learning_rate, "at_edge": at_edge}
+            yield from (("rates", own) for own in tried)
+        if row["diverged"] is None:
+            yield "results", row | bench.once(measure, trial, when=stage, stage=stage, images=config.images)
 
 
 def measure(trial: Trial, snapshot, stage: str, images: int) -> dict[str, float]:
@@ -109,12 +108,12 @@ def measure(trial: Trial, snapshot, stage: str, images: int) -> dict[str, float]
 
 
 def summary(tables):
-    """A row a kind of network and stage: means over the seeds, of κ the geometric one and its interval."""
-    grouped = tables["results"].replace(float("inf"), float("nan")).groupby(KEY, sort=False)
-    shown = grouped[["invertible_share", "rank_share", "not_inverted_share"]].mean()
-    ends = grouped["condition"].apply(lambda values: lab.statistics.interval(values, log=True))
-    shown["from"], shown["condition"], shown["to"] = zip(*ends, strict=True)
-    return shown.reset_index(), "can it be undone? 95 % t intervals of the condition number"
+    """A row a kind of network and stage, told apart by what differs."""
+    results = tables["results"].replace(float("inf"), float("nan"))
+    differing = [name for name in ("stage", *KEY[:-1]) if results[name].nunique() > 1]
+    kinds = results.groupby(differing or ["stage"], sort=False)
+    shown = lab.statistics.summarised(kinds, ["condition", "invertible_share", "rank_share", "not_inverted_share"])
+    return shown, "can it be undone? means ± 95 % t intervals over the seeds"
 
 
 def draw(tables, canvas):
@@ -139,12 +138,13 @@ def draw(tables, canvas):
                     if quantity == "condition":
                         for mark, (law, what) in zip("x+", LAWS.items(), strict=True):
                             axis.plot(by_width[law].mean(), f"k{mark}", label=what if rows[law].notna().any() else "")
-        for depth, dashes in style.items():
-            axes[0].plot([], [], dashes, color="k", label=f"{depth} layers")
+        for depth in style:
+            axes[0].plot([], [], style[depth], color="k", label=f"{depth} layers")
         lab.figures.legend(axes, columns=3)
 
 
-STUDY = Study(Config, {"results": RESULTS}, trials, rows, draw, summary, refuse, colored=True)
+TABLES = {"results": RESULTS, "rates": columns("activation", "spectral_norm") | RATES}
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse, colored=True)
 
 if __name__ == "__main__":
     STUDY.main()

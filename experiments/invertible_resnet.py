@@ -1,6 +1,7 @@
 """What does it cost a residual network to be invertible, and can images be read back from its last feature map?
 
     python -m experiments.invertible_resnet
+    python -m experiments.invertible_resnet --steps=200,800 --spectral_norm=0.9,0.5,0 --seeds=3
     python -m experiments.invertible_resnet --dataset=fashion_mnist --examples=10000 --steps=400 --remat=dots_saveable
 
 Networks of the shape of i-ResNets (Behrmann et al. 2019, arXiv 1811.00995, section 5.1: padding stem, blocks of 3×3,
@@ -22,26 +23,32 @@ import dataclasses
 import numpy as np
 
 from resjax import lab, nn, probes
-from resjax.lab.config import Running, Training
+from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import RECOVERED, columns, number, records, whole
 from resjax.lab.trial import Trial
+from resjax.lab.tuning import RATES
 from resjax.system.errors import UserError
 
-TRAINED = ("spectral_norm", "depth", "seed", "diverged", "train_accuracy", "test_accuracy")
+KEY = columns("spectral_norm", "depth", "seed", "learning_rate", "at_edge", steps=whole("of training"))
+TRAINED = columns("diverged", "train_accuracy", "test_accuracy", *RECOVERED)
 PLACE = {name: whole("from 0") for name in ("image", "row", "column", "channel")}
 PIXEL = {
     "input": number("a held-out image, in standard deviations of the training images"),
     "inverse": number("likewise"),
 }
-TABLES = {"results": columns(*TRAINED, *RECOVERED), "pictures": columns("spectral_norm", **PLACE, **PIXEL)}
+TABLES = {
+    "results": KEY | TRAINED,
+    "pictures": columns("spectral_norm", **PLACE, **PIXEL),
+    "rates": columns("spectral_norm") | RATES,
+}
 ACCURACIES = {"train_accuracy": "training images", "test_accuracy": "held-out images"}
 ERRORS = 1e-16, 1e2  # of the inverse: the figure's limits
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Training):
+class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
     network: str = option("iresnet", "the architecture, whose blocks must keep the shape of the stream")
@@ -53,15 +60,16 @@ class Config(Running, Training):
     spectral_norm: tuple[float, ...] = option(
         (0.9, 0.7, 0.5, 0.0), "bounds on the spectral norm of every layer of a branch, below 1; 0: none", minimum=0
     )
+    steps: tuple[int, ...] = option((200,), "training steps: a network for each", minimum=1)
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    images: int = option(8, "held-out images that are computed back", minimum=1)
-    pictures: int = option(8, "images that are shown, of the first network of each bound", minimum=1)
+    images: int = option(8, "held-out images that are computed back, and shown", minimum=1)
 
 
 def trials(config: Config) -> list[Trial]:
     """The networks to train."""
     return [
-        Trial.of(config, depth=depth, connection=connection, norm=norm, spectral_norm=bound, seed=seed)
+        Trial.of(config, steps=steps, depth=depth, connection=connection, norm=norm, spectral_norm=bound, seed=seed)
+        for steps in config.steps
         for depth in config.depths
         for connection in config.connections
         for norm in config.norms
@@ -75,13 +83,8 @@ def refuse(trial: Trial, config: Config):
     network, _, dataset = lab.inverses.planned(trial)
     if not isinstance(network.stem, nn.stems.PaddingStem):
         raise UserError(f"--network={config.network}: its stem has no inverse; use iresnet")
-    for name in ("images", "pictures"):
-        if getattr(config, name) > len(dataset.test):
-            raise UserError(
-                f"--{name}={getattr(config, name)}: {config.dataset} has {len(dataset.test)} held-out images"
-            )
-    if config.pictures > config.images:
-        raise UserError(f"--pictures={config.pictures}: at most --images={config.images}, which are computed back")
+    if config.images > len(dataset.test):
+        raise UserError(f"--images={config.images}: {config.dataset} has {len(dataset.test)} held-out images")
 
 
 def rows(bench, trial: Trial, config: Config):
@@ -91,8 +94,8 @@ def rows(bench, trial: Trial, config: Config):
     if trained["diverged"] is None:
         found = bench.once(measure, trial, when="trained", images=config.images)
     yield "results", trained | found
-    if found and not trial.seed and trial.depth == config.depths[0]:
-        pairs = {name: np.array(found[name][: config.pictures]) for name in PIXEL}  # N H W C
+    if found and not trial.seed and (trial.steps, trial.depth) == (config.steps[-1], config.depths[0]):
+        pairs = {name: np.array(found[name]) for name in PIXEL}  # N H W C
         places = np.indices(pairs["input"].shape).reshape(4, -1)
         shown = dict(zip(PLACE, places, strict=True)) | {name: values.ravel() for name, values in pairs.items()}
         yield from (("pictures", row) for row in records(shown))
@@ -111,34 +114,37 @@ def measure(trial: Trial, snapshot, images: int) -> dict:
 
 
 def summary(tables):
-    """A row a network."""
-    shown = ["spectral_norm", "test_accuracy", "lipschitz_upper", "inverse_error", "iterations", "not_inverted_share"]
-    return tables["results"][shown], "images computed back from the last feature map"
+    """A row a bound and number of steps."""
+    kinds = tables["results"].groupby(["steps", "spectral_norm"], sort=False)
+    shown = lab.statistics.summarised(kinds, ["test_accuracy", "lipschitz_upper", "inverse_error"])
+    return shown, "images computed back from the last feature map: means ± 95 % t intervals over the seeds"
 
 
 def draw(tables, canvas):
-    """Both figures."""
-    draw_measures(tables["results"], canvas)
+    """Against c: accuracy (left), error of the inverse (right), a colour a number of steps; and the images."""
+    results = tables["results"]
+    bounds = list(results["spectral_norm"].unique())
+    results = results.assign(place=results["spectral_norm"].map(bounds.index))
+    color = lab.figures.colors(results["steps"])
+    note = "accuracies: means, 95 % t intervals; errors: the largest"
+    with canvas.figure(panels=2, height=2.7, note=note) as axes:
+        axes[0].set(ylabel="accuracy", xlabel="bound c on every layer")
+        axes[1].set(yscale="log", ylabel="largest error of the inverse", xlabel="bound c on every layer")
+        for axis in axes:
+            axis.set_xticks(range(len(bounds)), [f"{bound:g}" if bound else "none" for bound in bounds])
+        for steps, rows in results.groupby("steps", sort=False):
+            places = rows.groupby("place")
+            for style, (column, images) in zip(("s:", "o-"), ACCURACIES.items(), strict=True):
+                look = {"color": color[steps], "label": f"{images}, {steps} steps"}
+                lab.figures.line(axes[0], places[column], style, **look)
+            errors = places["inverse_error"].max()
+            lab.figures.leaving(axes[1], errors.index, errors, ERRORS, "o-", color=color[steps])
+        lab.figures.legend(axes, columns=2)
     if len(tables["pictures"]):
         lab.pictures.draw(tables["pictures"], canvas)
 
 
-def draw_measures(results, canvas):
-    """Accuracy (left), error of the inverse and constants (right) against c."""
-    names = ["none" if bound == 0 else f"{bound:g}" for bound in results["spectral_norm"].unique()]
-    by_bound = results.groupby("spectral_norm", sort=False)
-    with canvas.figure(panels=2, height=2.5, note="accuracies: means over the seeds") as axes:
-        for color, column, label in zip(lab.figures.COLORS, ACCURACIES, ACCURACIES.values(), strict=False):
-            axes[0].plot(names, by_bound[column].mean(), marker="o", color=color, label=label)
-        axes[0].set(ylabel="accuracy", xlabel="bound c on every layer")
-        axes[0].legend()
-        axes[1].set(yscale="log", ylabel="largest error of the inverse", xlabel="bound c on every layer")
-        axes[1].set_xticks(range(len(names)), names)
-        errors = by_bound["inverse_error"].max()
-        lab.figures.leaving(axes[1], range(len(names)), errors, ERRORS, "o-", color=lab.figures.COLORS[2])
-
-
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse)
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse, tuned=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -72,7 +72,7 @@ OTHERS = {
     ],
     "invertibility": [*SMALL, "--width=8", "--depths=6", "--images=2", "--norms=none,batch"],
     "invertible_resnet": [
-        *SMALL, "--depths=10", "--width=2", "--spectral_norm=0.7,0", "--images=2", "--pictures=2", "--steps=4",
+        *SMALL, "--depths=10", "--width=2", "--spectral_norm=0.7,0", "--images=2", "--steps=4",
     ],
     "landscape": [
         *SMALL, "--depths=6", "--resolution=5", "--lines=2", "--images=32", "--curvature_points=2", "--lanczos=4",

@@ -23,7 +23,7 @@ HEADER = (
 TRAINING = ("--steps=20", "--batch_size=32", "--seeds=2")
 SMALL = {
     "invertibility": ("--width=8", "--depths=6", "--connections=plain,residual", "--norms=batch", "--images=2"),
-    "invertible_resnet": ("--depths=10", "--width=4", "--spectral_norm=0.9,0", "--images=3", "--pictures=2"),
+    "invertible_resnet": ("--depths=10", "--width=4", "--spectral_norm=0.9,0", "--images=3"),
 }
 
 
@@ -117,7 +117,6 @@ def test_linear_layers_keep_the_square_by_lecuns_weights():
             "--network=dense: its stem has no inverse",
         ),
         ("invertible_resnet", {"images": 298}, "--images=298: digits has 297 held-out images"),
-        ("invertible_resnet", {"pictures": 9}, "--pictures=9: at most --images=8"),
         ("invertible_resnet", {"dataset": "digits", "depths": (12,)}, "--network=iresnet: depth 12: iresnet"),
     ),
 )
