@@ -1,10 +1,15 @@
 """Gallery, columns and the README's list are what docstrings and published tables say."""
 
+import json
 import re
+import shlex
 
 import pytest
 
-from resjax.lab import gallery
+from resjax.lab import flags, gallery, published
+from resjax.lab.options import relevant
+
+FOLDERS = [(name, folder) for name in gallery.ORDER for folder in published.folders(name)]
 
 
 def test_the_gallery_is_not_stale():
@@ -30,11 +35,30 @@ def test_every_experiment_says_what_was_found_and_what_it_cannot_say(name):
     assert re.search(r"\n\nFound, [^:]*on 2 CPU cores[^:]*:", text) and "\n\nNot shown: " in text
 
 
-@pytest.mark.parametrize("name", gallery.ORDER)
-def test_published_tables_have_the_columns_that_are_said(name):
+@pytest.mark.parametrize(("name", "folder"), FOLDERS)
+def test_published_tables_have_the_columns_that_are_said(name, folder):
     study = gallery.experiments()[name].STUDY
-    for table, found in gallery.published(name).items():
-        assert list(found.columns) == list(study.tables[table])
+    swept = [each.partition("=")[0] for each in recorded(folder)["sweep"].split()]
+    for table, found in published.tables(folder).items():
+        assert list(found.columns) == [*swept, *study.tables[table]]
+
+
+def test_every_published_folder_is_that_of_an_experiment_and_tells_of_its_machine():
+    others = {"throughput", "torture"}
+    folders = {path.name for path in published.RESULTS.iterdir()}
+    assert {folder for _, folder in FOLDERS} == folders - others
+    assert [name for name in folders - others if not (published.RESULTS / name / "env.json").exists()] == []
+
+
+@pytest.mark.parametrize(("name", "folder"), FOLDERS)
+def test_the_command_shown_asks_for_what_was_recorded(name, folder):
+    config = gallery.experiments()[name].STUDY.config
+    asked = flags.parse(config, shlex.split(published.command(folder))[2:])
+    assert {"experiment": name} | relevant(asked) == {"experiment": name} | relevant(config()) | recorded(folder)
+
+
+def recorded(folder):
+    return json.loads((published.RESULTS / folder / "config.json").read_text())
 
 
 @pytest.mark.parametrize("name", gallery.ORDER)

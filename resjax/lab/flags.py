@@ -10,7 +10,7 @@ import pathlib
 import signal
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -128,8 +128,12 @@ def command_line(config: Any, changed: dict[str, Any]) -> list[str]:
     """The flags that ask for a configuration with some values changed: those of them that are not the defaults."""
     values = {field.name: getattr(config, field.name) for field in _flagged(type(config))} | changed
     usual = {field.name: field.default for field in _flagged(type(config))}
-    chosen = {name: value for name, value in values.items() if value != usual[name] and name != "preset"}
-    return [f"--{name}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for name, v in chosen.items()]
+    return spelled({name: value for name, value in values.items() if value != usual[name] and name != "preset"})
+
+
+def spelled(values: Mapping[str, Any]) -> list[str]:
+    """The flags that give these values."""
+    return [f"--{name}={','.join(map(str, v)) if isinstance(v, tuple | list) else v}" for name, v in values.items()]
 
 
 def main(

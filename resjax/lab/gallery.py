@@ -7,21 +7,18 @@ import collections
 import dataclasses
 import importlib
 import inspect
-import pathlib
-import re
 from collections.abc import Mapping
 from types import ModuleType
 
 import pandas as pd
 
-from resjax.lab import flags
+from resjax.lab import flags, published
 from resjax.lab.found import FOUND
 from resjax.lab.options import Options
 from resjax.lab.tables import Column
 from resjax.system.errors import UserError
 
-ROOT = pathlib.Path(__file__).parents[2]
-RESULTS = ROOT / "results"
+ROOT = published.ROOT
 MADE = "<!-- made by `python -m resjax.lab.gallery`: change docstrings and tables, not this -->"
 MARKS = "<!-- found -->", "<!-- /found -->"
 ORDER = (
@@ -51,9 +48,8 @@ def gallery() -> str:
 
 def _entry(name: str, module: ModuleType) -> str:
     question, *paragraphs = (inspect.getdoc(module) or "").split("\n\n")
-    commands = [re.sub(r"^    ", "", text, flags=re.MULTILINE) for text in paragraphs if text.startswith("    ")]
     prose = [text for text in paragraphs if not text.startswith("    ")]
-    shown, title = module.STUDY.summary(published(name))
+    shown, title = module.STUDY.summary(published.tables(name))
     return "\n\n".join(
         [
             f"## {name}",
@@ -62,17 +58,16 @@ def _entry(name: str, module: ModuleType) -> str:
             *prose,
             f"{title[0].upper()}{title[1:]}:",
             markdown(shown),
-            *(f"```\n{text}\n```" for text in commands),
+            f"```\n{published.command(name)}\n```",
+            *(_variant(other) for other in published.folders(name)[1:]),
             "",
         ]
     )
 
 
-def published(name: str) -> dict[str, pd.DataFrame]:
-    """The tables of results/NAME."""
-    return {
-        path.stem: pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in (RESULTS / name).glob("*.csv")
-    }
+def _variant(folder: str) -> str:
+    command = published.command(folder)
+    return f"[{folder}](../results/{folder}):\n\n![{folder}](../results/{folder}/figure.png)\n\n```\n{command}\n```"
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -120,9 +115,9 @@ def readme() -> str:
     text = (ROOT / "README.md").read_text()
     start, end = (text.index(mark) for mark in MARKS)
     lines = []
-    for said, name, found in FOUND:
-        verdict, measured = found(published(name))
-        lines.append(f"- *{said}*: **{verdict}**. {measured} [{name}](docs/gallery.md#{name})")
+    for said, folders, found in FOUND:
+        verdict, measured = found(*map(published.tables, folders))
+        lines.append(f"- *{said}*: **{verdict}**. {measured} [{folders[0]}](docs/gallery.md#{folders[0]})")
     return "\n".join([text[:start] + MARKS[0], *lines, text[end:]])
 
 
