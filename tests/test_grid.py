@@ -120,3 +120,11 @@ def test_every_combination_has_a_figure_that_says_so(run, tmp_path):
 def test_a_study_that_tells_it_by_colour_has_one_figure(run, tmp_path):
     run(dataclasses.replace(STUDY, colored=True), sweep="factor=2,0.5")
     assert [path.name for path in tmp_path.glob("*.png")] == ["figure.png"]
+
+
+def test_every_combination_has_a_summary_of_its_own(run, capsys):
+    run(dataclasses.replace(STUDY, colored=True), depths=(7,), sweep="factor=2,3")
+    shown = capsys.readouterr().out
+    first = shown.index("factor 2.0")
+    second = shown.index("factor 3.0")
+    assert "14" in shown[first:second] and "14" not in shown[second:] and "21" in shown[second:]

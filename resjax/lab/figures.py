@@ -15,6 +15,7 @@ from etils import epath
 
 from resjax.lab import statistics
 from resjax.lab.config import Running
+from resjax.lab.sweep import parted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -213,13 +214,10 @@ def canvases(
     tables: Mapping[str, "pd.DataFrame"], folder: epath.Path, config: Running, swept: Sequence[str], colored: bool
 ) -> Iterator[tuple[dict[str, "pd.DataFrame"], Canvas]]:
     """The tables, and a canvas for them: all of them `colored`, or else those of each combination of what is swept."""
-    if colored or not swept:
+    if colored:
         yield dict(tables), Canvas(folder, config, swept=tuple(swept))
         return
-    first = next(table for table in tables.values() if set(swept) <= set(table.columns))
-    for values in first[list(swept)].drop_duplicates().itertuples(index=False):
-        chosen = dict(zip(swept, values, strict=True))
-        own = {name: table[(table[list(swept)] == list(values)).all(axis=1)] for name, table in tables.items()}
+    for chosen, own in parted(tables, swept):
         suffix = "".join(f"-{name}={value}" for name, value in chosen.items())
         yield own, Canvas(folder, config, re.sub(r"[^\w.=-]+", "_", suffix))
 

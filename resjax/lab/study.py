@@ -113,6 +113,8 @@ class Study:
             found = work.read()
             for own, canvas in figures.canvases(found, work.path, config, list(swept), self.colored):
                 self.draw(own, canvas)
-        view.show(*self.summary(found))
+        for chosen, own in sweep.parted(found, list(swept)):
+            shown, title = self.summary(own)
+            view.show(shown, "; ".join([title, *(f"{name} {value}" for name, value in chosen.items())]))
         print(f"{'tables' if len(tables) > 1 else 'table'}: {work.path}/{', '.join(f'{name}.csv' for name in tables)}")
         print(f"figure: {work.path}/figure.png")

@@ -4,11 +4,15 @@ import dataclasses
 import difflib
 import itertools
 import re
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from resjax.lab import names
 from resjax.lab.config import NETWORKS, Architecture, Running
 from resjax.system.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Config = TypeVar("Config", bound=Running)
 FALSE = ("false", "0")
@@ -54,6 +58,20 @@ def fields(config: Running) -> dict[str, dataclasses.Field[Any]]:
     """The options that are swept, by name."""
     known = {field.name: field for field in dataclasses.fields(config)}
     return {name: known[name] for name in swept(config)}
+
+
+def parted(
+    tables: Mapping[str, "pd.DataFrame"], swept: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], dict[str, "pd.DataFrame"]]]:
+    """Every combination that is in the tables, by option, and its rows; all rows if nothing is swept."""
+    if not swept:
+        yield {}, dict(tables)
+        return
+    first = next(table for table in tables.values() if set(swept) <= set(table.columns))
+    for values in first[list(swept)].drop_duplicates().itertuples(index=False):
+        chosen = dict(zip(swept, values, strict=True))
+        own = {name: table[(table[list(swept)] == list(values)).all(axis=1)] for name, table in tables.items()}
+        yield chosen, own
 
 
 def _value(field: dataclasses.Field[Any], text: str, config: Running) -> Any:
