@@ -3,22 +3,20 @@
     python -m experiments.shortcuts --projections=0,1,2,4,8,-1 --seeds=5
     python -m experiments.shortcuts --studies=projections --depths=98 --projections=0,4,8,-1 --seeds=5
 
-`projections`: so many blocks, spread evenly, have Wx + F(x), and the blocks between stages. `table1`: the skips of
-He et al. 2016 (arXiv 1603.05027). `skip_length`: layers that a skip leads past.
+So many blocks, spread evenly, have Wx + F(x). `table1`: the skips of He et al. 2016 (arXiv 1603.05027).
 
-Found, in five minutes on 2 CPU cores (a quarter of an hour for the second command, whose numbers these are): "a few
-times" is a number, not a share, and ends at about eight. Of 12, 24 or 48 skips 4 may be Gaussian projections; 8 double
-the loss, 24 of 24 make it 22 times as large. What grows is the condition number, 9 to 19 times a projection (theory:
-15). Orthogonal ones leave it as it is, and do less harm. Over 8 layers the loss is 9 times that of skips over 2.
+Found, in ten minutes each on 2 CPU cores, five seeds, each network at its best rate: of 24 or 48 skips 4 may be
+projections at no cost that is seen here. If all 48 are, Gaussian ones have 34 times the training loss, orthogonal ones,
+which keep the condition number, twice. A Gaussian one raises it 7 to 13 times (theory: 15). Skips over 8 layers have 8
+times the loss of skips over 2. A gate that starts closed (bias −6) trains as well as the identity does.
 
-Not shown: He et al.'s table with its 64000 steps; gates as they start now, with weights of zero; rates of their own.
+Not shown: He et al.'s table with its 64000 steps, in which the scaled skips and the open gate train, too.
 """
 
 import dataclasses
 import itertools
 
 from resjax import lab, probes, theory
-from resjax.lab import papers
 from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
@@ -56,7 +54,7 @@ class Config(Running, Tuning, Training):
     shortcut: tuple[str, ...] = option(("projection", "orthogonal"), "their kinds, and the shortcuts between stages")
     layers: tuple[int, ...] = option((1, 2, 3, 4, 8), "layers that a skip leads past", minimum=1)
     table1_depth: int = option(110, "weighted layers, beside the paper's table", minimum=1)
-    connections: tuple[str, ...] = option(tuple(papers.SKIPS), "connections, beside the paper's table")
+    connections: tuple[str, ...] = option(tuple(lab.papers.SKIPS), "connections, beside the paper's table")
     jacobians: int = option(4, "training images at which the Jacobian is taken; medians over them", minimum=1)
     norms: tuple[str, ...] = option(("batch",), "normalisations, as in depth_scaling")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
@@ -82,14 +80,13 @@ def trials(config: Config) -> list[tuple[str, Trial]]:
 
 def rows(bench, case: tuple[str, Trial], config: Config):
     """Trains it; reads it before and after."""
-    study, shape = case
-    trial, at_edge, tried = lab.tuning.tuned(bench, shape, config)
-    yield from (("rates", row | {"study": study}) for row in tried)
+    trial, at_edge, tried = lab.tuning.tuned(bench, case[1], config)
+    yield from (("rates", row | {"study": case[0]}) for row in tried)
     trained = bench.train(trial) | {"at_edge": at_edge}
-    trained |= {"study": study, "layers": lab.plan.plan(trial).network.blocks[-1].branch.layers}
+    trained |= {"study": case[0], "layers": lab.plan.plan(trial).network.blocks[-1].branch.layers}
     for stage in STAGES if trained["diverged"] is None else ("start",):
-        found = bench.once(measure, trial, when=stage, jacobians=config.jacobians)
-        yield "results", dataclasses.asdict(trial) | trained | found | {"stage": stage}
+        trained |= {"stage": stage} | bench.once(measure, trial, when=stage, jacobians=config.jacobians)
+        yield "results", dataclasses.asdict(trial) | trained
 
 
 def measure(trial: Trial, snapshot, jacobians: int) -> dict[str, float]:
@@ -127,7 +124,7 @@ def draw(tables, canvas):
         lab.figures.line(axes[3], lengths["train_loss"], color="k", log=True)
         axes[3].set(xlabel="layers that a skip leads past", ylabel="training loss", yscale="log")
         kinds = trained[trained["study"] == "table1"].groupby("connection", sort=False)
-        lab.figures.bars(axes[4], kinds["error"], papers.SKIPS)
+        lab.figures.bars(axes[4], kinds["error"], lab.papers.SKIPS)
         axes[4].set(xlabel="held-out error (%)", title="He et al. 2016, table 1")
 
 
