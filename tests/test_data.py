@@ -77,7 +77,6 @@ def test_the_order_outlives_the_key_that_a_training_step_donates():
 def test_batches_in_memory_meet_the_protocol():
     batches = data.digits().train.batches(100, (), jax.random.key(0))
     assert isinstance(batches, data.Batches)
-    batches.restore(batches.state())
     assert np.array_equal(batches.at(0).order, data.digits().train.batches(100, (), jax.random.key(0)).at(0).order)
 
 

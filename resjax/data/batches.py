@@ -24,16 +24,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class Batches(Protocol):
-    """The training batches, step by step."""
+    """The training batches. A batch follows from the key and its step, so a checkpoint need not hold a place."""
 
     def at(self, step: int) -> Source:
-        """What this step gets. Steps come one after the other."""
-
-    def state(self) -> dict:
-        """What a checkpoint must keep to go on from here."""
-
-    def restore(self, state: dict):
-        """Goes on where `state` was taken."""
+        """What this step gets. Steps come one after the other, from any one on."""
 
 
 @runtime_checkable

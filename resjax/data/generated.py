@@ -95,10 +95,3 @@ class FreshBatches:
     def at(self, step: int) -> Fresh:
         """What that step gets."""
         return self.fresh
-
-    def state(self) -> dict:
-        """What a checkpoint must keep: nothing, a batch follows from key and step."""
-        return {}
-
-    def restore(self, state: dict):
-        """Goes on where `state` was taken."""

@@ -113,13 +113,6 @@ class ShuffledBatches:
             self._order = orders(self._key, epoch, self._examples)
         return self._shuffled(order=self._order)
 
-    def state(self) -> dict:
-        """What a checkpoint must keep: nothing, a batch follows from its step."""
-        return {}
-
-    def restore(self, state: dict):
-        """Goes on where `state` was taken."""
-
 
 @jax.jit
 def order_key(key: Key[Array, "*M"]) -> Key[Array, "*M"]:

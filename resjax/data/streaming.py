@@ -65,9 +65,7 @@ class Stream:
         seed = int(jax.random.key_data(key).ravel()[1])
         examples = grain.MapDataset.source(self.source).seed(seed).shuffle().repeat()
         change = functools.partial(cropped, shape=self.shape, augmentations=tuple(augmentations))
-        batches = self._own(examples.random_map(change), batch_size).to_iter_dataset()
-        workers = grain.MultiprocessingOptions(num_workers=self.workers)
-        return StreamedBatches(iter(batches.mp_prefetch(workers)), self._streamed, self.workers)
+        return StreamedBatches(self._own(examples.random_map(change), batch_size), self._streamed, self.workers)
 
     def abstract(self, batch_size: int, augmentations: tuple[Augmentation, ...], num_seeds: int = 0) -> "StreamedBatch":
         """The shape of what `batches` give a step, to compile for; it is one for any number of networks."""
@@ -110,27 +108,16 @@ class StreamedBatch:
 
 
 class StreamedBatches:
-    """The training batches (see `batches.Batches`); the place in the stream is kept in the checkpoint."""
+    """The training batches (see `batches.Batches`), read ahead; any number of workers gives the same."""
 
-    def __init__(self, batches: grain.DatasetIterator, streamed: Callable[[dict], StreamedBatch], workers: int):
+    def __init__(self, batches: grain.MapDataset, streamed: Callable[[dict], StreamedBatch], workers: int):
         self._batches = batches
         self._streamed = streamed
-        self._workers = workers
+        self._workers = grain.MultiprocessingOptions(num_workers=workers)
+        self._ahead: grain.DatasetIterator | None = None
 
     def at(self, step: int) -> StreamedBatch:
-        """The next batch: steps must come one after the other."""
-        return self._streamed(next(self._batches))
-
-    def state(self) -> dict:
-        """The place in the stream."""
-        return {"workers": self._workers, "grain": self._batches.get_state()}
-
-    def restore(self, state: dict):
-        """Goes on where `state` was taken.
-
-        Raises:
-          ValueError: it was taken with another number of workers, of each of which it holds the place.
-        """
-        if state["workers"] != self._workers:
-            raise ValueError(f"the checkpoint is of a run with {state['workers']} workers")
-        self._batches.set_state(state["grain"])
+        """The next batch, or the first: steps must come one after the other, from any one on."""
+        if self._ahead is None:
+            self._ahead = iter(self._batches[step:].to_iter_dataset().mp_prefetch(self._workers))
+        return self._streamed(next(self._ahead))

@@ -78,11 +78,7 @@ class Save:
 
     def write(self, progress: loop.Progress) -> None:
         """Writes it."""
-        place = {
-            "batches": progress.batches.state(),
-            "diverged": progress.diverged,
-            "metrics": self.metrics.text,
-        }
+        place = {"diverged": progress.diverged, "metrics": self.metrics.text}
         self.checkpoints.save(progress.step, progress.train_state, place)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from etils import epath
 
 from resjax.cost import parameter_count
-from resjax.lab import registry
 from resjax.lab.looks import Advance, Log, Reached, Save, settled
 from resjax.lab.plan import Plan, batches, layout, plan, start
 from resjax.lab.trial import Trial, address, recorded
@@ -81,8 +80,6 @@ def _resume(checkpoints: Checkpoints, planned: Plan, trial: Trial, devices: Layo
     if not saved:
         return found, ""
     found.step, found.train_state, place = saved
-    with registry.flag("readers", trial.readers):
-        found.batches.restore(place["batches"])
     found.diverged = place["diverged"]
     return found, place["metrics"]
 
