@@ -4,6 +4,7 @@ An augmentation of streamed images is a function (rng, image, size) -> image tha
 what the image will be cropped to. One that gives it this size itself decides what is cropped.
 """
 
+import copy
 import functools
 from collections.abc import Callable
 
@@ -45,19 +46,35 @@ def cropped(
     shape: tuple[int, int, int],
     augmentations: tuple[Augmentation, ...] = (),
 ) -> dict:
-    """Image (H W C uint8, of the given shape) and label of an example, after the augmentations.
+    """Image (H W C, of the given shape) and label of an example, after the augmentations.
 
-    Where none of them gave the image its size, it is the middle: ⅞ of the shorter side, as a square.
+    Where none of them gave the image its size, it is the middle: ⅞ of the shorter side, as a square. An image that is
+    not uint8 becomes float32: Pillow has no such colours, so each channel is an image, and all have the same draws.
     """
-    height, width, channels = shape
-    image = Image.fromarray(example["image"].squeeze(-1) if channels == 1 else example["image"])
+    image = example["image"]
+    if image.dtype == np.uint8:
+        picture = Image.fromarray(image.squeeze(-1) if shape[-1] == 1 else image)
+        pixels = _changed(picture, rng, shape, augmentations)
+    else:
+        channels = [Image.fromarray(channel) for channel in np.moveaxis(image.astype(np.float32), -1, 0)]
+        pixels = np.stack([_changed(channel, copy.deepcopy(rng), shape, augmentations) for channel in channels], -1)
+    return {"image": pixels.reshape(shape), "label": example["label"]}
+
+
+def _changed(
+    image: Image.Image,
+    rng: np.random.Generator | None,
+    shape: tuple[int, int, int],
+    augmentations: tuple[Augmentation, ...],
+) -> np.ndarray:
+    height, width, _ = shape
     for augmentation in augmentations:
         image = augmentation(rng, image, (width, height))  # type: ignore[arg-type]  # where one is, there is a generator
     if image.size != (width, height):
         side = CENTER * min(image.size)
         left, top = ((length - side) / 2 for length in image.size)
         image = image.resize((width, height), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
-    return {"image": np.asarray(image).reshape(shape), "label": example["label"]}
+    return np.asarray(image)
 
 
 def _resized_crop(

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float32, Int, Shaped
 
+from resjax.data import validate
 from resjax.data.dataset import Dataset
 from resjax.data.in_memory import Split
-
-HELD_OUT = 6  # one in so many examples, where no test set is given
+from resjax.data.splits import held_out
 
 
 def arrays(
@@ -27,8 +27,8 @@ def arrays(
     standard deviation counts as 1.
 
     Args:
-      images: N H W C, or N … with at least one more axis, such as N D; uint8 or floating point.
-      labels: N integers, from 0 to classes - 1.
+      images: N H W C, or N … with at least one more axis, such as N D; uint8, 16-bit integers or floating point.
+      labels: N integers, or N 1, from 0 to classes - 1.
       test: the held-out images and labels, like the others. None holds out a sixth of the examples (N // 6), those
         that come first in the permutation of `jax.random.key(0)`; the classes' shares are left to chance.
       classes: K; None is one more than the largest label.
@@ -44,14 +44,20 @@ def arrays(
         test_images, test_labels = _checked(*test, "test ")
     if (test_images.shape[1:], test_images.dtype) != (train_images.shape[1:], train_images.dtype):
         raise ValueError(f"test images are N {_form(test_images)}, but training images are N {_form(train_images)}")
-    largest = max(train_labels.max(), test_labels.max())
-    classes = int(largest) + 1 if classes is None else classes
-    smallest = min(train_labels.min(), test_labels.min())
-    if smallest < 0 or largest >= classes:
-        raise ValueError(f"labels must be from 0 to {classes - 1}, but are from {smallest} to {largest}")
+    classes = int(max(train_labels.max(), test_labels.max())) + 1 if classes is None else classes
+    validate.in_range(train_labels, classes)
+    validate.in_range(test_labels, classes, "test ")
     mean, std = statistics(train_images)
     train = _split(train_images, train_labels, mean, std)
     return Dataset(train, _split(test_images, test_labels, mean, std), classes)
+
+
+def pictures(values: Shaped[ArrayLike, "N ..."]) -> Shaped[np.ndarray, "N ..."]:
+    """Images N H W C of grey ones N H W, or of rows of numbers N D (N 1 1 D); others are what they were."""
+    images = np.asarray(values)
+    if images.ndim == 3:
+        return images[..., None]
+    return images[:, None, None] if images.ndim == 2 else images
 
 
 @functools.cache
@@ -75,7 +81,8 @@ def statistics(images: Shaped[np.ndarray, "... C"]) -> tuple[Float32[np.ndarray,
     pixels = images.reshape(-1, images.shape[-1]).astype(np.float64)  # N·H·W C
     mean = pixels.mean(0).astype(np.float32)
     std = pixels.std(0).astype(np.float32)
-    varies = (pixels.max(0) > pixels.min(0)) & (std > 0)  # rounding can give equal values a tiny one
+    smallest = np.finfo(np.float32).tiny  # rounding can give equal values a tiny one, and less counts as zero on devices
+    varies = (pixels.max(0) > pixels.min(0)) & (std >= smallest)
     return mean, np.where(varies, std, np.float32(1))
 
 
@@ -85,9 +92,7 @@ def _split(images: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.nda
 
 def _held_out(images: np.ndarray, labels: np.ndarray):
     """The examples for training, and the others."""
-    count = len(images) // HELD_OUT
-    if not count:
-        raise ValueError(f"{len(images)} images are too few to hold out a sixth: give a test set")
+    count = held_out(len(images))
     order = np.asarray(jax.random.permutation(jax.random.key(0), len(images)))
     test = order[:count]
     train = order[count:]
@@ -95,22 +100,8 @@ def _held_out(images: np.ndarray, labels: np.ndarray):
 
 
 def _checked(images: ArrayLike, labels: ArrayLike, which: str) -> tuple[np.ndarray, np.ndarray]:
-    images = np.asarray(images)
-    labels = np.asarray(labels)
-    floating = jnp.issubdtype(images.dtype, jnp.floating)
-    if images.dtype != np.uint8 and not floating:
-        raise ValueError(f"{which}images must be uint8 or floating point, not {images.dtype}")
-    if images.ndim < 2 or not images.size:
-        raise ValueError(f"{which}images must be N H W C or N …, and not empty: their shape is {images.shape}")
-    if floating and not np.isfinite(images).all():
-        raise ValueError(f"{which}images have values that are not finite")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{which}labels must be integers, not {labels.dtype}")
-    if labels.ndim != 1:
-        raise ValueError(f"{which}labels must be one integer an image: their shape is {labels.shape}")
-    if len(images) != len(labels):
-        raise ValueError(f"there are {len(images)} {which}images and {len(labels)} {which}labels")
-    return images, labels
+    checked = validate.images(images, which)
+    return checked, validate.labels(labels, len(checked), which)
 
 
 def _form(images: np.ndarray) -> str:

@@ -1,7 +1,6 @@
 """Sets too large for the device: read, decoded and augmented by Grain's worker processes, batch by batch."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +11,8 @@ import numpy as np
 
 from resjax.data.augment import normalize
 from resjax.data.batches import check
-from resjax.data.crop import Augmentation, cropped
+from resjax.data.crop import Augmentation
+from resjax.data.reading import Read, sound
 from resjax.system.sharding import Layout
 
 MEAN = (123.675, 116.28, 103.53)  # the usual ones of ImageNet, in pixel units
@@ -23,10 +23,13 @@ STD = (58.395, 57.12, 57.375)
 class Stream:
     """One split of a set that is read from disk."""
 
-    source: Any  # random access to dicts of image (any size, uint8) and label
+    source: Any  # random access to dicts of image (of any size) and label
     shape: tuple[int, int, int]  # H W C, to which the images are cropped
     workers: int = 0  # processes that prepare training batches; 0: this one does
     layout: Layout | None = None
+    mean: tuple[float, ...] = MEAN  # of each channel, in the units of the source; repeated if they are too few
+    std: tuple[float, ...] = STD
+    dtype: str = "uint8"  # of the cropped images: float32 where the source's are not uint8
 
     def __len__(self) -> int:
         return len(self.source)
@@ -41,8 +44,8 @@ class Stream:
 
     def all(self, size: int) -> Iterator[tuple[jax.Array, jax.Array]]:
         """Every example once, cropped from the middle, in batches of `size`; the last is filled up from the start."""
-        examples = grain.MapDataset.source(self.source).repeat()[: -(-len(self) // size) * size]
-        images = examples.map(functools.partial(cropped, shape=self.shape))
+        examples = grain.MapDataset.range(len(self)).repeat()[: -(-len(self) // size) * size]
+        images = examples.map(Read(self.source, self.shape))
         for batch in self._own(images, size).to_iter_dataset():
             yield self._streamed(batch).batch(None, None)
 
@@ -63,15 +66,15 @@ class Stream:
         """
         check(batch_size, len(self), key)
         seed = int(jax.random.key_data(key).ravel()[1])
-        examples = grain.MapDataset.source(self.source).seed(seed).shuffle().repeat()
-        change = functools.partial(cropped, shape=self.shape, augmentations=tuple(augmentations))
-        return StreamedBatches(self._own(examples.random_map(change), batch_size), self._streamed, self.workers)
+        examples = grain.MapDataset.range(len(self)).seed(seed).shuffle().repeat()
+        images = examples.random_map(Read(self.source, self.shape, tuple(augmentations)))
+        return StreamedBatches(self._own(images, batch_size), self._streamed, self.workers)
 
     def abstract(self, batch_size: int, augmentations: tuple[Augmentation, ...], num_seeds: int = 0) -> "StreamedBatch":
         """The shape of what `batches` give a step, to compile for; it is one for any number of networks."""
-        images = np.zeros((batch_size, *self.shape), np.uint8)
+        images = np.zeros((batch_size, *self.shape), self.dtype)
         labels = np.zeros(batch_size, np.int32)
-        return jax.eval_shape(lambda: self._streamed({"image": images, "label": labels}))
+        return jax.eval_shape(lambda: self._streamed({"image": images, "label": labels, "fault": []}))
 
     def _own(self, examples: grain.MapDataset, size: int) -> grain.MapDataset:
         """Batches of `size`, or this process's part of each."""
@@ -79,8 +82,8 @@ class Stream:
         return examples.batch(size // processes)[jax.process_index() % processes :: processes]
 
     def _streamed(self, batch: dict[str, np.ndarray]) -> "StreamedBatch":
-        mean, std = (jnp.asarray(np.resize(values, self.shape[-1]), jnp.float32) for values in (MEAN, STD))
-        images = batch["image"]
+        mean, std = (jnp.asarray(np.resize(values, self.shape[-1]), jnp.float32) for values in (self.mean, self.std))
+        images = sound(batch)["image"]
         labels = batch["label"].astype(np.int32)
         if self.layout:
             return StreamedBatch(*self.layout.share((images, labels)), *self.layout.put((mean, std)))
@@ -92,7 +95,7 @@ class Stream:
 class StreamedBatch:
     """What a training step gets of a streamed set: its batch."""
 
-    images: jax.Array  # B H W C uint8
+    images: jax.Array  # B H W C uint8 or float32
     labels: jax.Array  # B int32
     mean: jax.Array  # C
     std: jax.Array  # C
