@@ -12,7 +12,7 @@ from helpers import StopAt, same_results
 from PIL import Image
 
 from resjax import data
-from resjax.data import crop, loading, streaming
+from resjax.data import crop, sources, streaming
 from resjax.lab import registry
 from resjax.lab.train import train
 from resjax.lab.trial import Trial
@@ -127,7 +127,7 @@ def test_a_set_that_is_streamed_cannot_have_random_labels(tiny):
 
 
 def test_a_set_that_is_too_large_is_streamed(monkeypatch):
-    monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", 0)
     with tfds.testing.mock_data(num_examples=12):
         large = data.load("svhn_cropped", "elsewhere", image_size=24)
     assert large.streamed and large.train.shape == (24, 24, 3)

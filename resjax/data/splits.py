@@ -1,11 +1,14 @@
 """Which examples train and which test: by what the splits are called, or in the notation of TensorFlow Datasets."""
 
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 HELD_OUT = 6  # one in so many examples, where there is nothing to test on
 TEST = ("test", "validation", "val", "valid")  # the first of them that has labels tests
+
+NAMES = ("train", *TEST)  # what folders, and arrays, of splits are called
 
 
 class Range(NamedTuple):
@@ -80,6 +83,18 @@ def held_out(examples: int) -> int:
     if examples < HELD_OUT:
         raise ValueError(f"{examples} images are too few to hold out a sixth: give a test set")
     return examples // HELD_OUT
+
+
+def tell_held_out(name: str, choice: Choice) -> None:
+    """Says that there is nothing to test on, and what is done about it.
+
+    Raises:
+      ValueError: there are too few examples.
+    """
+    whole = sum(part.end - part.first for part in choice.train)
+    count = held_out(whole)
+    which = "+".join(part.split for part in choice.train)
+    print(f"{name} has no test split: {count} of the {whole} examples of {which} are held out", file=sys.stderr)
 
 
 def _parsed(text: str, lengths: Mapping[str, int]) -> Iterable[Range]:

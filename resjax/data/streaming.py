@@ -74,7 +74,7 @@ class Stream:
         """The shape of what `batches` give a step, to compile for; it is one for any number of networks."""
         images = np.zeros((batch_size, *self.shape), self.dtype)
         labels = np.zeros(batch_size, np.int32)
-        return jax.eval_shape(lambda: self._streamed({"image": images, "label": labels, "fault": []}))
+        return jax.eval_shape(lambda: self._streamed({"image": images, "label": labels, "fault": np.zeros(0)}))
 
     def _own(self, examples: grain.MapDataset, size: int) -> grain.MapDataset:
         """Batches of `size`, or this process's part of each."""

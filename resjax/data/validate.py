@@ -3,7 +3,9 @@
 No JAX here: worker processes check streamed examples.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -108,6 +110,15 @@ def finite(array: Shaped[np.ndarray, "N ..."]) -> Shaped[np.ndarray, " N"]:
 def floating(array: np.ndarray) -> bool:
     """Whether it is of floating point, bfloat16 included, which NumPy does not know."""
     return array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Within this context, what is refused says of which set."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def one_line(error: BaseException) -> str:

@@ -138,8 +138,12 @@ class Optimization(Architecture):
     preset: str = option("", f"a paper's recipe, {presets.SHOWN}; flags beside it win", changes_results=False)
     dataset: str = option(
         "digits",
-        "digits, mnist1d, iterated(times=4), hops(k=2), or any image-classification set of TensorFlow Datasets",
+        "digits, mnist1d, iterated(times=4), hops(k=2), any image-classification set of TensorFlow Datasets, npz:PATH "
+        "(arrays images and labels, or x_train, y_train, x_test and y_test), folder:PATH (of pictures, a folder a "
+        "class), or package.module:function that gives (images, labels), two such pairs or a Dataset",
     )
+    train_split: str = option("", "what trains, as train[:80%] or train+validation; default: train")
+    test_split: str = option("", "what tests, as train[80%:]; default: test or validation, else a sixth of what trains")
     data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
     examples: int = option(0, "train on the first so many images only; 0: on all", minimum=0)
     random_labels: float = option(

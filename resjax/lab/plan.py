@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from resjax import data
 from resjax.data import Dataset
-from resjax.lab import names, registry
+from resjax.lab import datasets, registry
 from resjax.lab.optimizer import Optimizer
 from resjax.lab.trial import Trial
 from resjax.layers import Layers
@@ -60,21 +60,13 @@ def load(trial: Trial) -> Dataset:
     Raises:
       UserError: there is none of this name, it is not prepared, or it has not what the trial asks of it.
     """
-    return _load(trial.dataset, trial.data_dir, trial.image_size, trial.readers, trial.examples, trial.random_labels)
+    wanted = data.Wanted(trial.train_split, trial.test_split, trial.image_size, trial.readers)
+    return _load(trial.dataset, trial.data_dir, wanted, trial.examples, trial.random_labels)
 
 
 @functools.cache
-def _load(name: str, data_dir: str, image_size: int, readers: int, examples: int, random_labels: float) -> Dataset:
-    try:
-        if name.partition("(")[0].strip() in data.BUILT_IN:
-            found = names.build(name, "dataset", data.BUILT_IN)
-        else:
-            found = data.load(name, data_dir, image_size, readers)
-    except data.NotPrepared as error:
-        command = f"python -m resjax.prepare --dataset={error.name} --data_dir={error.data_dir}"
-        raise UserError(f"{error.what}: prepare it with: {command}") from error
-    except ValueError as error:
-        raise UserError(str(error)) from error
+def _load(name: str, data_dir: str, wanted: data.Wanted, examples: int, random_labels: float) -> Dataset:
+    found = datasets.load(name, data_dir, wanted)
     if random_labels:
         with registry.flag("random_labels", random_labels):
             found = found.with_random_labels(random_labels)

@@ -9,12 +9,13 @@ import pathlib
 from importlib.machinery import PathFinder
 from typing import Any, Self
 
-from resjax.lab import names
+from resjax.lab import datasets, names
 from resjax.lab.config import Architecture, Probing, Training
 from resjax.lab.options import differing, option
 from resjax.system.errors import UserError
 
 DATA = {"seed", "learning_rate", "weight_decay", "clip_norm", "random_labels"}  # of which programs are independent
+NO_CODE = {"dataset", "train_split", "test_split"}  # whose colons need not name a module
 SEMANTICS = 2  # to be raised when a default, or what an option means, changes: no address of before is found then
 
 
@@ -78,13 +79,15 @@ def program(trial: Any) -> Any:
 def address(trial: Variant) -> str:
     """Sixteen hexadecimal digits of what decides a trial's results.
 
-    That is what it is a trial of, the values that are not the defaults, the code of its own blocks and the like, and
-    the version of what all of it means. So an option that is new changes no address.
+    That is what it is a trial of, the values that are not the defaults, the code of its own blocks and the like, the
+    files of its own data, and the version of what all of it means. So an option that is new changes no address.
 
     Raises:
-      UserError: a module that it names is not there.
+      UserError: a module or a file that it names is not there.
     """
     values = differing(trial, type(trial)(network=trial.network)) | {"network": trial.network}
+    if "dataset" in values:
+        values["dataset"] = datasets.content(values["dataset"])
     content = {"semantics": SEMANTICS, "kind": type(trial).__name__, "values": values, "code": _code(values)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -96,8 +99,10 @@ def recorded(trial: Variant) -> dict[str, Any]:
 
 def _code(values: dict[str, Any]) -> dict[str, str]:
     """The checksums of the files that the values package.module:Name lie in."""
-    texts = (text for value in values.values() for text in (value if isinstance(value, list) else [value]))
-    modules = {names.parse(text, "value")[0].partition(":")[0] for text in texts if ":" in str(text)}
+    lists = (value if isinstance(value, list) else [value] for name, value in values.items() if name not in NO_CODE)
+    texts = [text for texts in lists for text in texts if ":" in str(text)]
+    texts += [text for text in (values.get("dataset", ""),) if datasets.is_code(text)]
+    modules = {names.parse(text, "value")[0].partition(":")[0] for text in texts}
     return {module: hashlib.sha256(_source(module)).hexdigest() for module in sorted(modules)}
 
 

@@ -1,0 +1,96 @@
+"""Data sets by the names of the command line, those of the user's own among them, and what of them decides a result.
+
+    digits    iterated(times=4)    cifar10    npz:PATH    folder:PATH    package.module:load
+
+A function of one's own gives (images, labels), ((images, labels), (images, labels)) or a `Dataset`.
+"""
+
+import functools
+import hashlib
+import os
+import pathlib
+import re
+
+from resjax import data
+from resjax.lab import names
+from resjax.system.errors import UserError
+
+KINDS = ("npz", "folder")
+OWN = re.compile(r"[\w.]+:[A-Za-z_]\w*\s*(\(.*\))?", re.DOTALL)  # package.module:load; a version of TFDS is a number
+
+
+def load(name: str, data_dir: str, wanted: data.Wanted) -> data.Dataset:
+    """The data set of this name.
+
+    Raises:
+      UserError: there is none, it is not prepared, or it is not what a data set must be.
+    """
+    try:
+        if path := _path(name):
+            return _of_files(name.partition(":")[0], path, wanted)
+        if OWN.fullmatch(name):
+            return data.given(names.build(name, "dataset", {}), name, wanted.train, wanted.test)
+        if name.partition("(")[0].strip() in data.BUILT_IN and not (wanted.train or wanted.test):
+            return names.build(name, "dataset", data.BUILT_IN)
+        return data.load(name, data_dir, wanted.image_size, wanted.workers, wanted.train, wanted.test)
+    except data.NotPrepared as error:
+        command = f"python -m resjax.prepare --dataset={error.name} --data_dir={error.data_dir}"
+        raise UserError(f"{error.what}: prepare it with: {command}") from error
+    except UserError:  # an example that cannot be read is one, and a ValueError
+        raise
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from error
+
+
+def content(name: str) -> str:
+    """What decides a result of a data set of this name: of files what is in them, not where they are.
+
+    Raises:
+      UserError: they are not there.
+    """
+    path = _path(name)
+    return f"{name.partition(':')[0]}:{_checksum(path)}" if path else name
+
+
+def is_code(name: str) -> bool:
+    """Whether it names a function of the user's own."""
+    return not _path(name) and bool(OWN.fullmatch(name))
+
+
+def _path(name: str) -> pathlib.Path | None:
+    """The file or the folder that is named."""
+    kind, _, path = name.partition(":")
+    if kind not in KINDS:
+        return None
+    if not path:
+        raise UserError(f"--dataset={name}: must be {kind}:PATH")
+    return pathlib.Path(path).expanduser()
+
+
+def _of_files(kind: str, path: pathlib.Path, wanted: data.Wanted) -> data.Dataset:
+    if kind == "npz":
+        return data.npz(path, wanted.train, wanted.test)
+    return data.folder(path, wanted)
+
+
+@functools.cache
+def _checksum(path: pathlib.Path) -> str:
+    """Of a file, or of all files in a folder and their names."""
+    total = hashlib.sha256()
+    try:
+        for file in sorted(_files(path)):
+            with open(file, "rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            total.update(f"{digest} {file.relative_to(path).as_posix()}\n".encode())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    return total.hexdigest()
+
+
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file or folder")
+    if path.is_file():
+        return [path]
+    found = ((inner, name) for inner, _, files in os.walk(path, followlinks=True) for name in files)
+    return [pathlib.Path(inner, name) for inner, name in found if not name.startswith(".")]
