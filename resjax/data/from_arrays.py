@@ -38,15 +38,14 @@ def arrays(
         labels out of range, or too few examples to hold out any.
     """
     train_images, train_labels = _checked(images, labels, "")
-    if test is None:
-        (train_images, train_labels), (test_images, test_labels) = _held_out(train_images, train_labels)
-    else:
-        test_images, test_labels = _checked(*test, "test ")
+    test_images, test_labels = (train_images, train_labels) if test is None else _checked(*test, "test ")
     if (test_images.shape[1:], test_images.dtype) != (train_images.shape[1:], train_images.dtype):
         raise ValueError(f"test images are N {_form(test_images)}, but training images are N {_form(train_images)}")
     classes = int(max(train_labels.max(), test_labels.max())) + 1 if classes is None else classes
     validate.in_range(train_labels, classes)
     validate.in_range(test_labels, classes, "test ")
+    if test is None:
+        (train_images, train_labels), (test_images, test_labels) = _held_out(train_images, train_labels)
     mean, std = statistics(train_images)
     train = _split(train_images, train_labels, mean, std)
     return Dataset(train, _split(test_images, test_labels, mean, std), classes)

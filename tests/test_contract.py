@@ -1,0 +1,285 @@
+"""What every data set must be: each example here is the smallest that is not, or one that is mended."""
+
+import dataclasses
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from absl import flags
+from small_sets import COLOR, LABEL, examples, png, prepare
+
+from resjax import data
+from resjax.data import crop, splits
+from resjax.data.validate import Checked, Unusable
+
+SCALAR = tfds.features.Scalar(np.float32)
+TRAIN = examples(12)
+FIXED = {"image": tfds.features.Image(shape=(4, 4, 1))}
+
+
+def flat(index):
+    return png(np.full((4, 4), 10 * index, np.uint8))
+
+
+def load(folder, name="small", **options):
+    return data.load(name, str(folder), image_size=8, **options)
+
+
+@pytest.mark.parametrize("image", ({}, FIXED))
+def test_where_the_test_split_has_no_labels_the_validation_split_tests(tmp_path, image):
+    pixels = flat if image else None
+    unlabelled = examples(5, lambda index: -1, pixels)
+    sets = {"train": examples(12, image=pixels), "test": unlabelled, "validation": examples(4, image=pixels)}
+    prepare(tmp_path, **image, **sets)
+    assert len(load(tmp_path).test) == 4
+
+
+def test_where_no_split_that_tests_has_labels_it_is_refused(tmp_path):
+    prepare(tmp_path, train=TRAIN, test=examples(5, lambda index: -1))
+    with pytest.raises(
+        ValueError, match=r"small: no example of test has a label: choose with test_split, as train\[80"
+    ):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("pixels", (flat, None))
+def test_where_there_is_only_train_a_sixth_is_held_out_and_it_is_said(tmp_path, pixels, capsys):
+    options = FIXED if pixels else {}
+    prepare(tmp_path, **options, train=examples(12, lambda index: index, pixels), label=_labels(12))
+    capsys.readouterr()
+    found = load(tmp_path)
+    assert capsys.readouterr().err == "small has no test split: 2 of the 12 examples of train are held out\n"
+    seen = [next(split.all(len(split)))[1].tolist() for split in (found.train, found.test)]
+    assert [len(labels) for labels in seen] == [10, 2] and sorted(seen[0] + seen[1]) == list(range(12))
+    data.load.cache_clear()
+    again = load(tmp_path)
+    assert next(again.test.all(2))[1].tolist() == seen[1]
+
+
+def _labels(count):
+    return tfds.features.ClassLabel(num_classes=count)
+
+
+@pytest.mark.parametrize(
+    ("features", "row", "says"),
+    (
+        ({"image": COLOR, "label": SCALAR}, {"label": 0.5}, "its feature label must be a ClassLabel, not Scalar"),
+        ({"image": COLOR, "label": tfds.features.Text()}, {"label": "a"}, "must be a ClassLabel, not Text"),
+        ({"image": SCALAR, "label": LABEL}, {"image": 0.5}, "its feature image must be an Image, not Scalar"),
+        ({"image": tfds.features.Sequence(COLOR), "label": LABEL}, {}, "must be an Image, not Sequence"),
+        ({"picture": COLOR, "label": LABEL}, {}, "is no image classification: its features are picture, label"),
+    ),
+)
+def test_features_of_another_type_are_refused(tmp_path, features, row, says, monkeypatch):
+    class Named:
+        """What `tfds.builder` gives, without files: their features are refused before any is looked for."""
+
+        info = type("Info", (), {"features": tfds.features.FeaturesDict(features)})
+
+    monkeypatch.setattr(tfds, "builder", lambda *_, **__: Named)
+    with pytest.raises(ValueError, match=says):
+        load(tmp_path, "other")
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    prepare(tmp_path, train=TRAIN, test=examples(1), small=examples(3))
+    with pytest.raises(
+        ValueError, match=r"train\[3:3\] has no examples: the splits are train \(12 examples\), test \(1"
+    ):
+        load(tmp_path, train_split="train[3:3]")
+
+
+@pytest.mark.parametrize("dtype", (np.uint16, np.float32))
+def test_a_stream_that_is_not_uint8_has_statistics_of_its_own(tmp_path, dtype):
+    values = np.linspace(1000, 5000, 12) if dtype == np.uint16 else np.linspace(0.2, 0.3, 12)
+
+    def image(index):
+        pixels = np.full((10, 10), values[index], dtype)
+        return png(pixels if dtype == np.uint16 else pixels.view(np.uint8).reshape(10, 10, 4))
+
+    own = tfds.features.Image(shape=(None, None, 1), dtype=dtype)
+    prepare(tmp_path, image=own, train=examples(12, image=image), test=examples(3, image=image))
+    train = load(tmp_path).train
+    images, _ = next(train.all(12))
+    values = values.astype(dtype).astype(float)
+    expected = (values - values.mean()) / values.std()
+    np.testing.assert_allclose(images, np.broadcast_to(expected[:, None, None, None], images.shape), atol=1e-4)
+    assert train.abstract(4, ()).images.dtype == train.batches(4, (), jax.random.key(0)).at(0).images.dtype == "float32"
+
+
+def test_the_channels_of_an_image_that_is_not_uint8_are_augmented_alike():
+    colors = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    changes = {"shape": (8, 8, 3), "augmentations": (crop.resized_crop(), crop.flip())}
+    seen = [
+        crop.cropped({"image": image, "label": 0}, np.random.default_rng(7), **changes)["image"].astype(float)
+        for image in (colors, colors.astype(np.float32))
+    ]
+    np.testing.assert_allclose(*seen, atol=1)  # uint8 is rounded
+
+
+def test_grey_pictures_among_colours_have_three_equal_channels(tmp_path):
+    grey = flat(7)
+    color = png(np.full((5, 5, 3), (10, 20, 30), np.uint8))
+    palette = png(np.full((5, 5, 3), (0, 0, 250), np.uint8), "P")
+    rows = examples(3, image=lambda index: (grey, color, palette)[index])
+    prepare(tmp_path, image=COLOR, train=rows, test=rows)
+    images, _ = next(load(tmp_path).train.all(3))
+    pixels = np.asarray(images * np.array(data.streaming.STD) + np.array(data.streaming.MEAN))[:, 0, 0]
+    np.testing.assert_allclose(pixels, [(70, 70, 70), (10, 20, 30), (0, 0, 250)], atol=3)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    folder = prepare(tmp_path, train=TRAIN, test=examples(2))
+    (shard,) = folder.glob("small-train*")
+    info = (folder / "dataset_info.json").read_text()
+    (folder / "dataset_info.json").write_text(info.replace('"12"', '"6",\n        "6"'))
+    shard.rename(folder / "small-train.array_record-00000-of-00002")
+    with pytest.raises(ValueError, match=r"dataset 'small': .*-00001-of-00002 is missing, one of the 2 files of train"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", (lambda content: b"", lambda content: content[:100], lambda content: 64 * b"\0"))
+def test_a_damaged_file_is_named_with_its_set(tmp_path, damage):
+    folder = prepare(tmp_path, **FIXED, train=examples(12, image=flat), test=examples(2, image=flat))
+    (shard,) = folder.glob("small-train*")
+    shard.write_bytes(damage(shard.read_bytes()))
+    with pytest.raises(ValueError, match=r"small, split train: example \d+ cannot be read: "):
+        load(tmp_path)
+
+
+def truncated(index):
+    return TRAIN[index]["image"] if index != 7 else TRAIN[index]["image"][:-30]
+
+
+@pytest.mark.parametrize("workers", (0, 1))
+def test_a_truncated_picture_is_named_wherever_it_is_read(tmp_path, workers):
+    prepare(tmp_path, train=examples(12, image=truncated), test=examples(2))
+    flags.FLAGS.mark_as_parsed()  # Grain looks at absl's
+    batches = load(tmp_path, workers=workers).train.batches(4, (), jax.random.key(0))
+    with pytest.raises(Unusable, match=r"small, split train: example 7 cannot be read: "):
+        for step in range(3):
+            batches.at(step)
+
+
+def test_an_augmentation_that_fails_in_a_worker_is_told(tmp_path):
+    prepare(tmp_path, train=TRAIN, test=examples(2))
+    flags.FLAGS.mark_as_parsed()
+    batches = load(tmp_path, workers=1).train.batches(4, (failing,), jax.random.key(0))
+    with pytest.raises(Unusable, match=r"example \d+: no such colour"):
+        batches.at(0)
+
+
+def failing(rng, image, size):
+    raise RuntimeError("no such colour")
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "says"),
+    (
+        (np.full((2, 2, 1), np.nan), 0, "example 1 has pixels that are not finite"),
+        (np.full((2, 2, 1), 1e300), 0, "example 1 has pixels that are not finite"),
+        (np.ones((2, 2)), 0, r"example 1 must be an image of 1 channels: its shape is \(2, 2\)"),
+        (np.ones((2, 2, 3)), 0, r"example 1 must be an image of 1 channels: its shape is \(2, 2, 3\)"),
+        (np.ones((2, 0, 1)), 0, "example 1 must be an image"),
+        (np.ones((2, 2, 1)), -1, "example 1: its label must be from 0 to 2, not -1"),
+        (np.ones((2, 2, 1)), 3, "example 1: its label must be from 0 to 2, not 3"),
+        (np.ones((2, 2, 1)), 0.5, r"example 1: its label must be from 0 to 2, not 0\.5"),
+        (np.ones((2, 2, 1)), [0], "example 1: its label must be from 0 to 2, not"),
+    ),
+)
+def test_an_example_that_cannot_be_is_named(image, label, says):
+    source = [{"image": np.zeros((2, 2, 1)), "label": 0}, {"image": image, "label": label}]
+    checked = Checked(source, "this set", 1, 3)
+    assert checked[0]["label"] == 0 and len(checked) == 2
+    with pytest.raises(Unusable, match=says):
+        checked[1]
+
+
+LENGTHS = {"train": 100, "test": 20, "validation": 10, "nothing": 0}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "found"),
+    (
+        ("", "", ([("train", 0, 100)], [("test", 0, 20)])),
+        ("train[:80%]", "train[80%:]", ([("train", 0, 80)], [("train", 80, 100)])),
+        ("train[10:20]", "", ([("train", 10, 20)], [("test", 0, 20)])),
+        ("train+validation[-3:]", "", ([("train", 0, 100), ("validation", 7, 10)], [("test", 0, 20)])),
+        ("test", "", ([("test", 0, 20)], [("validation", 0, 10)])),
+    ),
+)
+def test_splits_are_chosen_in_the_notation_of_tensorflow_datasets(train, test, found):
+    assert splits.choose(LENGTHS, lambda split: True, train, test) == found
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "says"),
+    (
+        ("train", "train[90%:]", r"train and train\[90%:\] share examples of train"),
+        ("train+test", "", r"train\+test and test share examples of test"),
+        ("tarin", "", r"no split 'tarin', as train or train\[:80%\]: there are train \(100 examples\), test"),
+        ("train[:200]", "", r"no split 'train\[:200\]'"),
+        ("train[", "", r"no split 'train\['"),
+        ("nothing", "", "nothing has no examples"),
+        ("train[50:40]", "", "has no examples"),
+    ),
+)
+def test_splits_that_cannot_be_chosen(train, test, says):
+    with pytest.raises(ValueError, match=says):
+        splits.choose(LENGTHS, lambda split: True, train, test)
+
+
+def test_a_set_without_a_split_called_train_must_be_told_which():
+    with pytest.raises(ValueError, match="no split is called train, there are a, b: choose with train_split"):
+        splits.choose({"a": 5, "b": 5}, lambda split: True)
+    assert splits.choose({"full": 5}, lambda split: True) == ([("full", 0, 5)], [])
+
+
+@pytest.mark.parametrize("image", ({}, FIXED))
+def test_chosen_splits_of_a_prepared_set_are_those_examples(tmp_path, image):
+    prepare(tmp_path, **image, train=examples(12, lambda index: index, flat), label=_labels(12))
+    found = load(tmp_path, train_split="train[:3]+train[6:8]", test_split="train[-2:]")
+    assert next(found.train.all(5))[1].tolist() == [0, 1, 2, 6, 7]
+    assert next(found.test.all(2))[1].tolist() == [10, 11]
+    assert isinstance(found.train, data.Split if image else data.Stream)
+
+
+def test_what_is_built_in_has_no_splits_to_choose():
+    with pytest.raises(ValueError, match="digits has no splits to choose from"):
+        data.load("digits", train_split="train[:10]")
+
+
+def test_a_value_that_float32_cannot_hold_is_not_finite():
+    images = np.ones((12, 3))
+    images[5, 1] = 1e39
+    with pytest.raises(ValueError, match="images have values that are not finite: example 5"):
+        data.arrays(images, np.arange(12) % 2)
+
+
+def test_integers_of_16_bits_are_taken_as_they_are():
+    images = np.arange(24, dtype=np.uint16).reshape(12, 2) * 2000
+    assert np.array_equal(data.arrays(images, np.arange(12)[:, None] % 2, (images, np.arange(12))).train.images, images)
+
+
+def test_a_split_that_is_gone_as_a_whole_was_left_out(tmp_path):
+    folder = prepare(tmp_path, train=TRAIN, test=examples(2), validation=examples(3))
+    pathlib.Path(next(folder.glob("small-test*"))).unlink()
+    assert len(load(tmp_path).test) == 3
+
+
+def test_a_file_of_another_format_is_said(tmp_path):
+    folder = prepare(tmp_path, train=TRAIN, test=examples(2))
+    info = folder / "dataset_info.json"
+    info.write_text(info.read_text().replace("array_record", "tfrecord"))
+    for path in folder.glob("*.array_record*"):
+        path.rename(str(path).replace("array_record", "tfrecord"))
+    with pytest.raises(data.NotPrepared, match=r"dataset 'small' in .* is not array_record"):
+        load(tmp_path)
+
+
+def test_the_first_examples_of_a_held_out_stream(tmp_path):
+    prepare(tmp_path, train=TRAIN)
+    found = load(tmp_path).first(4)
+    assert dataclasses.replace(found.train).shape == (8, 8, 1) and len(found.train) == 4
