@@ -1,8 +1,5 @@
 """What every data set must be: each example here is the smallest that is not, or one that is mended."""
 
-import dataclasses
-import pathlib
-
 import jax
 import numpy as np
 import pytest
@@ -12,6 +9,8 @@ from small_sets import COLOR, LABEL, examples, png, prepare
 
 from resjax import data
 from resjax.data import crop, splits
+from resjax.data.pictures import Form
+from resjax.data.sources import assembled
 from resjax.data.validate import Checked, Unusable
 
 SCALAR = tfds.features.Scalar(np.float32)
@@ -91,22 +90,26 @@ def test_an_empty_split_is_refused(tmp_path):
         load(tmp_path, train_split="train[3:3]")
 
 
-@pytest.mark.parametrize("dtype", (np.uint16, np.float32))
-def test_a_stream_that_is_not_uint8_has_statistics_of_its_own(tmp_path, dtype):
-    values = np.linspace(1000, 5000, 12) if dtype == np.uint16 else np.linspace(0.2, 0.3, 12)
-
-    def image(index):
-        pixels = np.full((10, 10), values[index], dtype)
-        return png(pixels if dtype == np.uint16 else pixels.view(np.uint8).reshape(10, 10, 4))
-
-    own = tfds.features.Image(shape=(None, None, 1), dtype=dtype)
-    prepare(tmp_path, image=own, train=examples(12, image=image), test=examples(3, image=image))
-    train = load(tmp_path).train
+@pytest.mark.parametrize("values", (np.linspace(1000, 5000, 12).astype(np.uint16), np.linspace(0.2, 0.3, 12)))
+def test_a_stream_that_is_not_uint8_has_statistics_of_its_own(values):
+    source = [{"image": np.full((10, 10 + at, 1), values[at]), "label": 0} for at in range(12)]
+    form = Form((10, None, 1), values.dtype.name)
+    train = assembled("own", {"train": source, "test": source}, form, 2, data.Wanted(image_size=10)).train
     images, _ = next(train.all(12))
-    values = values.astype(dtype).astype(float)
-    expected = (values - values.mean()) / values.std()
+    weights = 10.0 + np.arange(12)  # pixels of each
+    mean = np.average(values.astype(float), weights=weights)
+    std = np.average((values - mean) ** 2, weights=weights) ** 0.5
+    expected = (values - mean) / std
     np.testing.assert_allclose(images, np.broadcast_to(expected[:, None, None, None], images.shape), atol=1e-4)
     assert train.abstract(4, ()).images.dtype == train.batches(4, (), jax.random.key(0)).at(0).images.dtype == "float32"
+
+
+def test_a_prepared_set_of_16_bits_is_read(tmp_path):
+    own = tfds.features.Image(shape=(None, None, 1), dtype=np.uint16)
+    rows = examples(12, image=lambda index: png(np.full((4, 5), 5000 * index, np.uint16)))
+    prepare(tmp_path, image=own, train=rows, test=rows)
+    pixels = [example["image"].max() for example in load(tmp_path).train.source]
+    assert pixels == [5000 * index for index in range(12)]
 
 
 def test_the_channels_of_an_image_that_is_not_uint8_are_augmented_alike():
@@ -122,12 +125,12 @@ def test_the_channels_of_an_image_that_is_not_uint8_are_augmented_alike():
 def test_grey_pictures_among_colours_have_three_equal_channels(tmp_path):
     grey = flat(7)
     color = png(np.full((5, 5, 3), (10, 20, 30), np.uint8))
-    palette = png(np.full((5, 5, 3), (0, 0, 250), np.uint8), "P")
+    palette = png(np.full((5, 5, 3), (0, 0, 255), np.uint8), "P")
     rows = examples(3, image=lambda index: (grey, color, palette)[index])
     prepare(tmp_path, image=COLOR, train=rows, test=rows)
     images, _ = next(load(tmp_path).train.all(3))
     pixels = np.asarray(images * np.array(data.streaming.STD) + np.array(data.streaming.MEAN))[:, 0, 0]
-    np.testing.assert_allclose(pixels, [(70, 70, 70), (10, 20, 30), (0, 0, 250)], atol=3)
+    np.testing.assert_allclose(pixels, [(70, 70, 70), (10, 20, 30), (0, 0, 255)], atol=3)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -265,7 +268,7 @@ def test_integers_of_16_bits_are_taken_as_they_are():
 
 def test_a_split_that_is_gone_as_a_whole_was_left_out(tmp_path):
     folder = prepare(tmp_path, train=TRAIN, test=examples(2), validation=examples(3))
-    pathlib.Path(next(folder.glob("small-test*"))).unlink()
+    next(folder.glob("small-test*")).unlink()
     assert len(load(tmp_path).test) == 3
 
 
@@ -282,4 +285,4 @@ def test_a_file_of_another_format_is_said(tmp_path):
 def test_the_first_examples_of_a_held_out_stream(tmp_path):
     prepare(tmp_path, train=TRAIN)
     found = load(tmp_path).first(4)
-    assert dataclasses.replace(found.train).shape == (8, 8, 1) and len(found.train) == 4
+    assert found.train.shape == (8, 8, 1) and len(found.train) == 4

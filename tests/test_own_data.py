@@ -1,0 +1,312 @@
+"""Data of one's own: arrays in a file, pictures in folders, what a function gives; and the addresses of networks."""
+
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from commands import run
+from PIL import Image
+
+from resjax import data
+from resjax.data.pictures import decode, form_of
+from resjax.lab import datasets, plan
+from resjax.lab.trial import Trial, address
+from resjax.system.errors import UserError
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(0, 256, (24, 6, 5), np.uint8)
+Y = np.arange(24) % 3
+WANTED = data.Wanted(image_size=8)
+
+
+def save(folder, **arrays):
+    np.savez(folder / "own.npz", **arrays)
+    return folder / "own.npz"
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    (
+        {"x_train": X[:18], "y_train": Y[:18], "x_test": X[18:], "y_test": Y[18:]},  # Keras
+        {
+            "train_images": X[:18], "train_labels": Y[:18, None], "val_images": X[:2], "val_labels": Y[:2, None],
+            "test_images": X[18:], "test_labels": Y[18:, None],
+        },  # MedMNIST
+        {"x_train": X[:18], "y_train": Y[:18], "x_test": X[:3], "y_test": Y[:3] * 0 - 1, "val_images": X[18:],
+         "val_labels": Y[18:]},  # the test split has no labels
+    ),
+)  # fmt: skip
+def test_splits_in_a_file_of_arrays_are_those_arrays(tmp_path, arrays):
+    found = data.npz(save(tmp_path, **arrays))
+    for split, images, labels in ((found.train, X[:18], Y[:18]), (found.test, X[18:], Y[18:])):
+        assert np.array_equal(split.images, images[..., None]) and np.array_equal(split.labels, labels)
+    assert found.classes == 3 and found.name == f"npz:{tmp_path}/own.npz"
+
+
+def test_of_arrays_without_splits_a_sixth_is_held_out_and_it_is_said(tmp_path, capsys):
+    found = data.npz(save(tmp_path, images=X, labels=Y))
+    assert (len(found.train), len(found.test)) == (20, 4)
+    assert "own.npz has no test split: 4 of the 24 examples of train are held out\n" in capsys.readouterr().err
+
+
+def test_a_row_of_numbers_is_an_image_of_one_pixel(tmp_path):
+    rows = RNG.normal(size=(24, 7))
+    found = data.npz(save(tmp_path, x=rows, y=Y), "train[:20]", "train[20:]")
+    assert found.train.shape == (1, 1, 7) and found.train.mean.shape == (7,)
+    np.testing.assert_allclose(found.test.images[:, 0, 0], rows[20:], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    (
+        (
+            {"pictures": X, "labels": Y},
+            r"own\.npz: holds labels, pictures: it must hold images and labels; x and y; x_t",
+        ),
+        ({"images": X, "labels": Y[:9]}, r"own\.npz: there are 24 train images and 9 train labels"),
+        ({"images": X, "labels": Y - 1}, r"own\.npz: labels must be from 0 to 1: that of example \d+ is -1"),
+        ({"images": X, "labels": Y + 1}, r"own\.npz: no label is 0, but labels must be from 0 to K - 1"),
+        ({"images": X, "labels": Y.astype(str)}, r"own\.npz: train labels must be integers, not <U21"),
+        ({"images": X, "labels": Y.astype(object)}, r"own\.npz: cannot be read: Object arrays cannot be loaded"),
+        ({"images": X.astype(int), "labels": Y}, r"own\.npz: images must be uint8 or floating point, not int64"),
+        ({"images": np.zeros((0, 4, 4)), "labels": Y[:0]}, r"own\.npz: train has no examples"),
+        ({"images": X / 0.0, "labels": Y}, r"own\.npz: images have values that are not finite: example 0"),
+        ({"images": X, "labels": Y * 0 - 1}, r"own\.npz: no label is 0"),
+    ),
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_a_file_of_arrays_that_cannot_be(tmp_path, content, says):
+    with pytest.raises(ValueError, match=says):
+        data.npz(save(tmp_path, **content))
+
+
+@pytest.mark.parametrize(
+    "damage", (lambda content: b"", lambda content: content[:200], lambda content: b"PK" + content)
+)
+def test_a_damaged_file_of_arrays(tmp_path, damage):
+    path = save(tmp_path, images=X, labels=Y)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"own\.npz: (cannot be read: |holds)"):
+        data.npz(path)
+
+
+def test_one_array_alone(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    with pytest.raises(ValueError, match="holds one array without a name: it must hold images and labels"):
+        data.npz(tmp_path / "x.npy")
+
+
+def draw(folder, name, pixels, mode=None):
+    """A picture in a file of its own, in a mode of Pillow's."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(pixels)
+    (picture.convert(mode) if mode else picture).save(path)
+
+
+def classes(folder, count=6, size=(4, 5)):
+    for label, name in enumerate(("cat", "dog")):
+        for at in range(count):
+            draw(folder, f"{name}/{at}.png", np.full(size, 100 * label + at, np.uint8))
+
+
+def test_pictures_of_one_size_are_held_in_memory_as_they_are(tmp_path, capsys):
+    classes(tmp_path)
+    (tmp_path / "cat/notes.txt").write_text("no picture")
+    found = data.folder(tmp_path, WANTED)
+    assert "has no test split: 2 of the 12 examples" in capsys.readouterr().err
+    assert isinstance(found.train, data.Split) and found.train.shape == (4, 5, 1) and found.classes == 2
+    for split in (found.train, found.test):
+        assert np.array_equal(split.images[:, 0, 0, 0] // 100, split.labels)
+
+
+@pytest.mark.parametrize("second", ("test", "validation", "val", "valid"))
+def test_folders_of_splits_are_the_splits(tmp_path, second):
+    classes(tmp_path / "train")
+    classes(tmp_path / second, 2)
+    (tmp_path / "unlabelled").mkdir()
+    found = data.folder(tmp_path, WANTED)
+    assert found.train.labels.tolist() == 6 * [0] + 6 * [1] and found.test.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_a_folder_of_pictures_to_test_that_has_no_classes_has_no_labels(tmp_path):
+    classes(tmp_path / "train")
+    classes(tmp_path / "val", 1)
+    draw(tmp_path, "test/7.png", X[0])
+    assert len(data.folder(tmp_path, WANTED).test) == 2
+
+
+def test_pictures_of_all_sizes_and_modes_are_streamed_in_colour(tmp_path):
+    for at, mode in enumerate((None, "RGBA", "P", "L", "LA", "1", "CMYK")):
+        ending = "tif" if mode == "CMYK" else "png"
+        draw(tmp_path, f"train/b/{at}.{ending}", np.full((9 + at, 20, 3), 255, np.uint8), mode)
+    draw(tmp_path, "train/a/deep.png", np.full((10, 3), 65535, np.uint16))
+    draw(tmp_path, "train/a/long.png", np.full((1, 40, 3), 255, np.uint8))
+    shutil.copytree(tmp_path / "train", tmp_path / "test")
+    found = data.folder(tmp_path, WANTED)
+    assert isinstance(found.train, data.Stream) and found.train.shape == (8, 8, 3)
+    images, labels = next(found.test.all(9))
+    white = (255 - np.array(data.streaming.MEAN)) / np.array(data.streaming.STD)
+    np.testing.assert_allclose(images, np.broadcast_to(white, images.shape), atol=1e-5)
+    assert labels.tolist() == [0, 0] + 7 * [1]
+
+
+def test_grey_pictures_of_8_and_16_bits_are_on_one_scale(tmp_path):
+    draw(tmp_path, "a/shallow.png", np.full((4, 4), 100, np.uint8))
+    draw(tmp_path, "a/deep.png", np.full((4, 4), 12345, np.uint16))
+    form = form_of(tmp_path, ("a/shallow.png", "a/deep.png"))
+    assert form.shape == (4, 4, 1) and form.dtype == "uint16"
+    assert decode(tmp_path / "a/deep.png", form).max() == 12345
+    assert decode(tmp_path / "a/shallow.png", form).max() == 100 / 255 * 65535
+
+
+def test_pictures_of_16_bits_are_normalised_with_their_own_statistics(tmp_path):
+    values = RNG.integers(0, 4096, (12, 4, 5)).astype(np.uint16)  # 12 of the 16 bits
+    for at, pixels in enumerate(values):
+        draw(tmp_path, f"{'ab'[at % 2]}/{at:02}.png", pixels)
+    train = data.folder(tmp_path, WANTED).train
+    images, _ = next(train.all(len(train)))
+    np.testing.assert_allclose([images.mean(), images.std()], [0, 1], atol=1e-5)
+    assert {image.tobytes() for image in np.asarray(train.images, np.uint16)} <= {one.tobytes() for one in values}
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    (
+        (lambda folder: shutil.rmtree(folder), "there is no such folder"),
+        (
+            lambda folder: shutil.rmtree(folder / "dog"),
+            "needs a folder of pictures for each of two classes or more, but",
+        ),
+        (lambda folder: (folder / "fox").mkdir(), "fox holds no picture"),
+        (lambda folder: (folder / "dog/1.png").write_bytes(b"GIF"), r"dog/1\.png is no picture that can be read"),
+        (lambda folder: truncate(folder / "dog/1.png"), r"split train: example 7 cannot be read: dog/1\.png: "),
+        (
+            lambda folder: draw(folder, "dog/1.tif", np.ones((4, 5), np.float32)),
+            r"dog/1\.tif has 32-bit numbers, but cat/0\.png has mode L",
+        ),
+        (
+            lambda folder: shutil.move(splits(folder) / "test/dog", folder / "test/fox"),
+            "test/fox is a class that train",
+        ),
+    ),
+)
+def test_folders_that_cannot_be(tmp_path, make, says):
+    classes(tmp_path / "own")
+    make(tmp_path / "own")
+    with pytest.raises(ValueError, match=f"folder:{tmp_path}/own.*{says}"):
+        data.folder(tmp_path / "own", WANTED)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-25])
+
+
+def splits(folder):
+    shutil.rmtree(folder)
+    classes(folder / "train")
+    classes(folder / "test")
+    return folder
+
+
+def write(folder, monkeypatch, code):
+    (folder / "my_data.py").write_text(f"import numpy as np\nfrom resjax import data\n{code}")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "my_data", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "shape", "examples"),
+    (
+        ("load = lambda: (np.ones((12, 4, 4), np.uint8), np.arange(12) % 2)", (4, 4, 1), (10, 2)),
+        ("load = lambda: 2 * [(np.ones((12, 4, 4, 3)), np.arange(12) % 2)]", (4, 4, 3), (12, 12)),
+        ("load = lambda: ((np.eye(2), np.arange(2)), (np.eye(2)[:1], [1]))", (1, 1, 2), (2, 1)),
+        ("load = data.digits", (8, 8, 1), (1500, 297)),
+    ),
+)
+def test_a_function_of_ones_own_gives_arrays_or_a_data_set(tmp_path, monkeypatch, code, shape, examples):
+    write(tmp_path, monkeypatch, code)
+    found = datasets.load("my_data:load", "", WANTED)
+    assert found.train.shape == shape and (len(found.train), len(found.test)) == examples
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    (
+        ("load = lambda: 5", "my_data:load: must give .images, labels., .* or a Dataset, not int"),
+        ("load = lambda: (np.ones((12, 4)), np.ones(12))", "my_data:load: train labels must be integers, not float64"),
+        ("load = lambda: data.Dataset(data.digits().train, data.mnist1d().test, 10)", "its test has examples of shape"),
+        ("load = lambda: data.Dataset(data.digits().train, data.digits().test, 9)", "labels must be from 0 to 8: that"),
+        (
+            "load = lambda: data.Dataset(5, data.digits().test, 10)",
+            "its train must be a split with examples|Type-check error",
+        ),
+        ("other = 5", "my_data has no 'load'"),
+    ),
+)
+def test_a_function_that_gives_something_else_is_refused(tmp_path, monkeypatch, code, says):
+    write(tmp_path, monkeypatch, code)
+    with pytest.raises(UserError, match=says):
+        datasets.load("my_data:load", "", WANTED)
+
+
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(tmp_path, images=X, labels=Y)
+    assert len(datasets.load("npz:~/own.npz", "", WANTED).train) == 20
+    assert address(Trial(dataset="npz:~/own.npz")) == address(Trial(dataset=f"npz:{tmp_path}/own.npz"))
+
+
+def test_the_content_of_a_file_is_part_of_the_address_and_its_place_is_not(tmp_path):
+    def of(kind, path):
+        datasets._checksum.cache_clear()  # a process reads it once
+        return address(Trial(dataset=f"{kind}:{path}"))
+
+    path = save(tmp_path, images=X, labels=Y)
+    first = of("npz", path)
+    assert of("npz", path.rename(tmp_path / "moved.npz")) == first != address(Trial())
+    assert of("npz", save(tmp_path, images=X, labels=2 - Y)) != first
+    classes(tmp_path / "pictures")
+    whole = of("folder", tmp_path / "pictures")
+    (tmp_path / "pictures/cat/0.png").rename(tmp_path / "pictures/dog/10.png")
+    assert of("folder", tmp_path / "pictures") != whole
+
+
+def test_the_code_that_gives_the_data_is_part_of_the_address(tmp_path, monkeypatch):
+    found = []
+    for code in ("load = lambda: 5", "load = lambda: 6"):
+        write(tmp_path, monkeypatch, code)
+        found.append(address(Trial(dataset="my_data:load")))
+    assert found[0] != found[1]
+
+
+def test_splits_and_versions_are_no_code():
+    chosen = [Trial(dataset="mnist"), Trial(dataset="mnist:3.0.1"), Trial(dataset="mnist", train_split="train[:80%]")]
+    assert len({address(trial) for trial in chosen}) == 3
+
+
+@pytest.mark.parametrize("name", ("npz:", "folder:", "npz:/nowhere.npz", "folder:/nowhere"))
+def test_what_is_not_there_is_refused(name):
+    for refused in (lambda: plan.load(Trial(dataset=name)), lambda: address(Trial(dataset=name))):
+        with pytest.raises(UserError, match=name.partition(":")[2] or f"--dataset={name}: must be {name}PATH"):
+            refused()
+
+
+def test_a_network_takes_rows_of_numbers(tmp_path):
+    path = save(tmp_path, x=RNG.normal(size=(24, 7)), y=Y)
+    planned = plan.plan(Trial(dataset=f"npz:{path}", batch_size=4))
+    assert planned.dataset.train.shape == (1, 1, 7)
+
+
+@pytest.mark.parametrize("kind", ("good", "bad"))
+def test_the_real_command_takes_a_file_and_refuses_a_wrong_one_in_a_line(tmp_path, kind):
+    path = save(tmp_path, images=X, labels=Y if kind == "good" else Y - 1)
+    small = ("--depths=4", "--connections=residual", "--norms=none", "--width=4", "--steps=20", "--batch_size=4")
+    options = (*small, "--train_split=train[:16]", "--test_split=train[16:]", "--learning_rate=0.05")
+    code, _, err = run("depth_scaling", f"--dataset=npz:{path}", *options, f"--workdir={tmp_path}/run")
+    if kind == "good":
+        assert (code, err) == (0, "") and (tmp_path / "run/results.csv").exists()
+    else:
+        assert (code, err.count("\n")) == (2, 1) and "own.npz: labels must be from 0 to 1" in err, err
+        assert not (tmp_path / "run").exists()
