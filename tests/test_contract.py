@@ -62,16 +62,16 @@ def _labels(count):
 
 
 @pytest.mark.parametrize(
-    ("features", "row", "says"),
+    ("features", "says"),
     (
-        ({"image": COLOR, "label": SCALAR}, {"label": 0.5}, "its feature label must be a ClassLabel, not Scalar"),
-        ({"image": COLOR, "label": tfds.features.Text()}, {"label": "a"}, "must be a ClassLabel, not Text"),
-        ({"image": SCALAR, "label": LABEL}, {"image": 0.5}, "its feature image must be an Image, not Scalar"),
-        ({"image": tfds.features.Sequence(COLOR), "label": LABEL}, {}, "must be an Image, not Sequence"),
-        ({"picture": COLOR, "label": LABEL}, {}, "is no image classification: its features are picture, label"),
+        ({"image": COLOR, "label": SCALAR}, "its feature label must be a ClassLabel, not Scalar"),
+        ({"image": COLOR, "label": tfds.features.Text()}, "must be a ClassLabel, not Text"),
+        ({"image": SCALAR, "label": LABEL}, "its feature image must be an Image, not Scalar"),
+        ({"image": tfds.features.Sequence(COLOR), "label": LABEL}, "must be an Image, not Sequence"),
+        ({"picture": COLOR, "label": LABEL}, "is no image classification: its features are picture, label"),
     ),
 )
-def test_features_of_another_type_are_refused(tmp_path, features, row, says, monkeypatch):
+def test_features_of_another_type_are_refused(tmp_path, features, says, monkeypatch):
     class Named:
         """What `tfds.builder` gives, without files: their features are refused before any is looked for."""
 
@@ -83,7 +83,7 @@ def test_features_of_another_type_are_refused(tmp_path, features, row, says, mon
 
 
 def test_an_empty_split_is_refused(tmp_path):
-    prepare(tmp_path, train=TRAIN, test=examples(1), small=examples(3))
+    prepare(tmp_path, train=TRAIN, test=examples(1))
     with pytest.raises(
         ValueError, match=r"train\[3:3\] has no examples: the splits are train \(12 examples\), test \(1"
     ):
