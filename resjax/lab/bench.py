@@ -11,16 +11,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
+import jax
 from etils import epath
 
 from resjax.data import Dataset
-from resjax.lab import plan
+from resjax.lab import memory, plan
 from resjax.lab.store import Store
 from resjax.lab.train import newest, train
 from resjax.lab.trial import Trial, Variant, address, recorded
 from resjax.lab.view import View, summary
 from resjax.network import Network
 from resjax.system import checksums, distributed, lock
+from resjax.system.errors import Failure
 from resjax.system.interrupts import Stop
 from resjax.training.checkpoint import Checkpoints
 from resjax.training.step import TrainState, member
@@ -80,8 +82,24 @@ class Bench:
                 distributed.barrier("cleared")
                 self._compile_ahead()
                 self._view.begin(trial.label, trial.steps)
-                done = train(trial, folder, self._stop, self._view.advance, keep)
-                self.say(f"{trial.label}: {summary(done)}")
+                done = self._train(trial, folder, keep)
+        return done
+
+    def _train(self, trial: Trial, folder: epath.Path, keep: Collection[int]) -> dict[str, Any]:
+        """The result; of a network that exhausts the device's memory one that no record keeps: others may have more."""
+        try:
+            done = train(trial, folder, self._stop, self._view.advance, keep)
+            said = summary(done)
+        except jax.errors.JaxRuntimeError as error:
+            if not memory.exhausted(error):
+                raise
+            if jax.process_count() > 1:  # the others wait for this one
+                raise Failure(f"{trial.label}: {memory.advice(trial, error)}") from None
+            done = memory.result(trial)
+            said = memory.advice(trial, error)
+            self._last = None  # the weights of another network
+            self._stop.deferred = False
+        self.say(f"{trial.label}: {said}")
         return done
 
     def train_all(self, trials: Iterable[Trial]) -> list[dict[str, Any]]:
@@ -131,7 +149,7 @@ class Bench:
         With `when`, "start" or "trained", it is `measure(trial, snapshot, **options)` with the network of that time.
 
         Raises:
-          Busy: another process is at work on this network.
+          Busy: another process is at work on this network. Failure: the measurement exhausts the device's memory.
         """
         self.check()
         name = _record(measure, {"when": when} | options)
@@ -146,7 +164,8 @@ class Bench:
                 if when:
                     assert isinstance(trial, Trial)  # others are not trained
                     snapshot.append(self.snapshot(trial, when))
-                found = json.loads(json.dumps(measure(trial, *snapshot, **options)))
+                with memory.named(trial.label):
+                    found = json.loads(json.dumps(measure(trial, *snapshot, **options)))
                 if distributed.is_primary():
                     if not (folder / "config.json").exists():
                         checksums.write_json(folder, "config.json", recorded(trial))
@@ -197,7 +216,7 @@ class Bench:
 
     def _compile_ahead(self) -> None:
         if self._compiled:
-            self._compiled.result()
+            self._compiled.exception()  # waits: what does not compile says so where it is trained
         following = self.following
         self.following = None
         if isinstance(following, Trial) and not self.store.result(following):

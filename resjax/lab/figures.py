@@ -16,6 +16,7 @@ from etils import epath
 from resjax.lab import statistics
 from resjax.lab.config import Running
 from resjax.lab.sweep import parted
+from resjax.lab.tables import NO_STEP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ COLUMN = 3.4  # inches, one column of a two-column paper
 # Okabe & Ito, safe for colour-blind readers
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
-
+NOTHING = "nothing to show"
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "osv^D"
 
@@ -143,6 +144,17 @@ def bars(axis: Any, grouped: Any, crosses: Mapping[Any, float] = {}) -> None:
     axis.invert_yaxis()
 
 
+def empty(axis: Any) -> bool:
+    """Whether a panel that can be seen shows no finite point, bar or cell: lines over its whole width do not count."""
+    ends = [*axis.dataLim.get_points().ravel()]  # infinite where nothing has been drawn
+    ends += [axis.dataLim.minposx] if axis.get_xscale() == "log" else []
+    ends += [axis.dataLim.minposy] if axis.get_yscale() == "log" else []
+    grids = [own.get_array() for own in (*axis.images, *axis.collections) if own.get_array() is not None]
+    blank = grids and not any(np.isfinite(np.ma.filled(grid.astype(float), np.nan)).any() for grid in grids)
+    drawn = axis.has_data() and (axis.name == "3d" or np.isfinite(ends).all())
+    return axis.axison and axis.get_visible() and not axis.texts and (blank or not drawn)
+
+
 def log_ticks(axis: Any, values: Iterable[float]) -> None:
     """A logarithmic axis of x with a tick at each of these values and no others."""
     ticks = sorted(set(values))
@@ -166,6 +178,7 @@ class Canvas:
     config: Running
     suffix: str = ""  # of the figures' names: what is swept
     swept: tuple[str, ...] = ()  # options whose values are told apart by colour
+    exhausted: int = 0  # networks for which the device's memory did not suffice
 
     @contextlib.contextmanager
     def figure(
@@ -180,6 +193,7 @@ class Canvas:
                 self._rates(),
                 self.suffix.lstrip("-").replace("-", ", "),
                 note,
+                f"{self.exhausted} × memory exhausted, shown as diverged" if self.exhausted else "",
             ]
             text = "; ".join(part for part in known if part)
             axes[0].figure.get_layout_engine().set(rect=(0, 0.12 / height, 1, 1 - 0.12 / height))
@@ -215,23 +229,34 @@ def canvases(
 ) -> Iterator[tuple[dict[str, "pd.DataFrame"], Canvas]]:
     """The tables, and a canvas for them: all of them `colored`, or else those of each combination of what is swept."""
     if colored:
-        yield dict(tables), Canvas(folder, config, swept=tuple(swept))
+        yield dict(tables), Canvas(folder, config, swept=tuple(swept), exhausted=_exhausted(tables))
         return
     for chosen, own in parted(tables, swept):
         suffix = "".join(f"-{name}={value}" for name, value in chosen.items())
-        yield own, Canvas(folder, config, re.sub(r"[^\w.=-]+", "_", suffix))
+        yield own, Canvas(folder, config, re.sub(r"[^\w.=-]+", "_", suffix), exhausted=_exhausted(own))
+
+
+def _exhausted(tables: Mapping[str, "pd.DataFrame"]) -> int:
+    return max(
+        (int((table["diverged"] == NO_STEP).sum()) for table in tables.values() if "diverged" in table), default=0
+    )
 
 
 @contextlib.contextmanager
 def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4, **options: Any) -> Iterator[Any]:
     """Yields the axes, `panels` side by side in each row, and writes `path`.png and `path`.pdf at the end.
 
-    One panel is a column wide, several fill both columns of a page; `height` is the whole figure's.
+    One panel is a column wide, several fill both columns of a page; `height` is the whole figure's. A panel in which
+    nothing was drawn says so, as does a figure of no panels.
     """
+    rows = max(rows, 1)
+    panels = max(panels, 1)
     with plt.rc_context(STYLE):
         size = (COLUMN * min(panels, 2), height)
         drawing, axes = plt.subplots(rows, panels, figsize=size, layout="constrained", squeeze=False, **options)
         yield axes.ravel()
+        for axis in filter(empty, axes.ravel()):
+            axis.annotate(NOTHING, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color="0.4")
         if distributed.is_primary():
             for kind, options in (("png", {}), ("pdf", {"metadata": {"CreationDate": None}})):
                 drawn = io.BytesIO()

@@ -3,9 +3,11 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Container
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from resjax import settling
 from resjax.lab.plan import Plan
@@ -37,18 +39,27 @@ class Advance:
 
 @dataclasses.dataclass
 class Log:
-    """Writes a line of metrics."""
+    """Writes a line of metrics, every so many steps and at the last, or where training may end at a goal."""
 
-    every: int
+    trial: Trial
     metrics: Metrics
     planned: Plan
 
     def due(self, step: int, last: bool) -> bool:
-        return step % self.every == 0
+        goal = self.trial.stop_accuracy and step % self.trial.stop_every == 0
+        return step % self.trial.log_every == 0 or bool(goal) or last
 
     def __call__(self, progress: loop.Progress) -> None:
-        rate = self.planned.optimizer.rate()(progress.step - 1)
-        self.metrics.write(progress.step, loss=progress.loss, accuracy=progress.accuracy, learning_rate=rate)
+        self._write(progress.step, progress.loss, progress.accuracy)
+
+    def diverged(self, progress: loop.Progress) -> None:
+        """Writes the line of the step at which the last of the networks diverged: no numbers."""
+        none = np.full_like(progress.loss, np.nan)
+        self._write(max(filter(None, progress.diverged)), none, none)
+
+    def _write(self, step: int, loss: Any, accuracy: Any) -> None:
+        rate = self.planned.optimizer.rate()(step - 1)
+        self.metrics.write(step, loss=loss, accuracy=accuracy, learning_rate=rate)
 
 
 @dataclasses.dataclass

@@ -55,12 +55,14 @@ class Store:
         return checksums.read_json(folder, "done.json") if (folder / "done.json").exists() else None
 
     def curve(self, trial: Trial) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl` of a network that is trained: step, loss, accuracy, learning_rate.
+        """The lines of `metrics.jsonl` of a network: step, loss, accuracy, learning_rate; none if it is not trained.
 
         Raises:
           Failure: the file does not match its checksum, or is not there.
         """
         folder = self.folder(trial)
+        if not self.result(trial):
+            return []
         try:
             text = checksums.read(folder, "metrics.jsonl").decode()
         except FileNotFoundError:

@@ -38,6 +38,7 @@ def truth(meaning: str) -> Column:
     return Column("bool", meaning)
 
 
+NO_STEP = -1  # in the column `diverged`: memory was exhausted (see `resjax.lab.memory`)
 DTYPES = {bool: "bool", int: "int64", float: "float64", str: "str"}
 TRAINED = {
     "parameters": whole("trained numbers"),
@@ -45,7 +46,10 @@ TRAINED = {
     "train_loss": number("cross-entropy over all training images, in nats"),
     "train_accuracy": number("share of all training images"),
     "test_accuracy": number("share of the held-out images"),
-    "diverged": whole("the first step whose loss was not finite; empty if there was none", optional=True),
+    "diverged": whole(
+        "the first step whose loss was not finite, -1: the device's memory did not suffice; empty if there was none",
+        optional=True,
+    ),
     "first_step_seconds": number("to the end of the first step, compilation included"),
     "step_milliseconds": number("a step after it, logs and checkpoints included"),
     "total_seconds": number("from the start to the record, of the process that finished it"),

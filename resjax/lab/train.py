@@ -52,9 +52,12 @@ def train(
     with Metrics(folder, progress.step, text, trial.tensorboard) as metrics:
         save = Save(trial, checkpoints, metrics, planned, stop, keep)
         until = Reached(trial, planned, devices, save) if trial.stop_accuracy else _never
-        looks = Advance(trial.log_every, advance, progress.step), Log(trial.log_every, metrics, planned), save
+        log = Log(trial, metrics, planned)
+        looks = Advance(trial.log_every, advance, progress.step), log, save
         tx = planned.optimizer.build()
         loop.run(planned.network, tx, progress, trial.steps, looks, layout=devices, until=until, after_step=clock.tick)
+        if all(progress.diverged):
+            log.diverged(progress)
     stop.deferred = False
     timing = clock.read()
     done = _result(planned, trial, progress, stop, devices) | timing | {"total_seconds": clock.seconds()}

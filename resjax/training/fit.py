@@ -25,7 +25,8 @@ class Result:
     network: Network
     params: Any
     state: Any  # running statistics, among others
-    history: pd.DataFrame  # a row every `log_every` steps, and the last: step, and its batch's loss and accuracy
+    history: pd.DataFrame  # a row every `log_every` steps, and the last, or that at which it diverged, which has nan:
+    # step, and its batch's loss and accuracy
     steps: int  # that were done
     diverged: int | None  # the first step whose loss was not finite; then the measures are nan
     train_loss: float  # over the whole training split, in evaluation mode, as the following
@@ -76,6 +77,8 @@ def fit(
     progress = loop.Progress(initialize(network, tx, key, one), batches)
     rows: list[tuple[int, float, float]] = []
     loop.run(network, tx, progress, steps, [_History(log_every, rows), *callbacks])
+    if progress.diverged[0] is not None:
+        rows.append((progress.diverged[0], math.nan, math.nan))
     params = progress.train_state.params
     state = progress.train_state.state
     if settling.needed(state):
