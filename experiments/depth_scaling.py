@@ -4,9 +4,11 @@
     python -m experiments.depth_scaling --learning_rates=0.001,0.003,0.01,0.03,0.1 --seeds=5
     python -m experiments.depth_scaling --preset=resnet56_cifar10 --connections=plain,residual --depths=20,56
     python -m experiments.depth_scaling --depths=20,56 --connections='residual,scaled(power=0.5)' --seeds=5
+    python -m experiments.depth_scaling --depths=20,56 --norms=batch --evaluate_every=10 --probe_every=10
 
 Training and test error against depth (`figure`) and the training loss against the step (`curves`), of each family and
-depth at the best of its learning rates.
+depth at the best of its learning rates. The last command adds what happens meanwhile: both errors against the step, and
+activations and gradients at every block.
 
 Found, with the second command, in 20 minutes on 2 CPU cores, 95 % t intervals of five seeds: plain networks get worse
 from 10 layers on, in training error too, with batch norm and without. With it 20 layers get 3.9 ± 1.3 % wrong and 56
@@ -20,7 +22,7 @@ Not shown: more than 200 steps (see `depth_frontier`), rates below 0.001, other 
 import dataclasses
 
 from resjax import lab
-from resjax.lab.config import Running, Training, Tuning
+from resjax.lab.config import Running, Training, Tuning, Watching
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns
@@ -40,7 +42,7 @@ FAILED = 0.5  # a network that diverged or gets less than half of its training i
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Tuning, Training):
+class Config(Running, Tuning, Watching, Training):
     """The options of this experiment."""
 
     depths: tuple[int, ...] = option((4, 10, 20, 30, 56, 110, 1000), "weighted layers of each network", minimum=1)
@@ -55,9 +57,10 @@ class Config(Running, Tuning, Training):
 
 def trials(config: Config) -> list[Trial]:
     """A network a row of the table, or a row a seed, family by family."""
+    errors = {"errors_every": config.evaluate_every}
     seeds = [(0, config.seeds)] if config.seeds_together else [(seed, 0) for seed in range(config.seeds)]
     return [
-        Trial.of(config, depth=depth, connection=connection, norm=norm, seed=seed, num_seeds=num_seeds)
+        Trial.of(config, depth=depth, connection=connection, norm=norm, seed=seed, num_seeds=num_seeds, **errors)
         for connection in config.connections
         for norm in config.norms
         for depth in config.depths
@@ -74,6 +77,7 @@ def rows(bench, trial: Trial, config: Config):
     for network in zip(*by_step, strict=True):
         for row in network:
             yield "curves", row
+    yield from lab.watched.rows(bench.store, trial)
 
 
 def summary(tables):
@@ -89,6 +93,7 @@ def draw(tables, canvas):
     """Training and test error against depth: the mean over the seeds, and its 95 % t interval."""
     results = tables["results"]
     draw_curves(tables["curves"], canvas)
+    lab.watched.draw(tables, canvas)
     note = "lines: means; bands: 95 % t intervals; dots: a seed"
     with canvas.figure(panels=2, height=2.8, sharey=True, note=note) as axes:
         for axis, split in zip(axes, ("train", "test"), strict=True):

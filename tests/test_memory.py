@@ -102,7 +102,7 @@ def test_another_error_of_the_runtime_stays_what_it_is(tmp_path):
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), memory.named("a network"):
         raise jax.errors.JaxRuntimeError("INTERNAL: a fault")
     with (
-        pytest.raises(Failure, match="a network: to measure it exhausts .* 1.50GiB asked for"),
+        pytest.raises(Failure, match=r"a network: to measure it exhausts .* 1.50GiB asked for"),
         memory.named("a network"),
     ):
         raise jax.errors.JaxRuntimeError(NEW)

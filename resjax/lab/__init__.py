@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "tuning",
         "view",
         "wandering",
+        "watched",
         "wide_limit",
         "workdir",
         "workers",

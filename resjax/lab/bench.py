@@ -161,10 +161,10 @@ class Bench:
             if found is None:
                 self._view.begin(trial.label)
                 snapshot = []
-                if when:
-                    assert isinstance(trial, Trial)  # others are not trained
-                    snapshot.append(self.snapshot(trial, when))
                 with memory.named(trial.label):
+                    if when:
+                        assert isinstance(trial, Trial)  # others are not trained
+                        snapshot.append(self.snapshot(trial, when))
                     found = json.loads(json.dumps(measure(trial, *snapshot, **options)))
                 if distributed.is_primary():
                     if not (folder / "config.json").exists():

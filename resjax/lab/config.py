@@ -196,6 +196,18 @@ class Training(Optimization):
 
 
 @dataclasses.dataclass(frozen=True)
+class Watching(Options):
+    """What an experiment looks at while its networks train; stands before `Training`."""
+
+    evaluate_every: int = option(
+        0, "steps between measurements of training and test error, of all images; 0: none but at the end", minimum=0
+    )
+    probe_every: int = option(
+        0, "steps between looks at activations and gradients, block by block, on one batch; 0: none", minimum=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Tuning(Options):
     """How an experiment that compares families gives each its learning rate; stands before `Training`."""
 

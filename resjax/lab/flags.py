@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 from resjax.lab import names, presets
-from resjax.lab.config import Architecture, Optimization, Probing, Running, Training, Tuning
+from resjax.lab.config import Architecture, Optimization, Probing, Running, Training, Tuning, Watching
 from resjax.system import distributed, interrupts
 from resjax.system.errors import UserError
 
@@ -25,6 +25,7 @@ GROUPS = {
     Optimization: "Training",
     Training: "Training",
     Tuning: "Training",
+    Watching: "Training",
     Probing: "How networks are read",
     Running: "Running",
 }

@@ -54,8 +54,10 @@ class Store:
         folder = self.folder(trial)
         return checksums.read_json(folder, "done.json") if (folder / "done.json").exists() else None
 
-    def curve(self, trial: Trial) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl` of a network: step, loss, accuracy, learning_rate; none if it is not trained.
+    def curve(self, trial: Trial, of: str = "loss") -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl` that have this, of a network; none if it is not trained.
+
+        With the loss stand accuracy and learning_rate; see `watching` for what else may be there.
 
         Raises:
           Failure: the file does not match its checksum, or is not there.
@@ -67,7 +69,7 @@ class Store:
             text = checksums.read(folder, "metrics.jsonl").decode()
         except FileNotFoundError:
             raise Failure(f"{folder}/metrics.jsonl is gone: remove {folder} to train that network again") from None
-        return [json.loads(line) for line in text.splitlines()]
+        return [line for line in map(json.loads, text.splitlines()) if of in line]
 
 
 def store_of(config: Running) -> Store:

@@ -93,13 +93,14 @@ class Study:
 
     def run(self, config: Running) -> None:
         """Does what is not done yet, then writes the tables and draws the figures."""
-        from resjax.lab import figures, running, store, view, workdir
+        from resjax.lab import figures, running, store, view, watched, workdir
 
         parts = [] if config.plot_only else self.plan(config)
         networks = store.store_of(config)
         compiled = store.compiled_of(config)
         swept = {name: option_column(field) for name, field in sweep.fields(config).items()}
-        tables = {name: swept | dict(columns) for name, columns in self.tables.items()}
+        asked = dict(self.tables) | watched.tables(config)
+        tables = {name: swept | dict(columns) for name, columns in asked.items()}
         work = workdir.work_directory(self.name, config, tables)
         work.open()
         rows: list[Row] = []

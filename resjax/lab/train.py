@@ -14,6 +14,7 @@ from resjax.cost import parameter_count
 from resjax.lab.looks import Advance, Log, Reached, Save, settled
 from resjax.lab.plan import Plan, batches, layout, plan, start
 from resjax.lab.trial import Trial, address, recorded
+from resjax.lab.watching import Blocks, Errors
 from resjax.system import checksums, distributed
 from resjax.system.errors import Failure
 from resjax.system.interrupts import NEVER, Stop
@@ -53,7 +54,12 @@ def train(
         save = Save(trial, checkpoints, metrics, planned, stop, keep)
         until = Reached(trial, planned, devices, save) if trial.stop_accuracy else _never
         log = Log(trial, metrics, planned)
-        looks = Advance(trial.log_every, advance, progress.step), log, save
+        watched = planned, devices, metrics
+        watches = [Errors(trial, *watched, trial.errors_every), Blocks(trial, *watched, trial.probe_every)]
+        for watch in watches:
+            if watch.every and not progress.step:
+                watch(progress)
+        looks = [Advance(trial.log_every, advance, progress.step), log, *watches, save]
         tx = planned.optimizer.build()
         loop.run(planned.network, tx, progress, trial.steps, looks, layout=devices, until=until, after_step=clock.tick)
         if all(progress.diverged):

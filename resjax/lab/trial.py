@@ -61,6 +61,8 @@ class Trial(Variant, Training):
     )
     stop_loss: float = option(math.inf, "the loss that is good enough", minimum=0)
     stop_every: int = option(20, "steps between looks at them", minimum=1)
+    errors_every: int = option(0, "steps between measurements of training and test error; 0: none", minimum=0)
+    probe_every: int = option(0, "steps between looks at all blocks; 0: none", minimum=0)
 
     @property
     def label(self) -> str:

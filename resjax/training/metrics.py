@@ -27,7 +27,10 @@ class Metrics:
             self._board = summary_writer()(str(folder / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, **values: Any) -> None:
-        """One line: the step and these numbers, or lists of numbers, one a network."""
+        """One line: the step and these numbers, or lists with an entry a network, which may be lists in turn.
+
+        TensorBoard gets the means over the networks, and nothing of what has an entry a block.
+        """
         values = {name: np.asarray(value, np.float64) for name, value in values.items()}
         line = json.dumps({"step": step} | {name: value.tolist() for name, value in values.items()}) + "\n"
         self.text += line
@@ -37,7 +40,8 @@ class Metrics:
                 self._file.flush()
         if self._board:
             for name, value in values.items():
-                self._board.add_scalar(name, value.mean(), step)
+                if value.ndim < 2:
+                    self._board.add_scalar(name, value.mean(), step)
 
     def __enter__(self) -> "Metrics":
         return self
