@@ -50,7 +50,7 @@ class Config(Running, Tuning, Watching, Training):
         ("plain", "residual"),
         "plain, residual, scaled(alpha=1,beta=0.1,power=0.5), rezero, projection, package.module:Name",
     )
-    norms: tuple[str, ...] = option(("none", "batch"), "none, batch, layer, rms, package.module:Name")
+    norms: tuple[str, ...] = option(("none", "batch"), "none, batch, layer, group(groups=8), rms, package.module:Name")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
     seeds_together: bool = option(False, "train the seeds of a network together: sooner done, equal but for rounding")
 

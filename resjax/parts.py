@@ -34,6 +34,13 @@ class Parts:
     remat: Callable[..., bool] | None = None  # a policy of jax.checkpoint_policies; None stores every value
     dtype: Any = None  # what the network computes in; None: the inputs'
 
+    def __post_init__(self):
+        if getattr(self.norm, "zero_last", False) and self.order.end[-1:] != ("norm",):
+            raise ValueError(
+                "a norm with zero_last: goes with an order whose branches end with a norm, as post does; before an "
+                "activation it would have no gradient"
+            )
+
     def styled(self, part: Any, **fields: Any) -> Any:
         """A part of the network, or a connection with some inside: with the network's style where it has none."""
         if isinstance(part, Part):

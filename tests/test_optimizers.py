@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -6,10 +7,10 @@ from helpers import close
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resjax.lab.plan import plan
+from resjax.lab.plan import plan, start
 from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
-from resjax.training.optimizers import adam, adamw, clip, sgd
+from resjax.training.optimizers import adam, adamw, average, averaged, clip, sgd
 
 W = jnp.array([1.0, -2.0])
 G = jnp.array([0.3, 0.4])
@@ -45,6 +46,37 @@ def test_weight_decay_of_adamw_is_decoupled():
     close(adamw, adam - 0.05 * 0.5 * W, 1e-9)
 
 
+@pytest.mark.parametrize("name", ("sgd", "adam", "adamw", "optax:lion"))
+def test_of_matrices_alone_decay_no_biases_norms_or_scalars(name):
+    trial = Trial(depth=6, width=8, connection="rezero(alpha=1)", optimizer=name, weight_decay=0.5, decay="matrices")
+    planned = plan(trial)
+    weights = jax.tree.map(lambda leaf: leaf + 1, start(planned, trial).params)
+    tx = planned.optimizer.build()
+    state = planned.optimizer.filled(tx.init(weights))
+    updates, _ = tx.update(jax.tree.map(jnp.zeros_like, weights), state, weights)
+    moved = {jax.tree_util.keystr(path) for path, leaf in jax.tree_util.tree_leaves_with_path(updates) if leaf.any()}
+    every = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(weights)}
+    assert moved == {path for path in every if path.endswith("['kernel']")} and len(moved) == 4
+
+
+def test_what_takes_no_mask_is_refused():
+    with pytest.raises(UserError, match=r"test_optimizers:branching.*mask"):
+        optimizer(optimizer="test_optimizers:branching", decay="matrices")
+
+
+def test_the_average_is_optaxs_moving_average():
+    tx = optax.chain(optax.sgd(0.1), average(0.9))
+    usual = optax.ema(0.9, debias=True)
+    weights = W
+    state, expected = tx.init(weights), usual.init(weights)
+    for step in range(4):
+        updates, state = tx.update(G * step, state, weights)
+        weights = optax.apply_updates(weights, updates)
+        found, expected = usual.update(weights, expected)
+        close(averaged(state), found, 1e-6)
+    assert averaged(optax.sgd(0.1).init(W)) is None
+
+
 def test_clipping_bounds_the_global_norm():
     close(walk(1, clip_norm=0.25, learning_rate=1.0), W - 0.25 * G / 0.5)  # |G| = ½
 
@@ -71,6 +103,13 @@ def test_schedule(choices, expected):
 def test_bad_choices_are_refused(choices):
     with pytest.raises(UserError):
         optimizer(**choices)
+
+
+@pytest.mark.parametrize("decay", (0.5, 0.999999))
+def test_the_average_of_one_step_is_where_it_led(decay):
+    tx = average(decay)
+    _, state = tx.update(G, tx.init(W), W)
+    close(averaged(state), W + G, 1e-6)
 
 
 @given(st.just(0.0) | st.floats(0.01, 2), st.lists(st.floats(-(2.0**66), 2.0**66, width=32), min_size=1, max_size=4))

@@ -174,7 +174,21 @@ class Optimization(Architecture):
     learning_rate: float = option(0.05, "peak learning rate", minimum=0)
     schedule: str = option("constant", "constant, cosine, linear, or step(at=(0.5,0.75),factor=0.1)")
     warmup_steps: int = option(0, "steps over which the learning rate rises from zero", minimum=0)
-    weight_decay: float = option(0.0, "weight decay on all parameters (decoupled for adamw)", minimum=0)
+    weight_decay: float = option(0.0, "weight decay (decoupled for adamw), of the parameters of --decay", minimum=0)
+    decay: str = option(
+        "all",
+        "what decays: all parameters, or matrices and kernels alone, no biases, norms or connections' scalars",
+        choices=("all", "matrices"),
+    )
+    label_smoothing: float = option(
+        0.0, "probability that training's labels spread evenly over all classes", minimum=0, maximum=1
+    )
+    ema: float = option(
+        0.0,
+        "networks are measured with the exponential moving average of their weights, of this decay; 0: with the last",
+        minimum=0,
+        maximum=0.999999,
+    )
     clip_norm: float = option(0.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
     batch_size: int = option(64, "examples a step", minimum=1)
     steps: int = option(200, "training steps", minimum=1)

@@ -18,6 +18,7 @@ from resjax.system.sharding import Layout
 from resjax.training import evaluation, loop
 from resjax.training.checkpoint import Checkpoints
 from resjax.training.metrics import Metrics
+from resjax.training.optimizers import averaged
 from resjax.training.step import TrainState
 
 
@@ -118,7 +119,9 @@ class Reached:
 
 
 def settled(planned: Plan, train_state: TrainState) -> TrainState:
-    """The state with every σ̂ converged, where there are spectral norms (see `resjax.settling`)."""
+    """What is measured: with the average of the weights if one is kept, and every σ̂ converged (`resjax.settling`)."""
+    average = averaged(train_state.optimizer)
+    train_state = train_state if average is None else train_state._replace(params=average)
     if not settling.needed(train_state.state):
         return train_state
     settle = functools.partial(settling.settled, planned.network)

@@ -67,9 +67,9 @@ def advice(trial: Trial, error: Exception) -> str:
 
 def result(trial: Trial) -> dict[str, Any]:
     """What stands in the tables in place of a result (see `train.train`): no measures, diverged at `NO_STEP`."""
-    measured = dict.fromkeys(("train_loss", "train_accuracy", "test_accuracy"), math.nan) | {"diverged": NO_STEP}
-    if trial.num_seeds:
-        measured = {name: [value] * trial.num_seeds for name, value in measured.items()}
+    one = dict.fromkeys(("train_loss", "train_accuracy", "test_accuracy"), math.nan) | {"diverged": NO_STEP}
+    count = trial.num_seeds
+    measured: dict[str, Any] = {name: [value] * count for name, value in one.items()} if count else dict(one)
     times = dict.fromkeys(("first_step_seconds", "step_milliseconds", "total_seconds"), math.nan)
     return {"parameters": parameter_count(_weights(trial)), "steps": 0} | measured | times
 

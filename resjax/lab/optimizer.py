@@ -15,7 +15,7 @@ import optax
 
 from resjax.lab import names
 from resjax.system.errors import UserError
-from resjax.training.optimizers import adam, adamw, clip, sgd, step_schedule
+from resjax.training.optimizers import adam, adamw, average, clip, matrices, sgd, step_schedule
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
 SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
@@ -38,6 +38,8 @@ class Optimizer:
     weight_decay: float
     clip_norm: float
     steps: int
+    decay: str = "all"
+    ema: float = 0.0
 
     def rate(self) -> optax.Schedule:
         """Step -> learning rate: a linear rise over `warmup_steps`, then the schedule.
@@ -50,14 +52,14 @@ class Optimizer:
         return _rate(self.learning_rate, self.schedule, self.warmup_steps, self.steps)
 
     def build(self) -> optax.GradientTransformation:
-        """The gradient transformation: clip, then decay and update. What `DATA` names is to be `filled` in.
+        """The gradient transformation: clip, decay and update, average. What `DATA` names is to be `filled` in.
 
         Raises:
           UserError: an unknown optimiser, arguments that it does not take, or one that branches on what is data.
         """
         self.rate()
         steps = 0 if self.schedule == "constant" else self.steps  # of which a constant rate knows nothing
-        return _transformation(self.optimizer, self.schedule, self.warmup_steps, steps)
+        return _transformation(self.optimizer, self.schedule, self.warmup_steps, steps, self.decay, self.ema)
 
     def filled(self, state: Any) -> Any:
         """The state of `build` with this optimiser's rate, decay and clip; of several networks all have the same."""
@@ -73,11 +75,16 @@ def _rate(peak: Any, schedule: str, warmup_steps: int, steps: int) -> optax.Sche
 
 
 @functools.cache
-def _transformation(optimizer: str, schedule: str, warmup_steps: int, steps: int) -> optax.GradientTransformation:
+def _transformation(
+    optimizer: str, schedule: str, warmup_steps: int, steps: int, decay: str, ema: float
+) -> optax.GradientTransformation:
+    mask = {"mask": matrices} if decay == "matrices" else {}
+    last = [average(ema)] if ema else []
+
     def rule(learning_rate, weight_decay, clip_norm):
         rate = _rate(learning_rate, schedule, warmup_steps, steps)
-        update = names.build(optimizer, "optimizer", OPTIMIZERS, learning_rate=rate, weight_decay=weight_decay)
-        return optax.chain(clip(clip_norm), update)
+        update = names.build(optimizer, "optimizer", OPTIMIZERS, learning_rate=rate, weight_decay=weight_decay, **mask)
+        return optax.chain(clip(clip_norm), update, *last)
 
     tx = optax.inject_hyperparams(rule)(**dict.fromkeys(DATA, math.nan))
     try:

@@ -17,7 +17,7 @@ from resjax.network import Network
 from resjax.system import sharding
 from resjax.system.errors import UserError
 from resjax.system.sharding import Layout
-from resjax.training import evaluation, step
+from resjax.training import evaluation, losses, step
 from resjax.training.compilation import jit_unoptimized
 from resjax.training.metrics import summary_writer
 from resjax.training.step import TrainState
@@ -100,6 +100,11 @@ def start(planned: Plan, trial: Trial, layout: Layout | None = None) -> TrainSta
     return found._replace(optimizer=planned.optimizer.filled(found.optimizer))
 
 
+def loss(trial: Trial) -> losses.Loss:
+    """What training a trial makes small."""
+    return losses.smoothed(trial.label_smoothing) if trial.label_smoothing else losses.cross_entropy
+
+
 def compile_ahead(trial: Trial) -> None:
     """Compiles what training a trial runs on one device. JAX keeps the programs, so that training then starts at once.
 
@@ -115,7 +120,7 @@ def compile_ahead(trial: Trial) -> None:
     lowered.compile()
     state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), lowered.out_info)
     source = dataset.train.abstract(trial.batch_size, augmentations(trial, dataset), trial.num_seeds)
-    step.train_step.lower(network, tx, state, source, None).compile()
+    step.train_step.lower(network, tx, state, source, None, loss(trial)).compile()
     labels = jax.ShapeDtypeStruct((evaluation.BATCH,), jnp.int32)
     weights = state.params, state.state
     weights = jax.eval_shape(lambda tree: step.member(tree, 0), weights) if trial.num_seeds else weights

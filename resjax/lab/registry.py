@@ -41,7 +41,14 @@ CONNECTIONS = {
     "exclusive_gate": nn.ExclusiveGate,
     "dropout": nn.Dropout,
 }
-NORMS = {"none": nn.NoNorm, "batch": nn.BatchNorm, "center": nn.Center, "layer": nn.LayerNorm, "rms": nn.RMSNorm}
+NORMS = {
+    "none": nn.NoNorm,
+    "batch": nn.BatchNorm,
+    "center": nn.Center,
+    "layer": nn.LayerNorm,
+    "group": nn.GroupNorm,
+    "rms": nn.RMSNorm,
+}
 SHORTCUTS = {
     "pad": nn.Pad,
     "projection": nn.Projection,

@@ -32,9 +32,12 @@ def draw(tables: Mapping[str, "pd.DataFrame"], canvas: figures.Canvas) -> None:
         "lines": (lines, first["lines"]),
         "curvature": (curvature, first["curvature"][first["curvature"]["plane"] == "random"]),
     }
-    for name, (plot, *rows) in wanted.items():
-        if len(rows[0]):
-            plot(functools.partial(_figure, canvas, name, rows[0]), *rows)
+    there = {name: own for name, own in wanted.items() if len(own[1])}
+    for name, (plot, *rows) in there.items():
+        plot(functools.partial(_figure, canvas, name, rows[0]), *rows)
+    if not there:
+        with canvas.figure():
+            pass  # which says that there is nothing to show
 
 
 def contours(figure: Callable[..., Any], rows: "pd.DataFrame", trajectory: "pd.DataFrame | None" = None) -> None:
@@ -105,7 +108,7 @@ def _layout(rows: "pd.DataFrame") -> tuple[str, list[str]]:
 
 
 def _networks(rows: "pd.DataFrame", axes: Any) -> Iterator[tuple[Any, "pd.DataFrame"]]:
-    """Each panel and its network's rows; the panel of one that diverged is left empty."""
+    """Each panel and its network's rows; the panel of one that diverged is left empty, which it says."""
     column, beside = _layout(rows)
     found = dict(iter(rows.groupby([*beside, column], sort=False)))
     kinds = dict.fromkeys(name[:-1] for name in found)
@@ -116,8 +119,6 @@ def _networks(rows: "pd.DataFrame", axes: Any) -> Iterator[tuple[Any, "pd.DataFr
         axis.set_title(", ".join(v if isinstance(v, str) else f"{name} {v}" for name, v in several.items()))
         if (*kind, value) in found:
             yield axis, found[*kind, value]
-        else:
-            axis.set_axis_off()
 
 
 def _grid(rows: "pd.DataFrame", column: str, limits: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

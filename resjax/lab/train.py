@@ -12,7 +12,7 @@ from etils import epath
 
 from resjax.cost import parameter_count
 from resjax.lab.looks import Advance, Log, Reached, Save, settled
-from resjax.lab.plan import Plan, batches, layout, plan, start
+from resjax.lab.plan import Plan, batches, layout, loss, plan, start
 from resjax.lab.trial import Trial, address, recorded
 from resjax.lab.watching import Blocks, Errors
 from resjax.system import checksums, distributed
@@ -59,9 +59,10 @@ def train(
         for watch in watches:
             if watch.every and not progress.step:
                 watch(progress)
-        looks = [Advance(trial.log_every, advance, progress.step), log, *watches, save]
+        looks: list[loop.Look] = [Advance(trial.log_every, advance, progress.step), log, *watches, save]
         tx = planned.optimizer.build()
-        loop.run(planned.network, tx, progress, trial.steps, looks, layout=devices, until=until, after_step=clock.tick)
+        how: dict[str, Any] = {"layout": devices, "loss": loss(trial), "until": until, "after_step": clock.tick}
+        loop.run(planned.network, tx, progress, trial.steps, looks, **how)
         if all(progress.diverged):
             log.diverged(progress)
     stop.deferred = False

@@ -5,10 +5,9 @@ import functools
 from typing import Any
 
 import jax
-import optax
 
 from resjax.lab.looks import settled
-from resjax.lab.plan import Plan
+from resjax.lab.plan import Plan, loss
 from resjax.lab.trial import Trial
 from resjax.lab.watched import READ
 from resjax.network import Network
@@ -16,6 +15,7 @@ from resjax.probes import backward
 from resjax.random_streams import stream
 from resjax.system.sharding import Layout
 from resjax.training import evaluation, loop
+from resjax.training.losses import Loss
 from resjax.training.metrics import Metrics
 from resjax.training.step import member
 
@@ -69,18 +69,15 @@ class Blocks(Watch):
         """L numbers a measure."""
         network = dataclasses.replace(self.planned.network, stochastic_depth=None)
         inputs, labels = next(iter(self.planned.dataset.train.all(self.trial.batch_size)))
-        return jax.device_get(_read(network, params, state, inputs, labels, self.devices))
+        return jax.device_get(_read(network, loss(self.trial), params, state, inputs, labels, self.devices))
 
 
-@functools.partial(jax.jit, static_argnames=("network", "layout"))
-def _read(network: Network, params, state, inputs, labels, layout: Layout | None) -> dict[str, jax.Array]:
+@functools.partial(jax.jit, static_argnames=("network", "loss", "layout"))
+def _read(network: Network, loss: Loss, params, state, inputs, labels, layout: Layout | None) -> dict[str, jax.Array]:
     if layout:
         inputs, labels = layout.split((inputs, labels))
     noise = stream(jax.random.key(0), "noise")  # for networks that draw
-
-    def loss(logits):
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-    found = backward.read(network, params, state, inputs, loss, key=noise)
+    mean = lambda logits: loss(logits, labels).mean()  # noqa: E731
+    found = backward.read(network, params, state, inputs, mean, key=noise)
     found = {name: found[name] for name in READ}
     return layout.gather(found) if layout else found

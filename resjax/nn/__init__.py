@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "heads": ["Head"],
         "module": ["Part", "Pointwise"],
-        "norms": ["BatchNorm", "Center", "LayerNorm", "NoNorm", "RMSNorm"],
+        "norms": ["BatchNorm", "Center", "GroupNorm", "LayerNorm", "NoNorm", "RMSNorm"],
         "order": [
             "ACTIVATION_BEFORE_ADDITION",
             "ACTIVATION_ONLY_PRE",

@@ -30,9 +30,12 @@ class Part(nn.Module):
 
     role: ClassVar[str] = "shortcut"  # in the network, as `initializers.Site` has it
 
-    def normalize(self, x: Float[Array, "... D"], train: bool, place: Place | None = None) -> Float[Array, "... D"]:
-        """A new normalisation layer, applied to x (… D)."""
-        return call(self.norm.copy(), x, train, place)
+    def normalize(
+        self, x: Float[Array, "... D"], train: bool, place: Place | None = None, last: bool = False
+    ) -> Float[Array, "... D"]:
+        """A new normalisation layer, applied to x (… D); `last`: the one with which a branch ends."""
+        zero = last and getattr(self.norm, "zero_last", False)
+        return call(self.norm.copy(scale=0.0) if zero else self.norm.copy(), x, train, place)
 
     def dense(
         self, x: Shaped[Array, "... D"], features: int, layer: int = 0, place: Place | None = None
@@ -65,7 +68,7 @@ class Part(nn.Module):
         """
         for step in getattr(self.order, where):
             if step == "norm":
-                x = self.normalize(x, train, place)
+                x = self.normalize(x, train, place, last=where == "end")
             else:
                 x = self.activation(x)
                 if not self.is_initializing():

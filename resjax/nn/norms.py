@@ -1,6 +1,8 @@
 """Normalisation layers, all called the same way: `norm(x, train)`.
 
-They return the precision of x; statistics are taken in float32 at least. Any other Linen module (x, train) -> x is a
+They return the precision of x; statistics are taken in float32 at least. γ starts at `scale`; with `zero_last` that of
+the norm with which a branch ends starts at 0, so that every block starts as its shortcut (Goyal et al. 2017, arXiv
+1706.02677, section 5.1). Any other Linen module (x, train) -> x is a
 norm as well, and one that takes `place`, too, is told which block it is in (see `resjax.nn.place`).
 """
 
@@ -25,6 +27,8 @@ class BatchNorm(nn.Module):
 
     momentum: float = 0.9
     epsilon: float = 1e-5
+    scale: float = 1.0
+    zero_last: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
@@ -36,6 +40,7 @@ class BatchNorm(nn.Module):
             epsilon=self.epsilon,
             dtype=x.dtype,
             use_fast_variance=False,
+            scale_init=nn.initializers.constant(self.scale),
             name="norm",
         )
         return norm(x)
@@ -62,22 +67,55 @@ class LayerNorm(nn.Module):
     """Layer normalisation over the last axis (Ba et al. 2016, arXiv 1607.06450)."""
 
     epsilon: float = 1e-5
+    scale: float = 1.0
+    zero_last: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
         """x (… D), every vector with mean 0 and variance 1, then scaled and shifted."""
-        return nn.LayerNorm(epsilon=self.epsilon, dtype=x.dtype, use_fast_variance=False, name="norm")(x)
+        start = nn.initializers.constant(self.scale)
+        norm = nn.LayerNorm(self.epsilon, dtype=x.dtype, use_fast_variance=False, scale_init=start, name="norm")
+        return norm(x)
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation of each example, over all its pixels and the features of a group (Wu & He 2018, arXiv
+    1803.08494).
+
+    Neighbouring features are a group; the paper has 32 groups.
+    """
+
+    groups: int = 8
+    epsilon: float = 1e-5
+    scale: float = 1.0
+    zero_last: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B ... D"], train: bool) -> Float[Array, "B ... D"]:
+        """x (B … D), every group of every example with mean 0 and variance 1, then scaled and shifted.
+
+        Raises:
+          ValueError: a number of groups that does not divide the features.
+        """
+        start = nn.initializers.constant(self.scale)
+        norm = nn.GroupNorm(
+            self.groups, epsilon=self.epsilon, dtype=x.dtype, use_fast_variance=False, scale_init=start, name="norm"
+        )
+        return norm(x)
 
 
 class RMSNorm(nn.Module):
     """Root-mean-square normalisation over the last axis (Zhang & Sennrich 2019, arXiv 1910.07467)."""
 
     epsilon: float = 1e-5
+    scale: float = 1.0
+    zero_last: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
         """x (… D), every vector with mean square 1, then scaled."""
-        return nn.RMSNorm(epsilon=self.epsilon, dtype=x.dtype, name="norm")(x)
+        start = nn.initializers.constant(self.scale)
+        return nn.RMSNorm(epsilon=self.epsilon, dtype=x.dtype, scale_init=start, name="norm")(x)
 
 
 def of_last_batch(norm: nn.Module) -> nn.Module:

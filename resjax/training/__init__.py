@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        *("checkpoint", "compilation", "evaluation", "fit", "loop", "metrics", "optimizers", "search"),
+        *("checkpoint", "compilation", "evaluation", "fit", "loop", "losses", "metrics", "optimizers", "search"),
         "step",
     ],
 )

@@ -15,6 +15,7 @@ from resjax.cost import parameter_count
 from resjax.data import Dataset
 from resjax.network import Network
 from resjax.training import evaluation, loop
+from resjax.training.losses import Loss, cross_entropy
 from resjax.training.step import initialize
 
 
@@ -54,6 +55,7 @@ def fit(
     augmentations: Sequence[Callable] = (),
     callbacks: Sequence[loop.Look] = (),
     log_every: int = 20,
+    loss: Loss = cross_entropy,
 ) -> Result:
     """Trains a network as a classifier, on the default device.
 
@@ -67,6 +69,7 @@ def fit(
       augmentations: random changes of the training images, as `resjax.data.augment.flip()`.
       callbacks: what is looked at meanwhile, as `resjax.Every(100, function of a Progress)`.
       log_every: steps between rows of the history.
+      loss: what training makes small, as `resjax.training.losses.smoothed(0.1)`: logits (B K) and labels (B) -> B.
 
     Raises:
       ValueError: a batch larger than the data, or a block that makes examples of a batch depend on each other.
@@ -76,7 +79,7 @@ def fit(
     batches = data.train.batches(batch_size, tuple(augmentations), key)
     progress = loop.Progress(initialize(network, tx, key, one), batches)
     rows: list[tuple[int, float, float]] = []
-    loop.run(network, tx, progress, steps, [_History(log_every, rows), *callbacks])
+    loop.run(network, tx, progress, steps, [_History(log_every, rows), *callbacks], loss=loss)
     if progress.diverged[0] is not None:
         rows.append((progress.diverged[0], math.nan, math.nan))
     params = progress.train_state.params

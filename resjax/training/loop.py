@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from resjax.data import Batches
 from resjax.network import Network
 from resjax.system.sharding import Layout
+from resjax.training.losses import Loss, cross_entropy
 from resjax.training.step import TrainState, train_step
 
 
@@ -72,6 +73,7 @@ def run(
     looks: Sequence[Look] = (),
     *,
     layout: Layout | None = None,
+    loss: Loss = cross_entropy,
     until: Callable[[Progress], bool] = lambda progress: False,
     after_step: Callable[[Any], None] = lambda loss: None,
 ) -> None:
@@ -83,13 +85,14 @@ def run(
       steps: in all, those that are done counted in.
       looks: what is looked at, in this order, whenever one of them is due.
       layout: the devices.
+      loss: what is made small, see `resjax.training.losses`.
       until: whether it is enough.
       after_step: called with every loss, on the device.
     """
     while progress.step < steps and not until(progress):
         source = progress.batches.at(progress.step)
         progress.train_state, progress.loss, progress.accuracy = train_step(
-            network, tx, progress.train_state, source, layout
+            network, tx, progress.train_state, source, layout, loss
         )
         progress.unread.append(progress.loss)
         progress.step += 1

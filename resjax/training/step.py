@@ -19,6 +19,7 @@ from resjax.network import Network
 from resjax.random_streams import stream
 from resjax.system.sharding import Layout
 from resjax.training.compilation import jit_unoptimized
+from resjax.training.losses import Loss, cross_entropy
 
 
 class TrainState(NamedTuple):
@@ -71,31 +72,36 @@ def initialize(
     return jit_unoptimized(initial_state, (0, 1, 4))(network, tx, key, x, layout)
 
 
-@functools.partial(jax.jit, static_argnames=("network", "tx", "layout"), donate_argnames=("train_state",))
+@functools.partial(jax.jit, static_argnames=("network", "tx", "layout", "loss"), donate_argnames=("train_state",))
 def train_step(
     network: Network,
     tx: optax.GradientTransformation,
     train_state: TrainState,
     source: Source,
     layout: Layout | None = None,
+    loss: Loss = cross_entropy,
 ) -> tuple[TrainState, Float[Array, "*M"], Float[Array, "*M"]]:
     """One step on the batch that the source has for it: the new state, the loss and the accuracy (of M networks, M)."""
 
     def step(train_state, source):
-        gradient, (loss, accuracy, state) = batch_gradient(network, train_state, source, layout)
+        gradient, (mean_loss, accuracy, state) = batch_gradient(network, train_state, source, layout, loss)
         updates, momenta = tx.update(gradient, train_state.optimizer, train_state.params)
         params = optax.apply_updates(train_state.params, updates)
         new = train_state._replace(params=params, state=state, optimizer=momenta, step=train_state.step + 1)
-        return new, loss, accuracy
+        return new, mean_loss, accuracy
 
     if train_state.key.ndim:
         step = jax.vmap(step, in_axes=(SEVERAL, source.several), out_axes=(SEVERAL, 0, 0))
-    new, loss, accuracy = step(train_state, source)
-    return (layout.settle(new), *layout.gather((loss, accuracy))) if layout else (new, loss, accuracy)
+    new, *seen = step(train_state, source)
+    return (layout.settle(new), *layout.gather(seen)) if layout else (new, *seen)
 
 
 def batch_gradient(
-    network: Network, train_state: TrainState, source: Source, layout: Layout | None = None
+    network: Network,
+    train_state: TrainState,
+    source: Source,
+    layout: Layout | None = None,
+    loss: Loss = cross_entropy,
 ) -> tuple[Any, tuple[Float[Array, ""], Float[Array, ""], Any]]:
     """The gradient of the mean loss of one step's batch, and (loss, accuracy, new state)."""
     step = train_state.step
@@ -107,8 +113,8 @@ def batch_gradient(
 
     def loss_fn(params):
         logits, state, _ = network.apply(params, train_state.state, inputs, layers, train=True)  # B K
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-        return loss, (loss, (logits.argmax(-1) == labels).mean(), state)
+        mean = loss(logits, labels).mean()
+        return mean, (mean, (logits.argmax(-1) == labels).mean(), state)
 
     return jax.grad(loss_fn, has_aux=True)(train_state.params)
 
