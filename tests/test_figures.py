@@ -93,6 +93,79 @@ def test_a_figure_of_tuned_networks_says_of_how_many_rates_each_has_the_best(tmp
     assert text == "digits; 1 seed; each at the best of 2 learning rates"
 
 
+NAN = float("nan")
+NOTHING = {
+    "nothing": lambda axis: None,
+    "no points": lambda axis: axis.plot([], []),
+    "nan": lambda axis: axis.plot([1, 2], [NAN, NAN]),
+    "infinity": lambda axis: axis.plot([1, 2], [np.inf, np.inf]),
+    "dots of nan": lambda axis: axis.scatter([1, 2], [NAN, NAN]),
+    "bars of nan": lambda axis: axis.barh([0, 1], [NAN, NAN]),
+    "a line across": lambda axis: axis.axhline(0.5),
+    "a band across": lambda axis: axis.axhspan(0.5, 0.7),
+    "cells of nan": lambda axis: axis.imshow(np.full((2, 2), NAN)),
+    "a mesh of nan": lambda axis: axis.pcolormesh(np.full((2, 2), NAN)),
+    "a logarithmic axis": lambda axis: axis.set(xscale="log", yscale="log"),
+    "dots of nan on it": lambda axis: (axis.scatter([NAN], [NAN]), axis.set(xscale="log", yscale="log")),
+    "zero on it": lambda axis: (axis.set(yscale="log"), axis.plot([1, 2], [0, -1])),
+}
+SOMETHING = {
+    "a point": lambda axis: axis.plot(1, 2, "x"),
+    "a point beside nan": lambda axis: axis.plot([1, 2], [NAN, 1]),
+    "a dot": lambda axis: axis.scatter([1], [2]),
+    "a bar": lambda axis: axis.barh([0], [1]),
+    "a cell": lambda axis: axis.imshow([[NAN, 1.0]]),
+    "a logarithmic axis": lambda axis: (axis.set(yscale="log"), axis.plot([1, 2], [0, 1], "o")),
+    "no axis": lambda axis: axis.set_axis_off(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Data has no positive values")
+def test_a_panel_in_which_nothing_is_drawn_says_so(tmp_path, drawn):
+    with canvas_of(tmp_path).figure(panels=5, rows=3, height=8) as axes:
+        for axis, draw in zip(axes, NOTHING.values(), strict=False):
+            draw(axis)
+    said = [[text.get_text() for text in axis.texts] for axis in axes]
+    assert said == [["nothing to show"]] * 15 and len(NOTHING) == 13
+    assert (tmp_path / "figure.png").exists() and (tmp_path / "figure.pdf").exists()
+
+
+@pytest.mark.parametrize("name", SOMETHING)
+def test_a_panel_with_something_in_it_does_not(drawn, name):
+    _, axis = plt.subplots()
+    SOMETHING[name](axis)
+    assert not figures.empty(axis)
+
+
+def test_an_empty_panel_beside_others_leaves_their_limits(tmp_path, drawn):
+    with canvas_of(tmp_path).figure(panels=2, sharey=True) as (one, other):
+        one.plot([1, 2], [10, 1000])
+        other.set(xscale="log", yscale="log")
+        limits = one.get_ylim()
+    assert one.get_ylim() == limits and len(other.texts) == 1 and not one.texts
+
+
+def test_a_figure_of_no_panels_says_so_in_one(tmp_path, drawn):
+    with canvas_of(tmp_path).figure(panels=0, rows=0) as axes:
+        assert len(axes) == 1
+    assert len(axes[0].texts) == 1
+
+
+def test_a_relief_says_so_and_one_with_a_surface_does_not(tmp_path, drawn):
+    with canvas_of(tmp_path).figure(panels=2, subplot_kw={"projection": "3d"}) as (one, other):
+        other.plot_surface(*np.meshgrid([0, 1], [0, 1]), np.zeros((2, 2)))
+    assert len(one.texts) == 1 and not other.texts
+
+
+def test_a_figure_says_how_many_networks_exhausted_the_memory(tmp_path, drawn):
+    table = PLAIN.assign(diverged=[-1, None, 3, None])
+    ((_, canvas),) = figures.canvases({"results": table, "rates": table[:1]}, tmp_path, Config(), [], colored=True)
+    with canvas.figure():
+        pass
+    (text,) = (text.get_text() for text in drawn[0].texts)
+    assert text.endswith("; 1 × memory exhausted, shown as diverged")
+
+
 def corners(axis):
     """Of the only band, rounded."""
     return {tuple(point) for point in axis.collections[0].get_paths()[0].vertices.round(4).tolist()}

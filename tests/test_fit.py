@@ -133,6 +133,8 @@ def test_divergence_is_a_result(log_every):
     assert result.diverged == 2  # the loss at the initial weights is finite, the one after a step of 1e20 is not
     assert math.isnan(result.train_loss) and math.isnan(result.train_accuracy) and math.isnan(result.test_accuracy)
     assert "diverged=2" in repr(result)
+    last = result.history.iloc[-1]
+    assert last["step"] == 2 and math.isnan(last["loss"]) and len(result.history) == (2 if log_every == 1 else 1)
 
 
 def test_a_block_that_mixes_the_batch_is_refused_and_one_that_does_not_is_not():

@@ -70,9 +70,28 @@ def test_divergence_is_a_result_with_the_step(tmp_path, log_every):
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_a_goal_ends_training_early(tmp_path):
-    result = train(Trial(depth=4, steps=200, stop_accuracy=0.8, stop_every=10), tmp_path)
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_goal_ends_training_early_and_its_step_is_logged(tmp_path):
+    result = train(Trial(depth=4, steps=200, stop_accuracy=0.8, stop_every=10, log_every=1000), tmp_path)
     assert result["train_accuracy"] >= 0.8 and result["steps"] < 200 and result["steps"] % 10 == 0
+    assert lines(tmp_path)[-1]["step"] == result["steps"]
+
+
+@pytest.mark.parametrize(("log_every", "logged"), ((5, [5, 7]), (7, [7]), (20, [7])))
+def test_the_last_step_is_logged(tmp_path, log_every, logged):
+    train(Trial(depth=4, width=8, steps=7, log_every=log_every), tmp_path)
+    assert [line["step"] for line in lines(tmp_path)] == logged
+
+
+@pytest.mark.parametrize("log_every", (1, 40))
+def test_the_diverging_step_is_logged_without_numbers(tmp_path, log_every):
+    train(Trial(depth=4, width=8, norm="none", learning_rate=1e20, steps=40, log_every=log_every), tmp_path)
+    last = lines(tmp_path)[-1]
+    assert last["step"] == 2 and math.isnan(last["loss"]) and math.isnan(last["accuracy"])
+    assert len(lines(tmp_path)) == (2 if log_every == 1 else 1)
 
 
 @pytest.mark.parametrize("looks", (0, 1, 17, 29, 31, 33))

@@ -152,7 +152,16 @@ def empty(axis: Any) -> bool:
     grids = [own.get_array() for own in (*axis.images, *axis.collections) if own.get_array() is not None]
     blank = grids and not any(np.isfinite(np.ma.filled(grid.astype(float), np.nan)).any() for grid in grids)
     drawn = axis.has_data() and (axis.name == "3d" or np.isfinite(ends).all())
-    return axis.axison and axis.get_visible() and not axis.texts and (blank or not drawn)
+    seen = axis.get_visible() and (axis.axison or axis.name == "3d")
+    return seen and (blank or not drawn)
+
+
+def _make_positive(axis: Any) -> None:
+    """Gives logarithmic axes without data limits that they can have."""
+    if axis.get_xscale() == "log" and not axis.get_xlim()[0] > 0:
+        axis.set_xlim(1, 10)
+    if axis.get_yscale() == "log" and not axis.get_ylim()[0] > 0:
+        axis.set_ylim(1, 10)
 
 
 def log_ticks(axis: Any, values: Iterable[float]) -> None:
@@ -256,6 +265,7 @@ def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4
         drawing, axes = plt.subplots(rows, panels, figsize=size, layout="constrained", squeeze=False, **options)
         yield axes.ravel()
         for axis in filter(empty, axes.ravel()):
+            _make_positive(axis)
             axis.annotate(NOTHING, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color="0.4")
         if distributed.is_primary():
             for kind, options in (("png", {}), ("pdf", {"metadata": {"CreationDate": None}})):
