@@ -40,7 +40,7 @@ def start(experiment, *arguments, **options):
 def run(experiment, *arguments):
     """Runs a command to its end: (exit code, stdout, stderr)."""
     process = start(experiment, *arguments)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=1500)
     return process.returncode, out, err
 
 

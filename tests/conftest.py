@@ -1,12 +1,20 @@
-"""Tests compare two ways to compute the same thing, in float64, and compile far more than they run."""
+"""Tests compare two ways to compute the same thing, in float64, and compile far more than they run.
+
+What a test compiles stays in memory until its module ends. A test that fills the memory, or never ends (pyproject.toml
+has how long), ends its worker, and pytest-xdist names the test.
+"""
 
 import os
 
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 
+import gc
+import resource
+
 import hypothesis
 import jax
 import jaxtyping
+import pytest
 
 hypothesis.settings.register_profile("patient", deadline=None)  # no test depends on time
 hypothesis.settings.load_profile("patient")
@@ -34,3 +42,30 @@ CHECKED = (
 )
 CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"  # an int is a float, too
 jaxtyping.install_import_hook(CHECKED, CHECKER)
+
+GIB = 2**30
+PROCESS = 8 * GIB  # that a process may have: a test, or a command that it starts
+WORKER = 2 * GIB  # that a worker comes to, with such a command
+TOTAL = 12 * GIB  # that all workers together come to
+_, HARD = resource.getrlimit(resource.RLIMIT_DATA)
+resource.setrlimit(resource.RLIMIT_DATA, (PROCESS if HARD == resource.RLIM_INFINITY else min(PROCESS, HARD), HARD))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """How many workers `-n auto` has: one a core, as far as they fit into the memory, half of which is others'."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return workers(cores, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def workers(cores, memory):
+    """So many for a machine with these cores and bytes."""
+    return max(1, min(cores, min(TOTAL, memory // 2) // WORKER))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fresh():
+    """Each module compiles for itself."""
+    yield
+    jax.clear_caches()
+    gc.collect()
