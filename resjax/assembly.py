@@ -71,8 +71,6 @@ def transition(parts: Parts, connection: nn.Connection, features: int, stride: i
 
 
 def _check(parts: Parts, dense: bool):
-    if parts.projections < 0:
-        raise ValueError(f"projections={parts.projections}: must be at least 0")
     kind = type(parts.branch)
     if kind in (branches.Dense, branches.Basic, branches.Bottleneck) and dense != (kind is branches.Dense):
         raise ValueError(f"branch {kind.__name__}: not for this network, whose stream has another shape")

@@ -13,6 +13,7 @@ from resjax import nn
 from resjax.assembly import assemble
 from resjax.network import Network
 from resjax.nn import branches, shortcuts
+from resjax.nn.arguments import Count, checked
 from resjax.parts import Parts, layers_of
 
 IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -116,7 +117,8 @@ IRESNET = Even(
 RESNET_IMAGENET = ImageNet("imagenet", _defaults(order=nn.POST))
 
 
-def wide_family(factor: int = 1) -> Even:
+@checked
+def wide_family(factor: Count = 1) -> Even:
     """WRN-d-factor, of any depth d."""
     defaults = _defaults(**_PRE | {"shortcut": shortcuts.Projection()})
     return Even("wide", nn.ConvStem, defaults, (factor, 2 * factor, 4 * factor), base=4)

@@ -9,28 +9,29 @@ import jax
 
 from resjax import nn
 from resjax.nn import branches, initializers, shortcuts
+from resjax.nn.arguments import Checked, Count, NotNegative, Size
 from resjax.nn.module import Part, Pointwise
 
 STYLE = tuple(field.name for field in dataclasses.fields(Part) if field.name not in ("parent", "name"))
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class Parts(Checked):
     """What a network is made of. A part that has a norm, … of its own keeps it; the others take the network's."""
 
-    width: int = 64  # units or filters of the stem
-    classes: int = 10  # of the head
+    width: Count = 64  # units or filters of the stem
+    classes: Count = 10  # of the head
     branch: linen.Module = branches.Dense()  # what a block computes
     block: linen.Module | None = None  # (x, train) -> y in place of the branch, where a block keeps the shape
     connection: nn.Connection = nn.Residual()
     shortcut: shortcuts.Shortcut = shortcuts.Projection()  # where sizes differ
-    projections: int = 0  # blocks, spread evenly, whose stream takes the shortcut though the size stays
+    projections: Size = 0  # blocks, spread evenly, whose stream takes the shortcut though the size stays
     norm: linen.Module = nn.BatchNorm()
     activation: Callable[[jax.Array], jax.Array] = jax.nn.relu
     initializer: initializers.Initializer = initializers.he_normal()
     bias_initializer: initializers.Initializer = initializers.zeros()
     order: nn.Order = nn.PRE
-    spectral_norm: float = 0.0  # a bound on the norm of every layer of a branch; 0: none
+    spectral_norm: NotNegative = 0.0  # a bound on the norm of every layer of a branch; 0: none
     remat: Callable[..., bool] | None = None  # a policy of jax.checkpoint_policies; None stores every value
     dtype: Any = None  # what the network computes in; None: the inputs'
 

@@ -6,6 +6,7 @@ move by the momentum they have, and weight decay still shrinks them, as in the p
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,20 +14,24 @@ import numpy as np
 from jaxtyping import Real
 
 from resjax.layers import Layers
+from resjax.nn.arguments import Checked, Probability, checked
 
 
-def linear(lengths: Sequence[int], last: float = 0.5) -> Real[np.ndarray, " L"]:
+@checked
+def linear(lengths: Sequence[int], last: Probability = 0.5) -> Real[np.ndarray, " L"]:
     """p_l = 1 − (l/L)(1 − p_L) for l = 1 … L, through all stages of these lengths (Huang et al. 2016, eq. 4): L."""
     length = sum(lengths)
     return 1 - np.arange(1, length + 1) / length * (1 - last)
 
 
-def uniform(lengths: Sequence[int], p: float = 0.5) -> Real[np.ndarray, " L"]:
+@checked
+def uniform(lengths: Sequence[int], p: Probability = 0.5) -> Real[np.ndarray, " L"]:
     """The same in all blocks: L."""
     return np.full(sum(lengths), p)
 
 
-def stage(lengths: Sequence[int], number: int = 1, p: float = 0.5) -> Real[np.ndarray, " L"]:
+@checked
+def stage(lengths: Sequence[int], number: int = 1, p: Probability = 0.5) -> Real[np.ndarray, " L"]:
     """p in the blocks of one stage, counted from 1; the others always survive: L.
 
     Raises:
@@ -38,7 +43,7 @@ def stage(lengths: Sequence[int], number: int = 1, p: float = 0.5) -> Real[np.nd
 
 
 @dataclasses.dataclass(frozen=True)
-class StochasticDepth:
+class StochasticDepth(Checked):
     """Which blocks survive a step, and how what they add is scaled.
 
     Modes: `batch`, a gate a block for the whole batch (what it closes is not computed); `sample`, a
@@ -46,9 +51,9 @@ class StochasticDepth:
     branch, p of it as near as whole examples come: that of a stack's first block in all of the stack.
     """
 
-    survival: tuple[float, ...]  # p by block, L
-    mode: str = "batch"
-    scaling: str = "test"  # F(x) times p in evaluation, or `inverted`: over p in training
+    survival: tuple[Probability, ...]  # p by block, L
+    mode: Literal["batch", "sample", "subset"] = "batch"
+    scaling: Literal["test", "inverted"] = "test"  # F(x) times p in evaluation, or `inverted`: over p in training
 
     def evaluation(self, layers: Layers) -> Layers:
         """What evaluation runs with: every block, its branch times p."""
@@ -104,4 +109,4 @@ def of(
         return None
     if mode == "subset":
         p = np.concatenate([np.full(len(part), part.mean()) for part in np.split(p, np.cumsum(lengths)[:-1])])
-    return StochasticDepth(tuple(p.tolist()), mode, scaling)
+    return StochasticDepth(tuple(p.tolist()), mode, scaling)  # type: ignore[arg-type]  # which it checks

@@ -80,7 +80,7 @@ def test_vectors_are_no_images(augmentation):
 
 
 def test_a_negative_pad_is_refused():
-    with pytest.raises(ValueError, match="pad must be at least 0 pixels, not -1"):
+    with pytest.raises(ValueError, match="pad=-1: must be at least 0"):
         augment.crop(pad=-1)
 
 

@@ -57,7 +57,7 @@ def test_torch_resnet_draws_dense_layers_uniformly_by_fan_in(mode):
     ),
 )
 def test_unknown_words_are_refused_before_weights_are_drawn(factory, arguments, word):
-    with pytest.raises(ValueError, match=f"^'{word}': must be one of [a-z_, ]+$"):
+    with pytest.raises(ValueError, match=f"^[a-z]+='{word}': must be one of [a-z_, ']+$"):
         factory(**arguments)
 
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from resjax.nn.arguments import Size, checked
+
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]  # (key, images B H W C) -> images
 
 
@@ -31,22 +33,20 @@ def augment(
     return images
 
 
+@checked
 @functools.cache
-def crop(pad: int = 4) -> Augmentation:
+def crop(pad: Size = 4) -> Augmentation:
     """Zeros around the image, then a random window of its size (He et al. 2015, section 4.2: pad 4).
 
     Args:
-      pad: how many zeros, in pixels, on each side.
-
-    Raises:
-      ValueError: a negative pad.
+      pad: how many zeros, in pixels, on each side.; less than the image has, so that some of it is left
     """
-    if pad < 0:
-        raise ValueError(f"pad must be at least 0 pixels, not {pad}")
 
     def change(key, images):
         _check(images)
         batch, *size, channels = images.shape
+        if pad >= min(size):
+            raise ValueError(f"pad={pad}: must be less than {min(size)}, the shorter side of the images")
         padded = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
         corner = jax.random.randint(key, (batch, 2), 0, 2 * pad + 1)  # B 2
 

@@ -11,13 +11,16 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from resjax.nn.arguments import Positive, Probability, checked
+
 CENTER = 7 / 8  # of the shorter side, for evaluation (He et al. 2015: 224 of 256 pixels)
 
 Augmentation = Callable[[np.random.Generator, Image.Image, tuple[int, int]], Image.Image]
 
 
+@checked
 @functools.cache
-def resized_crop(area: tuple[float, float] = (0.08, 1.0), ratio: float = 4 / 3) -> Augmentation:
+def resized_crop(area: tuple[Probability, Probability] = (0.08, 1.0), ratio: Positive = 4 / 3) -> Augmentation:
     """A random part of the image, resized to what is wanted (Szegedy et al. 2015, arXiv 1409.4842, section 6).
 
     Args:
@@ -25,12 +28,10 @@ def resized_crop(area: tuple[float, float] = (0.08, 1.0), ratio: float = 4 / 3) 
       ratio: how much wider or higher than square the part is at most, before it is resized.
 
     Raises:
-      ValueError: shares that are not 0 < least <= greatest <= 1, or a ratio that is not positive.
+      ValueError: the least share is more than the greatest.
     """
-    if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
-        raise ValueError(f"area must be two shares, 0 < least <= greatest <= 1, not {area}")
-    if not ratio > 0:
-        raise ValueError(f"ratio must be positive, not {ratio}")
+    if area[0] > area[1]:
+        raise ValueError(f"area must be two shares, the least and the greatest, not {area}")
     return functools.partial(_resized_crop, area=area, ratio=ratio)
 
 

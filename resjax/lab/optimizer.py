@@ -11,19 +11,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from resjax.lab import names
 from resjax.system.errors import UserError
-from resjax.training.optimizers import adam, adamw, average, clip, matrices, sgd, step_schedule
+from resjax.training.optimizers import adam, adamw, average, clip, constant, cosine, linear, matrices, sgd, step_schedule
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
 SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
-    "constant": lambda peak, steps: optax.constant_schedule(peak),
-    "cosine": lambda peak, steps, **arguments: optax.cosine_decay_schedule(peak, steps, **arguments),
-    "linear": lambda peak, steps, end=0.0: optax.linear_schedule(peak, end, steps),
+    "constant": constant,
+    "cosine": cosine,
+    "linear": linear,
     "step": step_schedule,
 }
+WANTED = {  # of what is somebody's own
+    "optimizer": "a function (learning_rate, weight_decay) that gives an optax.GradientTransformation",
+    "schedule": "a function (peak, steps) that gives a function step -> rate",
+}
+LOOKS = 1000  # steps at which a schedule is looked at, at most
 DATA = ("learning_rate", "weight_decay", "clip_norm")
 
 
@@ -51,6 +57,27 @@ class Optimizer:
             raise UserError(f"--warmup_steps={self.warmup_steps}: must be less than --steps={self.steps}")
         return _rate(self.learning_rate, self.schedule, self.warmup_steps, self.steps)
 
+    def check(self) -> None:
+        """Looks at the rate of every step, or of some of many.
+
+        Raises:
+          UserError: it is negative, infinite or no number, or nothing ever moves.
+        """
+        steps = np.unique(np.linspace(0, self.steps - 1, min(self.steps, LOOKS)).astype(int))
+        try:
+            rates = np.asarray(_rates(self.schedule, self.warmup_steps, self.steps)(self.learning_rate, steps))
+        except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
+            line = names.explained(error, {self.schedule: WANTED["schedule"]})
+            raise UserError(f"schedule {self.schedule!r}: {line}") from error
+        if rates.shape != steps.shape:
+            raise UserError(f"schedule {self.schedule!r}: must give one number a step, not {rates[0].size}")
+        bad = np.flatnonzero(~((rates >= 0) & np.isfinite(rates)))
+        if bad.size:
+            at = bad[0]
+            raise UserError(f"schedule {self.schedule!r}: gives {rates[at]:g} at step {steps[at]}")
+        if self.learning_rate and not rates.any():
+            raise UserError(f"schedule {self.schedule!r}: gives 0 at all of --steps={self.steps}")
+
     def build(self) -> optax.GradientTransformation:
         """The gradient transformation: clip, decay and update, average. What `DATA` names is to be `filled` in.
 
@@ -67,11 +94,24 @@ class Optimizer:
         return state._replace(hyperparams=values)
 
 
+@functools.cache
+def _rates(schedule: str, warmup_steps: int, steps: int) -> Callable[[Any, Any], Any]:
+    """(peak, some steps) -> their rates."""
+    return jax.jit(lambda peak, at: jax.vmap(_rate(peak, schedule, warmup_steps, steps))(at))
+
+
 def _rate(peak: Any, schedule: str, warmup_steps: int, steps: int) -> optax.Schedule:
-    rest = names.build(schedule, "schedule", SCHEDULES, peak=peak, steps=steps - warmup_steps)
+    wanted = WANTED["schedule"]
+    rest = names.build(
+        schedule, "schedule", SCHEDULES, wanted=wanted, accepts=callable, peak=peak, steps=steps - warmup_steps
+    )
     if not warmup_steps:
         return rest
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup_steps), rest], [warmup_steps])
+
+
+def _is_optimizer(found: Any) -> bool:
+    return hasattr(found, "init") and hasattr(found, "update")
 
 
 @functools.cache
@@ -83,7 +123,9 @@ def _transformation(
 
     def rule(learning_rate, weight_decay, clip_norm):
         rate = _rate(learning_rate, schedule, warmup_steps, steps)
-        update = names.build(optimizer, "optimizer", OPTIMIZERS, learning_rate=rate, weight_decay=weight_decay, **mask)
+        known = {"learning_rate": rate, "weight_decay": weight_decay} | mask
+        wanted = WANTED["optimizer"]
+        update = names.build(optimizer, "optimizer", OPTIMIZERS, wanted=wanted, accepts=_is_optimizer, **known)
         return optax.chain(clip(clip_norm), update, *last)
 
     tx = optax.inject_hyperparams(rule)(**dict.fromkeys(DATA, math.nan))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from resjax import data
 from resjax.data import Dataset
-from resjax.lab import datasets, registry
+from resjax.lab import datasets, registry, rehearsal
 from resjax.lab.optimizer import Optimizer
 from resjax.lab.trial import Trial
 from resjax.layers import Layers
@@ -45,12 +45,18 @@ def plan(trial: Trial, dataset: Dataset | None = None) -> Plan:
     gates = registry.survival(trial.survival, trial.drop, trial.scaling, network.lengths)
     network = dataclasses.replace(network, stochastic_depth=gates)
     optimizer = Optimizer(**{field.name: getattr(trial, field.name) for field in dataclasses.fields(Optimizer)})
-    optimizer.build()
+    with registry.refusing(trial):
+        tx = optimizer.build()
+    optimizer.check()
     if trial.tensorboard:
         with registry.flag("tensorboard", "true", ImportError):
             summary_writer()
-    augmentations(trial, dataset)
-    layout(trial)
+    changes = augmentations(trial, dataset)
+    devices = layout(trial)
+    split = devices.mesh.size if devices and devices.fsdp else 1
+    with registry.refusing(trial):
+        rehearsal.augmented(changes, dataset, trial.batch_size)
+        rehearsal.training(network, tx, dataset, trial.batch_size, changes, trial.num_seeds, split)
     return Plan(network, optimizer, dataset)
 
 

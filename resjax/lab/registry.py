@@ -13,7 +13,7 @@ import numpy as np
 
 from resjax import independence, models, nn, stochastic_depth
 from resjax.data import augment, crop
-from resjax.lab import names
+from resjax.lab import names, optimizer, rehearsal
 from resjax.lab.config import Architecture
 from resjax.lab.trial import Variant
 from resjax.network import Network
@@ -78,12 +78,45 @@ AUGMENTATIONS: dict[str, Callable[..., Callable]] = {"crop": augment.crop, "flip
 STREAMED_AUGMENTATIONS: dict[str, Callable[..., Callable]] = {"resized_crop": crop.resized_crop, "flip": crop.flip}
 NO_AUGMENTATION = ("none",)
 
-connection = functools.partial(names.build, kind="connection", table=CONNECTIONS)
-norm = functools.partial(names.build, kind="norm", table=NORMS)
-activation = functools.partial(names.build, kind="activation", table=ACTIVATIONS)
-initializer = functools.partial(names.build, kind="initializer", table=INITIALIZERS)
-shortcut = functools.partial(names.build, kind="shortcut", table=SHORTCUTS)
-branch = functools.partial(names.build, kind="branch", table=BRANCHES)
+WANTED = {  # of what is somebody's own
+    "connection": "a resjax.nn.Connection with write(x, f, c, place) -> x",
+    "norm": "a flax.linen.Module that is called (x, train) -> x",
+    "branch": "a flax.linen.Module that is called (x, train) -> f",
+    "block": "a flax.linen.Module that is called (x, train) -> y",
+    "shortcut": "a flax.linen.Module that is called (x, train) -> x, with the fields features and stride",
+    "activation": "a function that gives a function of arrays",
+    "initializer": "a function that gives a function (key, shape, dtype) -> array, or an object with at(site)",
+    "bias_initializer": "a function that gives a function (key, shape, dtype) -> array, or an object with at(site)",
+    "augment": "a function that gives a function (key, images) -> images",
+    "streamed": "a function that gives a function (rng, image, size) -> image",
+    "survival": "a function of lengths, the blocks of each stage, that gives as many numbers as there are blocks",
+    "network": "a function that gives an object with build(depth, **parts) and depths(limit, **parts)",
+} | optimizer.WANTED
+
+
+def _kind(name: str, table: dict[str, Any], accepts: Callable[[Any], bool], **options: Any) -> Callable[[str], Any]:
+    return functools.partial(names.build, kind=name, table=table, accepts=accepts, wanted=WANTED[name], **options)
+
+
+def _is_module(found: Any) -> bool:
+    return isinstance(found, linen.Module)
+
+
+def _is_initializer(found: Any) -> bool:
+    return (callable(found) or hasattr(found, "at")) and not isinstance(found, type)
+
+
+def _is_network(found: Any) -> bool:
+    return hasattr(found, "build") and hasattr(found, "depths")
+
+
+connection = _kind("connection", CONNECTIONS, lambda found: isinstance(found, nn.Connection))
+norm = _kind("norm", NORMS, _is_module)
+activation = _kind("activation", ACTIVATIONS, callable)
+initializer = _kind("initializer", INITIALIZERS, _is_initializer)
+shortcut = _kind("shortcut", SHORTCUTS, _is_module, reserved=("features", "stride", "spectral_norm", "kernel"))
+branch = _kind("branch", BRANCHES, _is_module, reserved=("features", "stride"))
+family = _kind("network", NETWORKS, _is_network)
 
 
 def block(text: str) -> linen.Module | None:
@@ -94,25 +127,29 @@ def block(text: str) -> linen.Module | None:
     """
     if not text:
         return None
-    found = names.build(text, "block", {})
-    if not isinstance(found, linen.Module):
-        raise UserError(f"--block={text}: is no flax.linen.Module but {type(found).__name__}")
-    return found
+    return names.build(text, "block", {}, wanted=WANTED["block"], accepts=_is_module)
 
 
 def remat(text: str) -> Callable[..., bool] | None:
     """The policy of `jax.checkpoint_policies` that `text` names; None for no name."""
     policies = [name for name in dir(jax.checkpoint_policies) if name.endswith("saveable")]
     if text and text not in policies:
-        raise UserError(f"unknown remat policy {text!r}: known are {', '.join(policies)}, or '' for none")
+        raise UserError(f"unknown remat policy {text!r}{names.perhaps(text, policies)}: known are {', '.join(policies)}, or '' for none")
     return getattr(jax.checkpoint_policies, text) if text else None
 
 
 def augmentations(texts: Sequence[str], streamed: bool) -> tuple[Callable, ...]:
     """The random changes of training images that `texts` name, for a set in memory or one that is streamed."""
-    kind = "augmentation of streamed images" if streamed else "augmentation"
-    table = STREAMED_AUGMENTATIONS if streamed else AUGMENTATIONS
-    return tuple(names.build(text, kind, table) for text in texts if text not in NO_AUGMENTATION)
+    if streamed:
+        kind = "augmentation of streamed images"
+        table = STREAMED_AUGMENTATIONS
+        wanted = WANTED["streamed"]
+    else:
+        kind = "augmentation"
+        table = AUGMENTATIONS
+        wanted = WANTED["augment"]
+    chosen = [text for text in texts if text not in NO_AUGMENTATION]
+    return tuple(names.build(text, kind, table, wanted=wanted, accepts=callable) for text in chosen)
 
 
 @contextlib.contextmanager
@@ -131,7 +168,7 @@ def survival(text: str, mode: str, scaling: str, lengths: Sequence[int]) -> Stoc
     Raises:
       UserError: an unknown schedule, or one whose probabilities are not L numbers in (0, 1].
     """
-    probabilities = names.build(text, "survival", SURVIVAL, lengths=tuple(lengths))
+    probabilities = names.build(text, "survival", SURVIVAL, wanted=WANTED["survival"], lengths=tuple(lengths))
     with flag("survival", text):
         return stochastic_depth.of(probabilities, lengths, mode, scaling)
 
@@ -161,9 +198,19 @@ def network(trial: Variant, classes: int, **replaced: Any) -> Network:
       UserError: an unknown name, or a depth that the architecture cannot have.
     """
     own = {"connection": connection(trial.connection), "norm": norm(trial.norm), "classes": classes}
-    family = names.build(trial.network, "network", NETWORKS)
     with flag("network", trial.network):
-        return family.build(trial.depth, **parts(trial) | own | replaced)
+        return family(trial.network).build(trial.depth, **parts(trial) | own | replaced)
+
+
+def refusing(trial: Variant) -> contextlib.AbstractContextManager[None]:
+    """Within this context all that is raised is one line, on the trial or on what is the user's own of it."""
+    own = {}
+    for name in WANTED.keys() & {field.name for field in dataclasses.fields(trial)}:
+        value = getattr(trial, name)
+        for text in value if isinstance(value, tuple) else (value,):
+            if ":" in text:
+                own[text] = name, WANTED[name]
+    return rehearsal.refusing(f"{trial.network} of depth {trial.depth} and width {trial.width}", own)
 
 
 def of_last_batch(trial: Variant, like: Network) -> Network:
@@ -178,9 +225,8 @@ def depths(trial: Variant) -> Sequence[int]:
     Raises:
       UserError: there is none.
     """
-    family = names.build(trial.network, "network", NETWORKS)
     with flag("network", trial.network):
-        possible = family.depths(trial.depth, **parts(trial))
+        possible = family(trial.network).depths(trial.depth, **parts(trial))
     if not possible:
         network(trial, 1)  # says why
     return possible
@@ -190,7 +236,8 @@ def check(trial: Variant, network: Network, shape: Sequence[int], whose: str) ->
     """Refuses inputs of this shape (H W C), for the error message `whose`, that the network cannot take.
 
     Raises:
-      UserError: they are too small, or a block of the user's own changes the shape of the stream or mixes the batch.
+      UserError: they are too small, the network does not fit into the memory, or something of the user's own cannot be
+        called as it must, changes the shape of the stream or mixes the batch.
     """
     height, width, channels = shape
     if isinstance(network.stem, nn.PaddingStem):
@@ -206,8 +253,8 @@ def check(trial: Variant, network: Network, shape: Sequence[int], whose: str) ->
             f"--network={trial.network}: needs images with a side of {network.stride} pixels or more, "
             f"{whose} has {height}×{width}"
         )
-    if own := [name for name in ("block", "branch", "norm", "connection") if ":" in getattr(trial, name)]:
-        try:
+    x64 = getattr(trial, "x64", False)
+    with refusing(trial), jax.enable_x64(x64):
+        rehearsal.network(network, shape, jnp.float64 if x64 else jnp.float32)
+        if any(":" in getattr(trial, name) for name in ("block", "branch", "norm", "connection")):
             independence.check(network, shape)
-        except (TypeError, ValueError) as error:  # it takes no (x, train), no stream of this shape, or mixes examples
-            raise UserError(f"--{own[0]}={getattr(trial, own[0])}: {str(error).splitlines()[0]}") from error

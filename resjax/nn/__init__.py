@@ -4,9 +4,10 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["convolution", "initializers", "order", "place", "space_to_depth", "spectral_norm"],
+    submodules=["arguments", "convolution", "initializers", "order", "place", "space_to_depth", "spectral_norm"],
     submod_attrs={
         "activations": ["crelu"],
+        "arguments": ["Checked", "Range", "checked"],
         "block": ["Block", "Transition"],
         "branches": ["Basic", "Bottleneck", "Branch", "BranchOf", "Dense"],
         "connections": [

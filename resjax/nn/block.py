@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from resjax.nn.connections import Connection
 from resjax.nn.module import Pointwise
-from resjax.nn.place import Place, call
+from resjax.nn.place import Place, call, refuse_other
 from resjax.nn.shortcuts import Pad
 
 Fork = Callable[[jax.Array], tuple[jax.Array, jax.Array]]  # x -> what the branch gets, what the connection gets
@@ -51,15 +51,27 @@ class Block(nn.Module):
         c = self.connection.coefficients(onward, place, train)
         if not keep:
             return call(self.after, self.connection.carry(onward, c, place), train, place), None
-        f = call(self.branch, self.connection.read(inward, c, place), train, place)
+        z = self.connection.read(inward, c, place)
+        f = call(self.branch, z, train, place)
+        self.check(self.branch, z, onward, f)
         f = f if scale is None else f * jnp.asarray(scale, f.dtype)
-        return call(self.after, self.connection.write(onward, f, c, place), train, place), f
+        written = self.connection.write(onward, f, c, place)
+        refuse_other(self.connection, onward, written)
+        return call(self.after, written, train, place), f
 
     def part(
         self, x: Float[Array, "B ... D"], place: Place, train: bool, fork: Fork
     ) -> tuple[Float[Array, "B ... D"], Float[Array, "B ... D"]]:
         """What the branch gets of the stream, and what the connection."""
         return fork(x)
+
+    def check(self, branch: nn.Module, z: jax.Array, onward: jax.Array, f: jax.Array) -> None:
+        """Refuses what the branch made of z where it does not fit the stream: a sum would broadcast it in silence.
+
+        Raises:
+          ValueError: it has another shape, or a precision that would change the stream's.
+        """
+        refuse_other(branch, z, f)
 
 
 class Transition(Block):
@@ -75,3 +87,8 @@ class Transition(Block):
         """What the branch gets of the stream, and what the connection."""
         inward, onward = fork(call(self.before, x, train, place))
         return inward, call(self.shortcut, onward, train, place)
+
+    def check(self, branch: nn.Module, z: jax.Array, onward: jax.Array, f: jax.Array) -> None:
+        """Refuses what the branch made where the shortcut leads to another shape, or precision."""
+        if onward.ndim == f.ndim:  # of one stream
+            refuse_other(branch, onward, f, "that of its shortcut")

@@ -1,22 +1,23 @@
 """What a block computes: F(x). A branch is one small Linen module, `__call__(x, train) -> f`."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from resjax.nn.arguments import Count, Range, Share, Size
 from resjax.nn.initializers import Site
 from resjax.nn.module import Part
 from resjax.nn.norms import NoNorm
-from resjax.nn.place import Place, call
+from resjax.nn.place import Place, call, refuse_other
 
 
 class Branch(Part):
     """F: `__call__(x, train, place) -> f`. Any Linen module (x, train) -> f of the shape of x is a branch, too."""
 
-    layers: int = 2  # weighted layers on the longest path, what He et al. count as depth
-    features: int = 0  # of f; 0 for those of x. Other than 0 only for branches of images
-    stride: int = 1  # of the image
+    layers: Count = 2  # weighted layers on the longest path, what He et al. count as depth
+    features: Size = 0  # of f; 0 for those of x. Other than 0 only for branches of images
+    stride: Count = 1  # of the image
 
     role: ClassVar[str] = "branch"
     expansion: ClassVar[int] = 1  # features of f, in widths of the stage
@@ -28,6 +29,11 @@ class Branch(Part):
 
 class Dense(Branch):
     """k dense layers, B … D -> B … D; the order says where norm and activation stand."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.features or self.stride != 1:
+            raise ValueError(f"features={self.features}, stride={self.stride}: only for branches of images")
 
     @nn.compact
     def __call__(self, x: Float[Array, "B ... D"], train: bool, place: Place | None = None) -> Float[Array, "B ... D"]:
@@ -48,8 +54,8 @@ class Basic(Branch):
     `sizes` are those of the kernels where they are not 3.
     """
 
-    dropout: float = 0.0
-    sizes: tuple[int, ...] = ()
+    dropout: Share = 0.0
+    sizes: tuple[Count, ...] = ()
 
     def __post_init__(self):
         super().__post_init__()
@@ -80,8 +86,8 @@ class Bottleneck(Branch):
     PyTorch and others call ResNet v1.5.
     """
 
-    layers: int = 3
-    strided: int = 0
+    layers: Annotated[int, Range(3, 3)] = 3
+    strided: Annotated[int, Range(0, 2)] = 0
 
     expansion: ClassVar[int] = 4
 
@@ -121,10 +127,5 @@ class BranchOf(nn.Module):
           ValueError: y has another shape than x.
         """
         y = call(self.block, x, train, place)
-        if y.shape != x.shape:
-            raise ValueError(f"{type(self.block).__name__} makes {_shape(y)} of {_shape(x)}, not its own shape")
+        refuse_other(self.block, x, y)
         return y - x
-
-
-def _shape(x) -> str:
-    return " ".join(map(str, x.shape[1:]))

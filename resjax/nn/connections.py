@@ -19,13 +19,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resjax.nn import shortcuts
+from resjax.nn.arguments import Checked, Share
 from resjax.nn.place import Place, call
 
 Stream = Float[Array, "B ... D"]  # one stream, or several, B … n D
 Factors = tuple[Any, Any] | None
 
 
-class Connection(nn.Module):
+class Connection(Checked, nn.Module):
     """Joins stream X (B … D, or B … n D) and branch f (B … D). The default methods: one stream, nothing learned."""
 
     skip: ClassVar[bool] = True  # whether the stream leads past the branch
@@ -191,7 +192,7 @@ class ExclusiveGate(ShortcutGate):
 class Dropout(Connection):
     """y = dropout(x) + F(x) (He et al. 2016, table 1, dropout shortcut)."""
 
-    rate: float = 0.5
+    rate: Share = 0.5
 
     @nn.compact
     def coefficients(self, x: Stream, place: Place, train: bool) -> Stream:

@@ -5,13 +5,14 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from resjax.nn.arguments import Count
 from resjax.nn.module import Part
 
 
 class Head(Part):
     """B … D -> B K, the logits: what the blocks do before their weights, mean over the image, a dense layer."""
 
-    classes: int = 10
+    classes: Count = 10
 
     role: ClassVar[str] = "head"
 

@@ -7,17 +7,18 @@ gives one. The factories here return one object for equal arguments, so that equ
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
+from resjax.nn.arguments import Axis, NotNegative, checked
 from resjax.nn.place import Place
 
 Initializer = Any  # a function (key, shape, dtype) -> array, or an object with `at`
-MODES = ("fan_in", "fan_out", "fan_avg")
-DISTRIBUTIONS = ("normal", "truncated_normal", "uniform")
+Mode = Literal["fan_in", "fan_out", "fan_avg"]
+Distribution = Literal["normal", "truncated_normal", "uniform"]
 
 
 class Site(NamedTuple):
@@ -42,12 +43,25 @@ glorot_normal = functools.cache(initializers.glorot_normal)
 glorot_uniform = functools.cache(initializers.glorot_uniform)
 lecun_normal = functools.cache(initializers.lecun_normal)
 lecun_uniform = functools.cache(initializers.lecun_uniform)
-normal = functools.cache(initializers.normal)
-constant = functools.cache(initializers.constant)
 
 
+@checked
 @functools.cache
-def orthogonal(scale: float = 1.0, column_axis: int = -1) -> Initializer:
+def normal(stddev: NotNegative = 0.01) -> Initializer:
+    """Gaussian, whatever the fan-in."""
+    return initializers.normal(stddev)
+
+
+@checked
+@functools.cache
+def constant(value: float) -> Initializer:
+    """The same everywhere."""
+    return initializers.constant(value)
+
+
+@checked
+@functools.cache
+def orthogonal(scale: float = 1.0, column_axis: Axis = -1) -> Initializer:
     """JAX's, one matrix after the other.
 
     With jaxlib 0.10 two batched QR factorisations that run side by side may wait for each other for ever, on 2 cores.
@@ -65,29 +79,23 @@ def zeros() -> Initializer:
     return initializers.zeros
 
 
+@checked
 @functools.cache
-def variance_scaling(scale: float = 1.0, mode: str = "fan_in", distribution: str = "normal") -> Initializer:
-    """JAX's, with the usual case as default: scale is σ_w², the variance of a weight times its fan-in.
-
-    Raises:
-      ValueError: another mode or distribution. JAX itself refuses them only where weights are drawn.
-    """
-    for word, known in ((mode, MODES), (distribution, DISTRIBUTIONS)):
-        if word not in known:
-            raise ValueError(f"{word!r}: must be one of {', '.join(known)}")
-    return initializers.variance_scaling(scale, mode, distribution)  # type: ignore[arg-type]  # checked above
+def variance_scaling(
+    scale: NotNegative = 1.0, mode: Mode = "fan_in", distribution: Distribution = "normal"
+) -> Initializer:
+    """JAX's, with the usual case as default: scale is σ_w², the variance of a weight times its fan-in."""
+    return initializers.variance_scaling(scale, mode, distribution)
 
 
+@checked
 @functools.cache
-def torch_resnet(mode: str = "fan_out") -> Initializer:
+def torch_resnet(mode: Mode = "fan_out") -> Initializer:
     """The start of the papers' ResNets, whose code is Torch's: convolutions of variance 2/fan, Gaussian.
 
     fan_out, kernel² · features, is that of He et al. 2016 (resnet-1k-layers) and of Zagoruyko & Komodakis 2016
     (wide-residual-networks), fan_in that of Huang et al. 2016 (Stochastic_Depth). Dense layers start as Torch's
     `nn.Linear` does, uniform in ±1/√fan_in: by fan-out the weights of a few classes would be too large.
-
-    Raises:
-      ValueError: another mode.
     """
     convolution = variance_scaling(2.0, mode)
     linear = variance_scaling(1 / 3, "fan_in", "uniform")
@@ -99,6 +107,7 @@ def torch_resnet(mode: str = "fan_out") -> Initializer:
     return initialize
 
 
+@checked
 @functools.cache
 def delta_orthogonal(scale: float = 1.0) -> Initializer:
     """An orthogonal matrix in the middle of the kernel, zero around it (Xiao et al. 2018, arXiv 1806.05393).

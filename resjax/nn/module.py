@@ -8,13 +8,14 @@ import jax
 from jaxtyping import Array, Float, Shaped
 
 from resjax.nn import initializers, weights
+from resjax.nn.arguments import Checked, NotNegative
 from resjax.nn.initializers import Initializer, Site
 from resjax.nn.norms import NoNorm
 from resjax.nn.order import PRE, Order
 from resjax.nn.place import Place, call
 
 
-class Part(nn.Module):
+class Part(Checked, nn.Module):
     """A piece of a network: `__call__(x, train, place) -> y`.
 
     It is plain data: it can be compared, hashed and printed, and equal networks compile once. The methods make new
@@ -26,7 +27,7 @@ class Part(nn.Module):
     initializer: Initializer = initializers.he_normal()
     bias_initializer: Initializer = initializers.zeros()
     order: Order = PRE
-    spectral_norm: float = 0.0  # a bound on the norm of each of a branch's layers; 0: none
+    spectral_norm: NotNegative = 0.0  # a bound on the norm of each of a branch's layers; 0: none
 
     role: ClassVar[str] = "shortcut"  # in the network, as `initializers.Site` has it
 

@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from resjax.nn.arguments import Checked, Count, NotNegative, Share
+
 
 class NoNorm(nn.Module):
     """The identity, so that no norm is a norm like the others."""
@@ -19,20 +21,22 @@ class NoNorm(nn.Module):
         return x
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(Checked, nn.Module):
     """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015, arXiv 1502.03167).
 
     The running statistics live in the collection `batch_stats`.
     """
 
-    momentum: float = 0.9
-    epsilon: float = 1e-5
-    scale: float = 1.0
+    momentum: Share = 0.9
+    epsilon: NotNegative = 1e-5
+    scale: NotNegative = 1.0
     zero_last: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
         """x (… D), normalised with the statistics of the batch in training, else with the running ones."""
+        if train:
+            _refuse_one(x)
         # in two passes: E[x²] − E[x]² loses a variance that is small beside the mean's square
         norm = nn.BatchNorm(
             not train,
@@ -46,10 +50,10 @@ class BatchNorm(nn.Module):
         return norm(x)
 
 
-class Center(nn.Module):
+class Center(Checked, nn.Module):
     """The first half of batch normalisation: every unit's mean over the batch is taken away, nothing is scaled."""
 
-    momentum: float = 0.9
+    momentum: Share = 0.9
 
     @nn.compact
     def __call__(self, x: Float[Array, "... D"], train: bool) -> Float[Array, "... D"]:
@@ -57,17 +61,18 @@ class Center(nn.Module):
         running = self.variable("batch_stats", "mean", jnp.zeros, x.shape[-1:], jnp.float32)
         if not train:
             return x - running.value.astype(x.dtype)
+        _refuse_one(x)
         mean = x.astype(jnp.promote_types(x.dtype, jnp.float32)).mean(range(x.ndim - 1))
         if not self.is_initializing():
             running.value = self.momentum * running.value + (1 - self.momentum) * mean
         return x - mean.astype(x.dtype)
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Checked, nn.Module):
     """Layer normalisation over the last axis (Ba et al. 2016, arXiv 1607.06450)."""
 
-    epsilon: float = 1e-5
-    scale: float = 1.0
+    epsilon: NotNegative = 1e-5
+    scale: NotNegative = 1.0
     zero_last: bool = False
 
     @nn.compact
@@ -78,16 +83,16 @@ class LayerNorm(nn.Module):
         return norm(x)
 
 
-class GroupNorm(nn.Module):
+class GroupNorm(Checked, nn.Module):
     """Group normalisation of each example, over all its pixels and the features of a group (Wu & He 2018, arXiv
     1803.08494).
 
     Neighbouring features are a group; the paper has 32 groups.
     """
 
-    groups: int = 8
-    epsilon: float = 1e-5
-    scale: float = 1.0
+    groups: Count = 8
+    epsilon: NotNegative = 1e-5
+    scale: NotNegative = 1.0
     zero_last: bool = False
 
     @nn.compact
@@ -104,11 +109,11 @@ class GroupNorm(nn.Module):
         return norm(x)
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(Checked, nn.Module):
     """Root-mean-square normalisation over the last axis (Zhang & Sennrich 2019, arXiv 1910.07467)."""
 
-    epsilon: float = 1e-5
-    scale: float = 1.0
+    epsilon: NotNegative = 1e-5
+    scale: NotNegative = 1.0
     zero_last: bool = False
 
     @nn.compact
@@ -116,6 +121,12 @@ class RMSNorm(nn.Module):
         """x (… D), every vector with mean square 1, then scaled."""
         start = nn.initializers.constant(self.scale)
         return nn.RMSNorm(epsilon=self.epsilon, dtype=x.dtype, scale_init=start, name="norm")(x)
+
+
+def _refuse_one(x: Array):
+    """Of a single vector the mean is the vector itself: what is left of it is the same whatever it was."""
+    if x.size == x.shape[-1]:
+        raise ValueError("a batch of one vector has no statistics: train with larger batches, or with another norm")
 
 
 def of_last_batch(norm: nn.Module) -> nn.Module:

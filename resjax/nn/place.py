@@ -1,10 +1,11 @@
-"""Where a block stands in its network, and how modules that want to know are told."""
+"""Where a block stands in its network, how modules that want to know are told, and what they may give back."""
 
 import functools
 import inspect
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -27,3 +28,16 @@ def call(
 @functools.cache
 def _takes_place(kind: type) -> bool:
     return "place" in inspect.signature(kind.__call__).parameters
+
+
+def refuse_other(module: nn.Module, x: Array, y: Array, wanted: str = "its own shape") -> None:
+    """Refuses what a module made of x where it does not fit the stream: a sum would broadcast it in silence.
+
+    Raises:
+      ValueError: y has another shape than x, or a precision that would change that of the stream.
+    """
+    if y.shape != x.shape:
+        made, given = (" ".join(map(str, each.shape[1:])) for each in (y, x))
+        raise ValueError(f"{type(module).__name__} makes {made} of {given}, not {wanted}")
+    if jnp.promote_types(x.dtype, y.dtype) != x.dtype:
+        raise ValueError(f"{type(module).__name__} makes {y.dtype} of {x.dtype}: give its layers dtype=x.dtype")

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resjax.nn import initializers, weights
+from resjax.nn.arguments import Count, Size
 from resjax.nn.module import Part
 from resjax.nn.place import Place
 
@@ -12,8 +13,8 @@ from resjax.nn.place import Place
 class Shortcut(Part):
     """B H W C -> B ⌈H/stride⌉ ⌈W/stride⌉ features, or B D -> B features."""
 
-    features: int = 0  # 0 for those of x
-    stride: int = 1  # of the image
+    features: Size = 0  # 0 for those of x
+    stride: Count = 1  # of the image
 
 
 class Pad(Shortcut):

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from resjax.nn.arguments import Checked, Positive
+
 FIRST = 100  # power iterations at the start,
 STEPS = 5  # in every training step,
 SETTLED = 1000  # and after training, where a module has a random stream of this name:
@@ -37,14 +39,14 @@ def unit(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return x / jnp.maximum(jnp.linalg.norm(x), jnp.finfo(x.dtype).tiny)
 
 
-class SpectralNorm(nn.Module):
+class SpectralNorm(Checked, nn.Module):
     """W -> W / max(1, σ̂/c): it only shrinks.
 
     σ̂ is below the true norm, by little once the iteration has converged. Its derivative is that of the norm at
     fixed singular vectors (Miyato et al. 2018, arXiv 1802.05957, eq. 10).
     """
 
-    bound: float  # c
+    bound: Positive  # c
 
     @nn.compact
     def __call__(

@@ -6,13 +6,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
+from resjax.nn.arguments import Count
 from resjax.nn.module import Part
 
 
 class Stem(Part):
     """`__call__(x, train)`: images B H W C to the stream, B … width."""
 
-    width: int = 64
+    width: Count = 64
 
     role: ClassVar[str] = "stem"
     layers: ClassVar[int] = 1
@@ -32,7 +33,7 @@ class DenseStem(Stem):
 class ConvStem(Stem):
     """B H W C -> B H W D: a 3×3 convolution (He et al. 2015, section 4.2)."""
 
-    width: int = 16
+    width: Count = 16
 
     @nn.compact
     def __call__(self, x: Shaped[Array, "B H W C"], train: bool) -> Float[Array, "B H W D"]:
@@ -55,7 +56,7 @@ class ImageNetStem(Stem):
 class PaddingStem(Stem):
     """B H W C -> B H W D: zeros for the new features, so that nothing is lost (Behrmann et al. 2019, section 5.1)."""
 
-    width: int = 16
+    width: Count = 16
 
     layers: ClassVar[int] = 0
 

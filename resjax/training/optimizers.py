@@ -1,21 +1,26 @@
-"""Optimisers and schedules that optax lacks in this form: any of optax's own will do as well."""
+"""Optimisers and schedules, with what their arguments may be; all of them are optax's, and any of its own will do."""
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from resjax.nn.arguments import NotNegative, Positive, Range, Share, Size, checked
+
 Mask = Callable[[Any], Any] | None  # of a tree of parameters: which of them decay, as optax has it; None: all
 
+Fraction = Annotated[float, Range(above=0, below=1)]  # of training
 
+
+@checked
 def sgd(
     learning_rate: optax.ScalarOrSchedule,
-    weight_decay: float = 0.0,
-    momentum: float = 0.9,
+    weight_decay: NotNegative = 0.0,
+    momentum: Share = 0.9,
     nesterov: bool = False,
     mask: Mask = None,
 ) -> optax.GradientTransformation:
@@ -25,18 +30,37 @@ def sgd(
     )
 
 
+@checked
 def adam(
-    learning_rate: optax.ScalarOrSchedule, weight_decay: float = 0.0, mask: Mask = None, **arguments: float
+    learning_rate: optax.ScalarOrSchedule,
+    weight_decay: NotNegative = 0.0,
+    b1: Share = 0.9,
+    b2: Share = 0.999,
+    eps: Positive = 1e-8,
+    eps_root: NotNegative = 0.0,
+    mu_dtype: Literal["bfloat16", "float32"] | None = None,
+    nesterov: bool = False,
+    mask: Mask = None,
 ) -> optax.GradientTransformation:
     """Adam; weight decay is added to the gradient (L2)."""
-    return optax.chain(optax.add_decayed_weights(weight_decay, mask), optax.adam(learning_rate, **arguments))
+    update = optax.adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
+    return optax.chain(optax.add_decayed_weights(weight_decay, mask), update)
 
 
+@checked
 def adamw(
-    learning_rate: optax.ScalarOrSchedule, weight_decay: float = 0.0, mask: Mask = None, **arguments: float
+    learning_rate: optax.ScalarOrSchedule,
+    weight_decay: NotNegative = 0.0,
+    b1: Share = 0.9,
+    b2: Share = 0.999,
+    eps: Positive = 1e-8,
+    eps_root: NotNegative = 0.0,
+    mu_dtype: Literal["bfloat16", "float32"] | None = None,
+    nesterov: bool = False,
+    mask: Mask = None,
 ) -> optax.GradientTransformation:
     """Adam with decoupled weight decay."""
-    return optax.adamw(learning_rate, weight_decay=weight_decay, mask=mask, **arguments)
+    return optax.adamw(learning_rate, b1, b2, eps, eps_root, mu_dtype, weight_decay, mask, nesterov=nesterov)
 
 
 def matrices(params: Any) -> Any:
@@ -82,16 +106,49 @@ def averaged(state: Any) -> Any:
     return next((leaf.params for leaf in leaves if isinstance(leaf, Average)), None)
 
 
+def constant(peak: float, steps: int) -> optax.Schedule:
+    """The same rate at every step."""
+    return optax.constant_schedule(peak)
+
+
+@checked
+def cosine(peak: float, steps: int, alpha: Share = 0.0, exponent: Positive = 1.0) -> optax.Schedule:
+    """Half a cosine, from the rate to `alpha` times it (Loshchilov & Hutter 2017, arXiv 1608.03983)."""
+    return optax.cosine_decay_schedule(peak, steps, alpha, exponent)
+
+
+@checked
+def linear(peak: float, steps: int, end: NotNegative = 0.0) -> optax.Schedule:
+    """A straight line from the rate to `end`."""
+    return optax.linear_schedule(peak, end, steps)
+
+
+@checked
 def step_schedule(
-    peak: float, steps: int, at: tuple[float, ...] = (0.5, 0.75), factor: float = 0.1, slow_steps: int = 0
+    peak: float,
+    steps: int,
+    at: tuple[Fraction, ...] = (0.5, 0.75),
+    factor: Positive = 0.1,
+    slow_steps: Size = 0,
 ) -> optax.Schedule:
     """The rate times `factor` at each of the fractions `at` of training (He et al. 2015, section 4.2).
 
     The first `slow_steps`, too, run at `factor` times the rate: their warm-up of the 110-layer network.
+
+    Raises:
+      ValueError: the slow steps last until the first change, so that no step has the rate itself.
     """
-    changes = {round(fraction * steps): factor for fraction in at}
+    changes: dict[int, float] = {}
+    for fraction in at:
+        step = max(1, round(fraction * steps))
+        changes[step] = changes.get(step, 1.0) * factor  # of few steps, several may fall on one
     if not slow_steps:
         return optax.piecewise_constant_schedule(peak, changes)
+    first = min(changes, default=steps)
+    if slow_steps >= first:
+        raise ValueError(
+            f"slow_steps={slow_steps} must be less than {first}, where the rate falls the first time of {steps} steps"
+        )
     return optax.piecewise_constant_schedule(peak * factor, {slow_steps: 1 / factor} | changes)
 
 

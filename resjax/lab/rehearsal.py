@@ -1,0 +1,139 @@
+"""Everything is tried once in the abstract, before anything is computed or written: shapes and types alone.
+
+What the user brings is called as training will call it, so what it raises is known at once, and so is what cannot fit
+into the memory. Of a stack of many blocks two stand for all: they are one program.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from resjax.data import Dataset, crop
+from resjax.lab import names
+from resjax.network import Network
+from resjax.stack import Stack
+from resjax.stochastic_depth import StochasticDepth
+from resjax.system import memory
+from resjax.system.errors import UserError
+from resjax.training import step
+from resjax.training.compilation import jit_unoptimized
+from resjax.training.step import TrainState
+
+
+@contextlib.contextmanager
+def refusing(what: str, own: Mapping[str, tuple[str, str]]) -> Iterator[None]:
+    """Within this context all that is raised is one line: of `what`, or of what is the user's own and raised it.
+
+    `own` says of each text package.module:Name what it is, as "norm", and what it must be.
+    """
+    jax.devices()  # what the machine has not is not the network's fault
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        guilty = names.raised_by(error, own) or own.keys()
+        whose = " or ".join(f"{own[text][0]} {text!r}" for text in guilty) or what
+        line = names.explained(error, {text: own[text][1] for text in guilty})
+        raise UserError(f"{whose}: {line}") from error
+
+
+def network(found: Network, shape: Sequence[int], dtype: Any = jnp.float32) -> None:
+    """Makes the network and runs it for inputs of this shape (H W C), two at a time.
+
+    Raises:
+      ValueError: its parameters do not fit into the memory. Whatever else it raises passes.
+    """
+    short = shortened(found)
+    x = jax.ShapeDtypeStruct((2, *shape), dtype)
+    params, state = jit_unoptimized(Network.init, 0).eval_shape(short, jax.random.key(0), x)
+    memory.check(*_needed(found, short, params, 1))
+    _forward.eval_shape(short, params, state, x)
+
+
+def training(
+    found: Network,
+    tx: optax.GradientTransformation,
+    dataset: Dataset,
+    batch_size: int,
+    augmentations: tuple[Callable, ...],
+    num_seeds: int,
+    devices: int,
+) -> None:
+    """Takes the first step of the network, or of `num_seeds` of them together.
+
+    Raises:
+      ValueError: weights, gradients and momenta, or a batch, do not fit into the memory of the `devices` over which
+        they are split. Whatever else it raises passes.
+    """
+    shape = dataset.train.shape
+    memory.check(4 * batch_size * math.prod(shape), f"a batch of {batch_size} examples")
+    short = shortened(found)
+    key = jax.eval_shape(lambda: step.keys_of(0, num_seeds))
+    one = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    state: TrainState = jit_unoptimized(step.initial_state, (0, 1, 4)).eval_shape(short, tx, key, one, None)
+    copies = 2 + memory.bytes_of(state.optimizer) / max(1, memory.bytes_of(state.params))
+    needed, what = _needed(found, short, state.params, copies)  # of all networks, as the state is
+    memory.check(needed, what, devices)
+    source = dataset.train.abstract(batch_size, augmentations, num_seeds)
+    step.train_step.eval_shape(short, tx, state, source, None)
+
+
+def augmented(augmentations: Sequence[Callable], dataset: Dataset, batch_size: int) -> None:
+    """Changes a batch of images, one image of a set that is streamed.
+
+    Raises:
+      ValueError: a batch comes out in another shape or precision. Whatever else is raised passes.
+    """
+    shape = dataset.train.shape
+    if dataset.streamed:
+        blank = {"image": np.zeros((shape[0] + 8, shape[1] + 8, shape[2]), np.uint8), "label": 0}
+        crop.cropped(blank, np.random.default_rng(0), shape=shape, augmentations=tuple(augmentations))  # type: ignore[arg-type]
+        return
+    images = jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32)
+    for change in augmentations:
+        found = jax.eval_shape(change, jax.random.key(0), images)
+        if getattr(found, "shape", None) != images.shape or found.dtype != images.dtype:
+            raise ValueError(f"must give images as it gets them, {_said(images)}, not {_said(found)}")
+
+
+def shortened(found: Network) -> Network:
+    """The network with two turns of each stack's blocks, at most, and stochastic depth of the least probability."""
+    stages = [
+        dataclasses.replace(stage, length=min(stage.length, 2 * len(stage.blocks)))
+        if isinstance(stage, Stack)
+        else stage
+        for stage in found.stages
+    ]
+    short = dataclasses.replace(found, stages=stages, stochastic_depth=None)
+    gates = found.stochastic_depth
+    if gates is None:
+        return short
+    least = (min(gates.survival),) * short.length
+    return dataclasses.replace(short, stochastic_depth=StochasticDepth(least, gates.mode, gates.scaling))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _forward(found: Network, params: Any, state: Any, x: jax.Array) -> Any:
+    return found.apply(params, state, x)[0]
+
+
+def _needed(found: Network, short: Network, params: Any, copies: float) -> tuple[int, str]:
+    """Bytes of so many copies of the parameters, known of the short network, and what they are, for the message."""
+    turns = zip(found.stacks, short.stacks, params["stages"], strict=True)
+    blocks = sum(memory.bytes_of(own) * stack.length // one.length for stack, one, own in turns)
+    weights = blocks + memory.bytes_of(params["stem"]) + memory.bytes_of(params["head"])
+    return int(copies * weights), f"with {weights // 4:,} parameters it"
+
+
+def _said(found: Any) -> str:
+    dims = " ".join(map(str, getattr(found, "shape", ())))
+    return f"{found.dtype} {dims}" if hasattr(found, "dtype") else type(found).__name__
