@@ -18,6 +18,9 @@ NETWORKS = {  # what a network has where its flag is left open
     "imagenet": {"branch": "", "width": 64, "order": "post", "shortcut": "projection"},
 }
 
+STYLE = ("norms", "order", "initializer", "bias_initializer", "activation", "spectral_norm", "branch")
+OUTSIDE = "a block of your own, --block={}, is made without it; give one value of"  # stem and head alone have the style
+
 ALL = "1/1"  # the shard that is everything: of a process that trains and measures, and leaves the tables to another
 
 
@@ -90,7 +93,8 @@ class Architecture(Options):
     block: str = option(
         "",
         "a block of your own in place of a branch, package.module:Name, a Linen module (x, train) -> y: its F(x) is "
-        "y − x, so connection residual is the block itself",
+        "y − x, so connection residual is the block itself; --norms, --order, --activation and the like reach stem, "
+        "head and blocks that change the size alone",
     )
     branch: str = option("", "what a block computes: dense(layers=3), basic, bottleneck; default: the network's own")
     width: int = option(0, "units or filters of the stem; 0: the network's own (64 or 16)", minimum=0)
@@ -126,6 +130,10 @@ class Architecture(Options):
 
     def __post_init__(self):
         super().__post_init__()
+        for name in STYLE:
+            value = getattr(self, name, "")
+            if self.block and isinstance(value, tuple) and len(value) > 1:
+                raise UserError(f"--{name}={','.join(map(str, value))}: {OUTSIDE.format(self.block)} {name}")
         own = NETWORKS.get(names.parse(self.network, "network")[0], NETWORKS["dense"])
         for name, value in own.items():  # so that the record says what the network was made of
             object.__setattr__(self, name, getattr(self, name) or value)

@@ -12,7 +12,7 @@ import pathlib
 import re
 
 from resjax import data
-from resjax.lab import names
+from resjax.lab import names, presets
 from resjax.system.errors import UserError
 
 KINDS = ("npz", "folder")
@@ -39,7 +39,8 @@ def load(name: str, data_dir: str, wanted: data.Wanted) -> data.Dataset:
     except UserError:  # an example that cannot be read is one, and a ValueError
         raise
     except (TypeError, ValueError) as error:
-        raise UserError(str(error)) from error
+        near = names.perhaps(name, [*data.BUILT_IN, *presets.IMAGES]) if "unknown" in str(error) else ""
+        raise UserError(f"{error}{near}") from error
 
 
 def content(name: str) -> str:

@@ -5,6 +5,7 @@ Each command has its own `FlagValues`: nothing is global, and library and tests 
 
 import dataclasses
 import inspect
+import io
 import os
 import pathlib
 import signal
@@ -29,6 +30,7 @@ GROUPS = {
     Probing: "How networks are read",
     Running: "Running",
 }
+TOPICS: dict[str, Callable[[], str]] = {"presets": presets.described}  # that `--help=TOPIC` has a page on
 COMMAND = "command"  # the field of a configuration that holds another command: `launcher --flags -- command --flags`
 
 
@@ -58,6 +60,26 @@ class _ListSerializer(flags.ArgumentSerializer):
         return ",".join(map(str, value))
 
 
+class _HelpParser(flags.BooleanParser):
+    """`--help`, or `--help=TOPIC`."""
+
+    def parse(self, argument: Any) -> Any:
+        if argument in TOPICS:
+            return argument
+        try:
+            return super().parse(argument)
+        except ValueError:
+            raise ValueError(f"must stand alone, or be one of {', '.join(TOPICS)}") from None
+
+
+class _HelpFlag(flags.BooleanFlag):
+    """A flag that needs no value, and may have one."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.parser = _HelpParser()
+
+
 def define(config_class: type) -> flags.FlagValues:
     """One flag a field of the dataclass, with its default, type and help."""
     values = flags.FlagValues()
@@ -76,7 +98,7 @@ def define(config_class: type) -> flags.FlagValues:
                 str: flags.DEFINE_string,
             }
             kinds[type(field.default)](**arguments)
-    flags.DEFINE_bool("help", False, "show this help", short_name="h", flag_values=values)
+    flags.DEFINE_flag(_HelpFlag("help", False, "show this help", short_name="h"), flag_values=values)
     return values
 
 
@@ -86,7 +108,7 @@ def _flagged(config_class: type) -> list[dataclasses.Field[Any]]:
 
 
 def parse(config_class: type, argv: Sequence[str]) -> Any:
-    """The configuration that `argv` (program name first) asks for, or None if it asks for help.
+    """The configuration that `argv` (program name first) asks for; for help, the name of its topic, or "".
 
     Raises:
       UserError: an unknown flag, a value of the wrong type or out of range, a stray argument.
@@ -102,7 +124,7 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     if rest:
         raise UserError(f"unexpected argument {rest[0]!r}: flags are given as --name=value")
     if values.help:
-        return None
+        return values.help if values.help in TOPICS else ""
     chosen: dict[str, Any] = {field.name: values[field.name].value for field in _flagged(config_class)}
     if takes_command:
         chosen[COMMAND] = tuple(argv[end + 1 :])
@@ -161,12 +183,15 @@ def main(
             os._exit(code)  # at once: the usual way out waits for the other processes, which wait for this one
         sys.exit(code)
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # of a terminal that has not every letter
+            stream.reconfigure(errors="backslashreplace")
     for number in interrupts.STOPPING:
         signal.signal(number, interrupts.end)
     try:
         config = parse(config_class, sys.argv if argv is None else argv)
-        if config is None:
-            print(_help(module, config_class))
+        if isinstance(config, str):
+            print(TOPICS[config]() if config else _help(module, config_class))
             return
         several = getattr(config, "distributed", False)
         if several:

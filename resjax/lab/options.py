@@ -4,10 +4,15 @@ No JAX here, so that `--help` is fast.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from resjax.lab import names
 from resjax.system.errors import UserError
+
+LARGEST = 2**31 - 1  # whole number, that of the device's own counters
+SEEDS = 10_000  # of each network: more would fill the memory with lists of what there is to do
 
 
 def option(
@@ -43,7 +48,7 @@ class Options:
             if not field.metadata:
                 continue  # no option: what stands behind `--`
             value = getattr(self, field.name)
-            for element in value if isinstance(value, tuple) else (value,):
+            for element in _elements(value):
                 _check(field, element)
             if isinstance(value, tuple) and (
                 not value or (field.metadata["distinct"] and len(set(value)) < len(value))
@@ -53,12 +58,22 @@ class Options:
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
     minimum, maximum, choices = (field.metadata[name] for name in ("minimum", "maximum", "choices"))
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if maximum is None and whole and value > 0:
+        maximum = SEEDS if field.name == "seeds" else LARGEST
     if minimum is not None and not value >= minimum:  # also refuses nan
         raise UserError(f"--{field.name}={value}: must be at least {minimum}")
     if maximum is not None and not value <= maximum:
         raise UserError(f"--{field.name}={value}: must be at most {maximum}")
+    if isinstance(value, float) and math.isinf(value) and value not in _elements(field.default):
+        raise UserError(f"--{field.name}={value}: must be finite")
     if choices and value not in choices:
-        raise UserError(f"--{field.name}={value}: must be one of {', '.join(filter(None, choices))}")
+        near = names.perhaps(value, choices)
+        raise UserError(f"--{field.name}={value}{near}: must be one of {', '.join(filter(None, choices))}")
+
+
+def _elements(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def relevant(config: Any) -> dict[str, Any]:

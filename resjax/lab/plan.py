@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from typing import NamedTuple
 
 import jax
@@ -67,7 +68,7 @@ def load(trial: Trial) -> Dataset:
       UserError: there is none of this name, it is not prepared, or it has not what the trial asks of it.
     """
     wanted = data.Wanted(trial.train_split, trial.test_split, trial.image_size, trial.readers)
-    return _load(trial.dataset, trial.data_dir, wanted, trial.examples, trial.random_labels)
+    return _load(trial.dataset, os.path.expanduser(trial.data_dir), wanted, trial.examples, trial.random_labels)
 
 
 @functools.cache

@@ -9,8 +9,7 @@ Networks start and join as in the papers' codes, in the repositories named below
 running variances divide by n − 1, these by n.
 """
 
-import difflib
-
+from resjax.lab import names
 from resjax.system.errors import UserError
 
 IMAGES = {
@@ -120,6 +119,19 @@ PRESETS = dict(_presets())
 SHOWN = "as resnet56_cifar10, plain56_cifar10, preact1001_cifar10, wrn28_10_cifar100, resnet50_imagenet2012"
 
 
+def described() -> str:
+    """All presets, a line each: the flags of a run."""
+    lines = ["Presets: --preset=NAME stands for these flags, and flags beside it win.", ""]
+    for name, values in PRESETS.items():
+        lines += [f"  {name}", f"      {' '.join(_flag(*pair) for pair in values.items())}"]
+    return "\n".join(lines)
+
+
+def _flag(name: str, value: object) -> str:
+    text = ",".join(value) if isinstance(value, tuple) else str(value)
+    return f'--{name}="{text}"' if "(" in text else f"--{name}={text}"
+
+
 def recipe(name: str) -> dict:
     """The flags of a preset.
 
@@ -127,6 +139,6 @@ def recipe(name: str) -> dict:
       UserError: an unknown name.
     """
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS) or ["resnet56_cifar10"]
-        raise UserError(f"unknown preset {name!r}: known are {', '.join(near)} and others, see resjax/lab/presets.py")
+        near = names.perhaps(name, PRESETS)
+        raise UserError(f"unknown preset {name!r}{near}: --help=presets has all of them")
     return PRESETS[name]

@@ -113,7 +113,9 @@ def _is_network(found: Any) -> bool:
 connection = _kind("connection", CONNECTIONS, lambda found: isinstance(found, nn.Connection))
 norm = _kind("norm", NORMS, _is_module)
 activation = _kind("activation", ACTIVATIONS, callable)
-initializer = _kind("initializer", INITIALIZERS, _is_initializer)
+initializer = _kind(
+    "initializer", INITIALIZERS, _is_initializer, reserved=("in_axis", "out_axis", "batch_axis", "dtype")
+)
 shortcut = _kind("shortcut", SHORTCUTS, _is_module, reserved=("features", "stride", "spectral_norm", "kernel"))
 branch = _kind("branch", BRANCHES, _is_module, reserved=("features", "stride"))
 family = _kind("network", NETWORKS, _is_network)
@@ -254,7 +256,7 @@ def check(trial: Variant, network: Network, shape: Sequence[int], whose: str) ->
             f"{whose} has {height}×{width}"
         )
     x64 = getattr(trial, "x64", False)
-    with refusing(trial), jax.enable_x64(x64):
+    with refusing(trial), jax.enable_x64(True) if x64 else contextlib.nullcontext():
         rehearsal.network(network, shape, jnp.float64 if x64 else jnp.float32)
         if any(":" in getattr(trial, name) for name in ("block", "branch", "norm", "connection")):
             independence.check(network, shape)

@@ -80,7 +80,9 @@ class Study:
           UserError: something that cannot be.
         """
         from resjax.lab import plan
+        from resjax.system import platform
 
+        platform.check()
         parts = [
             Part(values, each, trial) for values, each in sweep.combinations(config) for trial in self.trials(each)
         ]

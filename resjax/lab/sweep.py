@@ -1,14 +1,13 @@
 """Sweeps: the product of values of any options, `--sweep='learning_rate=0.1,0.05 width=64,128'`."""
 
 import dataclasses
-import difflib
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from resjax.lab import names
-from resjax.lab.config import NETWORKS, Architecture, Running
+from resjax.lab.config import NETWORKS, OUTSIDE, STYLE, Architecture, Running
 from resjax.system.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,12 +42,13 @@ def swept(config: Running) -> dict[str, list[Any]]:
         if not equals or not names.split(text):
             raise UserError(f"--sweep={config.sweep}: give option=value,value, and a space before the next option")
         if name not in known or name in running or name in found:
-            near = difflib.get_close_matches(name, known.keys() - running)
-            hint = f", perhaps {near[0]}" if near else ""
+            hint = names.perhaps(name, known.keys() - running)
             raise UserError(
                 f"--sweep={config.sweep}: {name!r} cannot be swept; give an option of this experiment{hint}"
             )
         found[name] = [_value(known[name], value, config) for value in names.split(text)]
+        if name in STYLE and getattr(config, "block", ""):
+            raise UserError(f"--sweep={config.sweep}: {OUTSIDE.format(config.block)} {name}")
         if len(set(found[name])) < len(found[name]):
             raise UserError(f"--sweep={config.sweep}: {part}: give different values")
     return found

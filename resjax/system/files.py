@@ -14,8 +14,11 @@ def place(text: str) -> epath.Path:
     """The path that a flag names, of a disk or of a bucket.
 
     Raises:
-      UserError: it is in a bucket that cannot be read from here.
+      UserError: it is in a bucket that cannot be read from here, or in the home of nobody.
     """
+    text = os.path.expanduser(text)  # which a shell leaves alone behind a "="
+    if text.startswith("~"):
+        raise UserError(f"{text}: there is no such user; a folder of that name is ./{text}")
     if in_bucket(text) and not text.startswith("gs://"):
         raise UserError(f"{text}: must be a directory or gs://BUCKET/FOLDER")
     path = epath.Path(text)

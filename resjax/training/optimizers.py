@@ -147,7 +147,7 @@ def step_schedule(
     first = min(changes, default=steps)
     if slow_steps >= first:
         raise ValueError(
-            f"slow_steps={slow_steps} must be less than {first}, where the rate falls the first time of {steps} steps"
+            f"slow_steps={slow_steps}: must be less than {first}, where the rate falls the first time in {steps} steps"
         )
     return optax.piecewise_constant_schedule(peak * factor, {slow_steps: 1 / factor} | changes)
 

@@ -1,0 +1,22 @@
+"""Whether there is a device to compute on."""
+
+import os
+
+import jax
+
+from resjax.system.errors import UserError
+
+HINT = " (set JAX_PLATFORMS"  # what JAX says next, which whoever has set it knows
+
+
+def check() -> None:
+    """Refuses a platform that is not here.
+
+    Raises:
+      UserError: JAX finds no device of the kind that `JAX_PLATFORMS` names.
+    """
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:  # the first, without a word, for CUDA where no plugin is installed
+        why = str(error).partition(HINT)[0] or "no such platform is installed here; leave it empty, or say cpu"
+        raise UserError(f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: {why}") from error
