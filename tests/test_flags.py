@@ -1,11 +1,13 @@
 import dataclasses
+import itertools
+import shlex
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import depth_frontier, depth_scaling
-from resjax.lab import flags, names
+from resjax.lab import flags, names, presets
 from resjax.lab.workdir import work_directory
 from resjax.system.errors import UserError
 
@@ -47,6 +49,21 @@ def test_bad_flags_are_refused(argument, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_help_has_a_page_on_every_preset():
+    assert parse("--help") == parse("-h") == "" and parse("--help=presets") == "presets"
+    page = flags.TOPICS["presets"]()
+    for name, values in presets.PRESETS.items():
+        line = next(after for before, after in itertools.pairwise(page.splitlines()) if before.strip() == name)
+        again = parse(
+            *shlex.split(
+                line.replace("--depth=", "--depths=")
+                .replace("--connection=", "--connections=")
+                .replace("--norm=", "--norms=")
+            )
+        )
+        assert again == dataclasses.replace(parse(f"--preset={name}"), preset=""), values
+
+
 @pytest.mark.parametrize("experiment", (depth_scaling, depth_frontier))
 def test_every_field_is_explained_in_the_help(experiment):
     text = flags._help(experiment, experiment.Config)
@@ -55,7 +72,7 @@ def test_every_field_is_explained_in_the_help(experiment):
 
 
 def test_every_option_that_changes_results_has_a_work_directory_of_its_own():
-    default = depth_scaling.Config()
+    default = depth_scaling.Config(norms=("batch",))  # one, as --block needs
     other = {bool: True, int: 7, float: 0.5, str: "post", tuple: (1,)}
     for field in dataclasses.fields(default):
         if field.name in ("workdir", "shard", "workers"):

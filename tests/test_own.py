@@ -67,7 +67,7 @@ def test_one_that_changes_the_shape_is_refused():
     ("block", "says"),
     (
         ("own_blocks:Wider", "Wider makes 7 of 6, not its own shape"),
-        ("collections:OrderedDict", "is no flax.linen.Module but OrderedDict"),
+        ("collections:OrderedDict", "must give a flax.linen.Module .*, not OrderedDict"),
         ("nowhere.at_all:Mine", "cannot import nowhere.at_all"),
         ("own_blocks:Yours", "has no 'Yours'"),
         ("mine", "unknown block 'mine': known are package.module:Name"),

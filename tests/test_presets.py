@@ -130,7 +130,10 @@ def test_what_joins_the_stages_is_that_of_the_papers_codes(name, shortcut):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     (
-        (["--preset=resnet57_cifar10"], "unknown preset 'resnet57_cifar10': known are resnet56_cifar10"),
+        (
+            ["--preset=resnet57_cifar10"],
+            "unknown preset 'resnet57_cifar10', perhaps resnet[0-9]+_cifar10: --help=presets has all",
+        ),
         (["--preset=resnet56_cifar10", "--dataset=svhn_cropped"], "is for cifar10 .colour 32×32 images., not for"),
         (["--preset=resnet56_cifar10", "--dataset=fashion_mnist"], "not for --dataset=fashion_mnist"),
     ),

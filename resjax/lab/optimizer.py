@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from resjax.lab import names
+from resjax.lab import names, own
 from resjax.system.errors import UserError
 from resjax.training.optimizers import adam, adamw, average, clip, constant, cosine, linear, matrices, sgd, step_schedule
 
@@ -66,8 +66,10 @@ class Optimizer:
         steps = np.unique(np.linspace(0, self.steps - 1, min(self.steps, LOOKS)).astype(int))
         try:
             rates = np.asarray(_rates(self.schedule, self.warmup_steps, self.steps)(self.learning_rate, steps))
-        except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:
-            line = names.explained(error, {self.schedule: WANTED["schedule"]})
+        except UserError:
+            raise
+        except Exception as error:  # of somebody's own
+            line = own.explained(error, {self.schedule: WANTED["schedule"]})
             raise UserError(f"schedule {self.schedule!r}: {line}") from error
         if rates.shape != steps.shape:
             raise UserError(f"schedule {self.schedule!r}: must give one number a step, not {rates[0].size}")
@@ -111,7 +113,7 @@ def _rate(peak: Any, schedule: str, warmup_steps: int, steps: int) -> optax.Sche
 
 
 def _is_optimizer(found: Any) -> bool:
-    return hasattr(found, "init") and hasattr(found, "update")
+    return hasattr(found, "init") and hasattr(found, "update") and not isinstance(found, type)
 
 
 @functools.cache

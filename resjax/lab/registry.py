@@ -136,7 +136,10 @@ def remat(text: str) -> Callable[..., bool] | None:
     """The policy of `jax.checkpoint_policies` that `text` names; None for no name."""
     policies = [name for name in dir(jax.checkpoint_policies) if name.endswith("saveable")]
     if text and text not in policies:
-        raise UserError(f"unknown remat policy {text!r}{names.perhaps(text, policies)}: known are {', '.join(policies)}, or '' for none")
+        raise UserError(
+            f"unknown remat policy {text!r}{names.perhaps(text, policies)}: "
+            f"known are {', '.join(policies)}, or '' for none"
+        )
     return getattr(jax.checkpoint_policies, text) if text else None
 
 
@@ -206,13 +209,13 @@ def network(trial: Variant, classes: int, **replaced: Any) -> Network:
 
 def refusing(trial: Variant) -> contextlib.AbstractContextManager[None]:
     """Within this context all that is raised is one line, on the trial or on what is the user's own of it."""
-    own = {}
+    theirs = {}
     for name in WANTED.keys() & {field.name for field in dataclasses.fields(trial)}:
         value = getattr(trial, name)
         for text in value if isinstance(value, tuple) else (value,):
             if ":" in text:
-                own[text] = name, WANTED[name]
-    return rehearsal.refusing(f"{trial.network} of depth {trial.depth} and width {trial.width}", own)
+                theirs[text] = name, WANTED[name]
+    return rehearsal.refusing(f"{trial.network} of depth {trial.depth} and width {trial.width}", theirs)
 
 
 def of_last_batch(trial: Variant, like: Network) -> Network:

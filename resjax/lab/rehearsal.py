@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from resjax.data import Dataset, crop
-from resjax.lab import names
+from resjax.lab import own
 from resjax.network import Network
 from resjax.stack import Stack
 from resjax.stochastic_depth import StochasticDepth
@@ -29,10 +29,10 @@ from resjax.training.step import TrainState
 
 
 @contextlib.contextmanager
-def refusing(what: str, own: Mapping[str, tuple[str, str]]) -> Iterator[None]:
+def refusing(what: str, theirs: Mapping[str, tuple[str, str]]) -> Iterator[None]:
     """Within this context all that is raised is one line: of `what`, or of what is the user's own and raised it.
 
-    `own` says of each text package.module:Name what it is, as "norm", and what it must be.
+    `theirs` says of each text package.module:Name what it is, as "norm", and what it must be.
     """
     jax.devices()  # what the machine has not is not the network's fault
     try:
@@ -40,9 +40,9 @@ def refusing(what: str, own: Mapping[str, tuple[str, str]]) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        guilty = names.raised_by(error, own) or own.keys()
-        whose = " or ".join(f"{own[text][0]} {text!r}" for text in guilty) or what
-        line = names.explained(error, {text: own[text][1] for text in guilty})
+        guilty = own.raised_by(error, theirs)
+        whose = " or ".join(f"{theirs[text][0]} {text!r}" for text in guilty) or what
+        line = own.explained(error, {text: theirs[text][1] for text in guilty})
         raise UserError(f"{whose}: {line}") from error
 
 
@@ -102,7 +102,8 @@ def augmented(augmentations: Sequence[Callable], dataset: Dataset, batch_size: i
     for change in augmentations:
         found = jax.eval_shape(change, jax.random.key(0), images)
         if getattr(found, "shape", None) != images.shape or found.dtype != images.dtype:
-            raise ValueError(f"must give images as it gets them, {_said(images)}, not {_said(found)}")
+            name = getattr(change, "__qualname__", str(change)).partition(".<locals>")[0]
+            raise ValueError(f"{name} must give images as it gets them, {_said(images)}, not {_said(found)}")
 
 
 def shortened(found: Network) -> Network:

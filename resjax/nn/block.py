@@ -89,6 +89,8 @@ class Transition(Block):
         return inward, call(self.shortcut, onward, train, place)
 
     def check(self, branch: nn.Module, z: jax.Array, onward: jax.Array, f: jax.Array) -> None:
-        """Refuses what the branch made where the shortcut leads to another shape, or precision."""
-        if onward.ndim == f.ndim:  # of one stream
-            refuse_other(branch, onward, f, "that of its shortcut")
+        """Refuses what the branch made where the shortcut leads to another shape."""
+        if onward.ndim == f.ndim and onward.shape != f.shape:  # of one stream
+            made, there = (" ".join(map(str, each.shape[1:])) for each in (f, onward))
+            names = type(branch).__name__, type(self.shortcut).__name__
+            raise ValueError(f"{names[0]} makes {made}, and beside it {names[1]} makes {there}: they are to be added")

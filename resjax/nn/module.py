@@ -12,7 +12,7 @@ from resjax.nn.arguments import Checked, NotNegative
 from resjax.nn.initializers import Initializer, Site
 from resjax.nn.norms import NoNorm
 from resjax.nn.order import PRE, Order
-from resjax.nn.place import Place, call
+from resjax.nn.place import Place, call, refuse_other
 
 
 class Part(Checked, nn.Module):
@@ -36,7 +36,9 @@ class Part(Checked, nn.Module):
     ) -> Float[Array, "... D"]:
         """A new normalisation layer, applied to x (… D); `last`: the one with which a branch ends."""
         zero = last and getattr(self.norm, "zero_last", False)
-        return call(self.norm.copy(scale=0.0) if zero else self.norm.copy(), x, train, place)
+        y = call(self.norm.copy(scale=0.0) if zero else self.norm.copy(), x, train, place)
+        refuse_other(self.norm, x, y)
+        return y
 
     def dense(
         self, x: Shaped[Array, "... D"], features: int, layer: int = 0, place: Place | None = None

@@ -30,7 +30,7 @@ def _takes_place(kind: type) -> bool:
     return "place" in inspect.signature(kind.__call__).parameters
 
 
-def refuse_other(module: nn.Module, x: Array, y: Array, wanted: str = "its own shape") -> None:
+def refuse_other(module: nn.Module, x: Array, y: Array) -> None:
     """Refuses what a module made of x where it does not fit the stream: a sum would broadcast it in silence.
 
     Raises:
@@ -38,6 +38,6 @@ def refuse_other(module: nn.Module, x: Array, y: Array, wanted: str = "its own s
     """
     if y.shape != x.shape:
         made, given = (" ".join(map(str, each.shape[1:])) for each in (y, x))
-        raise ValueError(f"{type(module).__name__} makes {made} of {given}, not {wanted}")
+        raise ValueError(f"{type(module).__name__} makes {made} of {given}, not its own shape")
     if jnp.promote_types(x.dtype, y.dtype) != x.dtype:
         raise ValueError(f"{type(module).__name__} makes {y.dtype} of {x.dtype}: give its layers dtype=x.dtype")

@@ -1,0 +1,188 @@
+"""Arguments are checked when they are given: in Python, and behind a name on the command line."""
+
+import dataclasses
+import math
+from typing import Annotated, Any, Literal
+
+import flax.linen as linen
+import jax
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from resjax import models, nn, stochastic_depth
+from resjax.data import augment, crop
+from resjax.lab import optimizer, plan, registry
+from resjax.lab.trial import Trial
+from resjax.nn import arguments, initializers
+from resjax.nn.arguments import Checked, Range, checked, fault
+from resjax.parts import Parts
+from resjax.system.errors import UserError
+from resjax.training import optimizers, step
+
+REFUSED = (
+    (nn.Dropout, {"rate": 1.5}, "rate=1.5: must be at least 0 and below 1"),
+    (nn.BatchNorm, {"momentum": 2.0}, "momentum=2.0: must be at least 0 and below 1"),
+    (nn.Bottleneck, {"strided": 7}, "strided=7: must be at least 0 and at most 2"),
+    (nn.Bottleneck, {"layers": 5}, "layers=5: must be 3"),
+    (nn.Dense, {"features": 7}, "features=7, stride=1: only for branches of images"),
+    (nn.Basic, {"sizes": (3, 0)}, "sizes=(3, 0): must be made of what is at least 1"),
+    (nn.Scaled, {"beta": "a"}, "beta='a': must be a number"),
+    (nn.Scaled, {"beta": math.inf}, "beta=inf: must be a number"),
+    (nn.Projected, {"inner": 5}, "inner=5: must be of Connection"),
+    (nn.Head, {"classes": 0}, "classes=0: must be at least 1"),
+    (Parts, {"width": 0}, "width=0: must be at least 1"),
+    (models.wide_family, {"factor": 0.5}, "factor=0.5: must be a whole number, at least 1"),
+    (initializers.normal, {"stddev": "a"}, "stddev='a': must be a number, at least 0"),
+    (initializers.orthogonal, {"column_axis": 2}, "column_axis=2: must be at least -1 and at most 1"),
+    (stochastic_depth.linear, {"lengths": (3,), "last": 0}, "last=0: must be above 0 and at most 1"),
+    (stochastic_depth.StochasticDepth, {"survival": (0.5,), "mode": "all"}, "mode='all': must be one of 'batch'"),
+    (augment.crop, {"pad": 2.5}, "pad=2.5: must be a whole number, at least 0"),
+    (crop.resized_crop, {"area": ("a", 1)}, "area=('a', 1): must be made of what is a number, above 0 and at most 1"),
+    (optimizers.sgd, {"learning_rate": 0.1, "momentum": 1}, "momentum=1: must be at least 0 and below 1"),
+    (optimizers.sgd, {"learning_rate": "a"}, "learning_rate='a': must be a number or a function"),
+    (optimizers.step_schedule, {"peak": 1.0, "steps": 9, "at": (50, 75)}, "at=(50, 75): must be made of what is above"),
+    (optimizers.step_schedule, {"peak": 1.0, "steps": 9, "at": 0.5}, "at=0.5: must be several in parentheses"),
+)
+
+
+@pytest.mark.parametrize(("factory", "given_", "says"), REFUSED)
+def test_what_cannot_be_is_refused_where_it_is_given(factory, given_, says):
+    with pytest.raises(ValueError) as error:
+        factory(**given_)
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    (
+        (float, (1, 0.5, jax.numpy.ones(())), (True, "1", None, math.nan, 10**400)),
+        (int, (1, 10**400), (1.0, True, "1")),
+        (bool, (True,), (1, None)),
+        (str, ("a",), (1,)),
+        (float | None, (None, 2.0), ("a",)),
+        (Literal["a", "b"], ("a",), ("c", 1)),
+        (tuple[int, ...], ((), (1, 2)), (1, (1.5,), [1])),
+        (tuple[int, float], ((1, 2.5),), ((1,), (2.5, 1))),
+        (Annotated[int, Range(least=1)], (1, 5), (0, 1.5)),
+        (Any, (1, "a", None), ()),
+        (linen.Module, (nn.Plain(),), (1, "a")),
+    ),
+)
+def test_what_is_of_a_kind(kind, right, wrong):
+    assert not any(fault(kind, value) for value in right)
+    assert all(fault(kind, value) for value in wrong)
+
+
+def test_ones_own_class_and_function_say_it_in_the_same_way():
+    class Leaky(Checked, linen.Module):
+        slope: Annotated[float, Range(least=0, below=1)] = 0.1
+
+        def __call__(self, x):
+            return x
+
+    class Steeper(Leaky):
+        pass
+
+    @dataclasses.dataclass(frozen=True)
+    class Noise(Checked):
+        scale: float = 0.1
+
+    @checked
+    def ramp(peak: float, start: Annotated[float, Range(above=0)] = 0.1):
+        return peak * start
+
+    assert (Leaky(0.5).slope, Noise(0.2).scale, ramp(2, start=3)) == (0.5, 0.2, 6)
+    for made in (lambda: Leaky(1.0), lambda: Steeper(-1), lambda: Noise("a"), lambda: ramp(1.0, 0)):
+        with pytest.raises(ValueError, match="must be"):
+            made()
+
+
+def test_networks_with_parts_that_are_right_are_what_they_were():
+    """Linen makes modules anew all the time: what is checked must not be in its way."""
+    network = models.resnet(8, width=4, connection=nn.Projected(inner=nn.Scaled(beta=0.5)))
+    params, state = jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((2, 8, 8, 3), "float32"))
+    assert jax.eval_shape(network.apply, params, state, jax.ShapeDtypeStruct((2, 8, 8, 3), "float32"))[0].shape == (
+        2,
+        10,
+    )
+
+
+KINDS = {  # of names: the table, and what a trial needs for them
+    "connection": (registry.CONNECTIONS, {}),
+    "norm": (registry.NORMS, {}),
+    "branch": (registry.BRANCHES, {}),
+    "shortcut": (registry.SHORTCUTS, {"network": "resnet", "depth": 8}),
+    "activation": (registry.ACTIVATIONS, {}),
+    "initializer": (registry.INITIALIZERS, {}),
+    "bias_initializer": (registry.INITIALIZERS, {}),
+    "survival": (registry.SURVIVAL, {}),
+    "augment": (registry.AUGMENTATIONS, {}),
+    "optimizer": (optimizer.OPTIMIZERS, {}),
+    "schedule": (optimizer.SCHEDULES, {}),
+    "network": (registry.NETWORKS, {"depth": 10}),
+}
+NETWORK_OF = {"basic": {"network": "resnet", "depth": 8}, "bottleneck": {"network": "bottleneck", "depth": 11}}
+VALUES = st.sampled_from(
+    (
+        -1,
+        0,
+        1,
+        2,
+        7,
+        10**12,
+        -0.5,
+        0.0,
+        0.5,
+        1.0,
+        1.5,
+        1e30,
+        "a",
+        "fan_in",
+        None,
+        True,
+        (),
+        (0.5, 0.75),
+        (3, 1),
+        (50, 75),
+    )
+)
+
+
+@st.composite
+def trials(draw, kind):
+    """A small trial with one name of this kind, and arguments that may be right or wrong."""
+    table, options = KINDS[kind]
+    name = draw(st.sampled_from(sorted(table)))
+    known = [word for word, one in arguments.parameters(table[name]).items() if arguments.written(one)]
+    chosen = draw(st.dictionaries(st.sampled_from([*known, "what"]), VALUES, max_size=2))
+    text = f"{name}({','.join(f'{word}={value!r}' for word, value in chosen.items())})"
+    own = {kind: (text,) if kind == "augment" else text}
+    return Trial(**{"depth": 6, "width": 4, "steps": 10, "batch_size": 8} | options | NETWORK_OF.get(name, {}) | own)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_arguments_are_refused_in_one_line_or_can_be_planned(kind):
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(trials(kind))
+    def holds(trial):
+        try:
+            plan.plan(trial)
+        except UserError as error:
+            assert str(error) and "\n" not in str(error)
+
+    holds()
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(("connection", "norm", "optimizer", "schedule", "survival", "augment")).flatmap(trials))
+def test_what_can_be_planned_trains_two_steps(trial):
+    try:
+        planned = plan.plan(trial)
+    except UserError:
+        return
+    state = plan.start(planned, trial)
+    batches = plan.batches(trial, planned.dataset)
+    for number in range(2):
+        state, _, _ = step.train_step(planned.network, planned.optimizer.build(), state, batches.at(number))
+    assert int(state.step) == 2
