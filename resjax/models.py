@@ -13,7 +13,8 @@ from resjax import nn
 from resjax.assembly import assemble
 from resjax.network import Network
 from resjax.nn import branches, shortcuts
-from resjax.nn.arguments import Count, checked
+from resjax.nn.arguments import checked
+from resjax.nn.kinds import Count
 from resjax.parts import Parts, layers_of
 
 IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}

@@ -9,7 +9,8 @@ import jax
 
 from resjax import nn
 from resjax.nn import branches, initializers, shortcuts
-from resjax.nn.arguments import Checked, Count, NotNegative, Size
+from resjax.nn.arguments import Checked
+from resjax.nn.kinds import Count, NotNegative, Size
 from resjax.nn.module import Part, Pointwise
 
 STYLE = tuple(field.name for field in dataclasses.fields(Part) if field.name not in ("parent", "name"))

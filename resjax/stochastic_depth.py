@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Real
 
 from resjax.layers import Layers
-from resjax.nn.arguments import Checked, Probability, checked
+from resjax.nn.arguments import Checked, checked
+from resjax.nn.kinds import Probability
 
 
 @checked

@@ -15,7 +15,8 @@ from resjax.data import augment, crop
 from resjax.lab import optimizer, plan, registry
 from resjax.lab.trial import Trial
 from resjax.nn import arguments, initializers
-from resjax.nn.arguments import Checked, Range, checked, fault
+from resjax.nn.arguments import Checked, checked
+from resjax.nn.kinds import Range, fault
 from resjax.parts import Parts
 from resjax.system.errors import UserError
 from resjax.training import optimizers, step

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from resjax.nn.arguments import Size, checked
+from resjax.nn.arguments import checked
+from resjax.nn.kinds import Size
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]  # (key, images B H W C) -> images
 

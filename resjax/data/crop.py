@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from resjax.nn.arguments import Positive, Probability, checked
+from resjax.nn.arguments import checked
+from resjax.nn.kinds import Positive, Probability
 
 CENTER = 7 / 8  # of the shorter side, for evaluation (He et al. 2015: 224 of 256 pixels)
 

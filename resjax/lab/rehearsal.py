@@ -96,7 +96,7 @@ def augmented(augmentations: Sequence[Callable], dataset: Dataset, batch_size: i
     shape = dataset.train.shape
     if dataset.streamed:
         blank = {"image": np.zeros((shape[0] + 8, shape[1] + 8, shape[2]), np.uint8), "label": 0}
-        crop.cropped(blank, np.random.default_rng(0), shape=shape, augmentations=tuple(augmentations))  # type: ignore[arg-type]
+        crop.cropped(blank, np.random.default_rng(0), shape=shape, augmentations=tuple(augmentations))
         return
     images = jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32)
     for change in augmentations:

@@ -47,10 +47,12 @@ def swept(config: Running) -> dict[str, list[Any]]:
                 f"--sweep={config.sweep}: {name!r} cannot be swept; give an option of this experiment{hint}"
             )
         found[name] = [_value(known[name], value, config) for value in names.split(text)]
-        if name in STYLE and getattr(config, "block", ""):
-            raise UserError(f"--sweep={config.sweep}: {OUTSIDE.format(config.block)} {name}")
         if len(set(found[name])) < len(found[name]):
             raise UserError(f"--sweep={config.sweep}: {part}: give different values")
+    blocks = ",".join(found.get("block", [getattr(config, "block", "")]))
+    for name in found.keys() & set(STYLE):
+        if blocks and len(found[name]) > 1:
+            raise UserError(f"--sweep={config.sweep}: {OUTSIDE.format(blocks)} {name}")
     return found
 
 

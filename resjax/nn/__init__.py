@@ -4,10 +4,19 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["arguments", "convolution", "initializers", "order", "place", "space_to_depth", "spectral_norm"],
+    submodules=[
+        "arguments",
+        "convolution",
+        "initializers",
+        "kinds",
+        "order",
+        "place",
+        "space_to_depth",
+        "spectral_norm",
+    ],
     submod_attrs={
         "activations": ["crelu"],
-        "arguments": ["Checked", "Range", "checked"],
+        "arguments": ["Checked", "checked"],
         "block": ["Block", "Transition"],
         "branches": ["Basic", "Bottleneck", "Branch", "BranchOf", "Dense"],
         "connections": [
@@ -22,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ShortcutGate",
         ],
         "heads": ["Head"],
+        "kinds": ["Range"],
         "module": ["Part", "Pointwise"],
         "norms": ["BatchNorm", "Center", "GroupNorm", "LayerNorm", "NoNorm", "RMSNorm"],
         "order": [

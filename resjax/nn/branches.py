@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from resjax.nn.arguments import Count, Range, Share, Size
 from resjax.nn.initializers import Site
+from resjax.nn.kinds import Count, Range, Share, Size
 from resjax.nn.module import Part
 from resjax.nn.norms import NoNorm
 from resjax.nn.place import Place, call, refuse_other

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resjax.nn import shortcuts
-from resjax.nn.arguments import Checked, Share
+from resjax.nn.arguments import Checked
+from resjax.nn.kinds import Share
 from resjax.nn.place import Place, call
 
 Stream = Float[Array, "B ... D"]  # one stream, or several, B … n D

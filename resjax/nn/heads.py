@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from resjax.nn.arguments import Count
+from resjax.nn.kinds import Count
 from resjax.nn.module import Part
 
 

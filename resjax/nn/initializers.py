@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax.nn import initializers
 
-from resjax.nn.arguments import Axis, NotNegative, checked
+from resjax.nn.arguments import checked
+from resjax.nn.kinds import Axis, NotNegative
 from resjax.nn.place import Place
 
 Initializer = Any  # a function (key, shape, dtype) -> array, or an object with `at`

@@ -8,8 +8,9 @@ import jax
 from jaxtyping import Array, Float, Shaped
 
 from resjax.nn import initializers, weights
-from resjax.nn.arguments import Checked, NotNegative
+from resjax.nn.arguments import Checked
 from resjax.nn.initializers import Initializer, Site
+from resjax.nn.kinds import NotNegative
 from resjax.nn.norms import NoNorm
 from resjax.nn.order import PRE, Order
 from resjax.nn.place import Place, call, refuse_other

@@ -10,7 +10,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from resjax.nn.arguments import Checked, Count, NotNegative, Share
+from resjax.nn.arguments import Checked
+from resjax.nn.kinds import Count, NotNegative, Share
 
 
 class NoNorm(nn.Module):

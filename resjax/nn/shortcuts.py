@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resjax.nn import initializers, weights
-from resjax.nn.arguments import Count, Size
+from resjax.nn.kinds import Count, Size
 from resjax.nn.module import Part
 from resjax.nn.place import Place
 

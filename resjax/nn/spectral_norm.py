@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from resjax.nn.arguments import Checked, Positive
+from resjax.nn.arguments import Checked
+from resjax.nn.kinds import Positive
 
 FIRST = 100  # power iterations at the start,
 STEPS = 5  # in every training step,

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from resjax.nn.arguments import Count
+from resjax.nn.kinds import Count
 from resjax.nn.module import Part
 
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from resjax.nn.arguments import NotNegative, Positive, Range, Share, Size, checked
+from resjax.nn.arguments import checked
+from resjax.nn.kinds import NotNegative, Positive, Range, Share, Size
 
 Mask = Callable[[Any], Any] | None  # of a tree of parameters: which of them decay, as optax has it; None: all
 
