@@ -1,6 +1,7 @@
 """Bad input to the real command: one line on stderr, its exit code, no traceback, nothing on disk touched."""
 
 import os
+import pathlib
 import resource
 import shutil
 import subprocess
@@ -32,6 +33,21 @@ def refused(tmp_path, *arguments, code=2, experiment="depth_scaling"):
 
 def test_a_bad_flag_of_the_real_command(tmp_path):
     assert "Did you mean: depths" in refused(tmp_path, "--dephts=4", f"--workdir={tmp_path}/run")
+
+
+def test_a_platform_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "nowhere")
+    line = refused(tmp_path, f"--workdir={tmp_path}/run")
+    assert line.startswith("depth_scaling: JAX_PLATFORMS=nowhere: Unable to initialize backend 'nowhere'")
+
+
+def test_a_terminal_that_has_not_every_letter_and_the_home_of_who_runs_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, out, err = run("depth_scaling", *SMALL[1:], "--depths=4", "--steps=20", "--workdir=~/run", "--store=~/store")
+    assert (code, err) == (0, "") and out.isascii(), err
+    assert {path.name for path in tmp_path.iterdir()} >= {"run", "store"} and not pathlib.Path("~").exists()
+    assert run("depth_scaling", "--help")[::2] == (0, "")
 
 
 def test_a_work_directory_that_is_a_file(tmp_path):
