@@ -16,14 +16,18 @@ import optax
 
 from resjax.lab import names, own
 from resjax.system.errors import UserError
-from resjax.training.optimizers import adam, adamw, average, clip, constant, cosine, linear, matrices, sgd, step_schedule
+from resjax.training import optimizers
 
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"sgd": sgd, "adam": adam, "adamw": adamw}
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "sgd": optimizers.sgd,
+    "adam": optimizers.adam,
+    "adamw": optimizers.adamw,
+}
 SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
-    "constant": constant,
-    "cosine": cosine,
-    "linear": linear,
-    "step": step_schedule,
+    "constant": optimizers.constant,
+    "cosine": optimizers.cosine,
+    "linear": optimizers.linear,
+    "step": optimizers.step_schedule,
 }
 WANTED = {  # of what is somebody's own
     "optimizer": "a function (learning_rate, weight_decay) that gives an optax.GradientTransformation",
@@ -120,15 +124,15 @@ def _is_optimizer(found: Any) -> bool:
 def _transformation(
     optimizer: str, schedule: str, warmup_steps: int, steps: int, decay: str, ema: float
 ) -> optax.GradientTransformation:
-    mask = {"mask": matrices} if decay == "matrices" else {}
-    last = [average(ema)] if ema else []
+    mask = {"mask": optimizers.matrices} if decay == "matrices" else {}
+    last = [optimizers.average(ema)] if ema else []
 
     def rule(learning_rate, weight_decay, clip_norm):
         rate = _rate(learning_rate, schedule, warmup_steps, steps)
         known = {"learning_rate": rate, "weight_decay": weight_decay} | mask
         wanted = WANTED["optimizer"]
         update = names.build(optimizer, "optimizer", OPTIMIZERS, wanted=wanted, accepts=_is_optimizer, **known)
-        return optax.chain(clip(clip_norm), update, *last)
+        return optax.chain(optimizers.clip(clip_norm), update, *last)
 
     tx = optax.inject_hyperparams(rule)(**dict.fromkeys(DATA, math.nan))
     try:
