@@ -108,7 +108,8 @@ def test_a_prepared_set_of_16_bits_is_read(tmp_path):
     own = tfds.features.Image(shape=(None, None, 1), dtype=np.uint16)
     rows = examples(12, image=lambda index: png(np.full((4, 5), 5000 * index, np.uint16)))
     prepare(tmp_path, image=own, train=rows, test=rows)
-    pixels = [example["image"].max() for example in load(tmp_path).train.source]
+    source = load(tmp_path).train.source
+    pixels = [source[index]["image"].max() for index in range(12)]
     assert pixels == [5000 * index for index in range(12)]
 
 
