@@ -80,10 +80,8 @@ def statistics(images: Shaped[np.ndarray, "... C"]) -> tuple[Float32[np.ndarray,
     pixels = images.reshape(-1, images.shape[-1]).astype(np.float64)  # N·H·W C
     mean = pixels.mean(0).astype(np.float32)
     std = pixels.std(0).astype(np.float32)
-    smallest = np.finfo(
-        np.float32
-    ).tiny  # rounding can give equal values a tiny one, and less counts as zero on devices
-    varies = (pixels.max(0) > pixels.min(0)) & (std >= smallest)
+    normal = std >= np.finfo(np.float32).tiny  # what is smaller counts as zero on devices
+    varies = (pixels.max(0) > pixels.min(0)) & normal  # rounding can give equal values a tiny one
     return mean, np.where(varies, std, np.float32(1))
 
 
