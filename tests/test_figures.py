@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from experiments.depth_scaling import Config
+from resjax.lab import canvas as canvas_module
 from resjax.lab import figures
-from resjax.lab.figures import Canvas
+from resjax.lab.canvas import Canvas
 
 TABLE = pd.DataFrame(
     [
@@ -24,7 +25,7 @@ PLAIN = TABLE[TABLE["connection"] == "plain"]
 def drawn(monkeypatch):
     """The figures that were drawn, which stay open."""
     found = []
-    monkeypatch.setattr(figures.plt, "close", found.append)
+    monkeypatch.setattr(canvas_module.plt, "close", found.append)
     yield found
     monkeypatch.undo()
     plt.close("all")
@@ -47,13 +48,13 @@ def test_what_is_swept_makes_families_of_its_own_and_says_its_name(tmp_path):
 
 
 def test_a_study_that_tells_by_colour_draws_once_with_everything(tmp_path):
-    ((tables, canvas),) = figures.canvases({"results": TABLE}, tmp_path, Config(), ["width"], colored=True)
+    ((tables, canvas),) = canvas_module.canvases({"results": TABLE}, tmp_path, Config(), ["width"], colored=True)
     assert tables["results"] is TABLE and (canvas.suffix, canvas.swept) == ("", ("width",))
 
 
 def test_another_one_draws_every_combination_by_itself(tmp_path):
     chosen = ["width", "connection"]
-    found = list(figures.canvases({"results": TABLE, "more": TABLE}, tmp_path, Config(), chosen, colored=False))
+    found = list(canvas_module.canvases({"results": TABLE, "more": TABLE}, tmp_path, Config(), chosen, colored=False))
     assert [canvas.suffix for _, canvas in found][:2] == [
         "-width=8-connection=residual",
         "-width=8-connection=plain",
@@ -65,7 +66,7 @@ def test_another_one_draws_every_combination_by_itself(tmp_path):
 
 def test_a_value_with_signs_becomes_a_name_of_a_file(tmp_path):
     table = pd.DataFrame({"connection": ["scaled(beta=0.1)", "../x:Y"]})
-    found = figures.canvases({"results": table}, tmp_path, Config(), ["connection"], colored=False)
+    found = canvas_module.canvases({"results": table}, tmp_path, Config(), ["connection"], colored=False)
     assert [canvas.suffix for _, canvas in found] == ["-connection=scaled_beta=0.1_", "-connection=.._x_Y"]
 
 
@@ -134,7 +135,7 @@ def test_a_panel_in_which_nothing_is_drawn_says_so(tmp_path, drawn):
 def test_a_panel_with_something_in_it_does_not(drawn, name):
     _, axis = plt.subplots()
     SOMETHING[name](axis)
-    assert not figures.empty(axis)
+    assert not canvas_module.empty(axis)
 
 
 def test_an_empty_panel_beside_others_leaves_their_limits(tmp_path, drawn):
@@ -159,7 +160,9 @@ def test_a_relief_says_so_and_one_with_a_surface_does_not(tmp_path, drawn):
 
 def test_a_figure_says_how_many_networks_exhausted_the_memory(tmp_path, drawn):
     table = PLAIN.assign(diverged=[-1, None, 3, None])
-    ((_, canvas),) = figures.canvases({"results": table, "rates": table[:1]}, tmp_path, Config(), [], colored=True)
+    ((_, canvas),) = canvas_module.canvases(
+        {"results": table, "rates": table[:1]}, tmp_path, Config(), [], colored=True
+    )
     with canvas.figure():
         pass
     (text,) = (text.get_text() for text in drawn[0].texts)

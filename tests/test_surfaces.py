@@ -8,7 +8,7 @@ from etils import epath
 
 from experiments import landscape
 from resjax.lab import surfaces
-from resjax.lab.figures import Canvas
+from resjax.lab.canvas import Canvas
 
 PLACES = np.linspace(-1, 1, 5)
 

@@ -1,53 +1,17 @@
-"""The look of every figure: one or two columns of a paper, drawn without a display."""
+"""What is drawn in every figure: lines with bands, what leaves the axes, bars, ticks, legends."""
 
-import contextlib
-import dataclasses
-import io
 import itertools
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import matplotlib
 import numpy as np
-from etils import epath
 
 from resjax.lab import statistics
-from resjax.lab.config import Running
-from resjax.lab.sweep import parted
-from resjax.lab.tables import NO_STEP
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.typing import RcKeyType
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-from resjax.system import distributed, files
-
-STYLE: dict["RcKeyType", Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "figure.labelsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "grid.linewidth": 0.5,
-    "legend.frameon": False,
-    "legend.fontsize": 7,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 3.5,
-    "figure.dpi": 150,
-    "pdf.fonttype": 42,  # text stays text
-}
-COLUMN = 3.4  # inches, one column of a two-column paper
 # Okabe & Ito, safe for colour-blind readers
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-
-NOTHING = "nothing to show"
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "osv^D"
 
@@ -69,7 +33,7 @@ def markers(values: Iterable[Any]) -> dict[Any, str]:
 
 def shades(count: int) -> Any:
     """So many colours for an ordered quantity, dark to light."""
-    return plt.get_cmap("viridis")([0.9 * place / max(count - 1, 1) for place in range(count)])
+    return matplotlib.colormaps["viridis"]([0.9 * place / max(count - 1, 1) for place in range(count)])
 
 
 def line(axis: Any, grouped: Any, style: str = "o-", *, log: bool = False, **options: Any) -> None:
@@ -144,26 +108,6 @@ def bars(axis: Any, grouped: Any, crosses: Mapping[Any, float] = {}) -> None:
     axis.invert_yaxis()
 
 
-def empty(axis: Any) -> bool:
-    """Whether a panel that can be seen shows no finite point, bar or cell: lines over its whole width do not count."""
-    ends = [*axis.dataLim.get_points().ravel()]  # infinite where nothing has been drawn
-    ends += [axis.dataLim.minposx] if axis.get_xscale() == "log" else []
-    ends += [axis.dataLim.minposy] if axis.get_yscale() == "log" else []
-    grids = [own.get_array() for own in (*axis.images, *axis.collections) if own.get_array() is not None]
-    blank = grids and not any(np.isfinite(np.ma.filled(grid.astype(float), np.nan)).any() for grid in grids)
-    drawn = axis.has_data() and (axis.name == "3d" or np.isfinite(ends).all())
-    seen = axis.get_visible() and (axis.axison or axis.name == "3d")
-    return seen and (blank or not drawn)
-
-
-def _make_positive(axis: Any) -> None:
-    """Gives logarithmic axes without data limits that they can have."""
-    if axis.get_xscale() == "log" and not axis.get_xlim()[0] > 0:
-        axis.set_xlim(1, 10)
-    if axis.get_yscale() == "log" and not axis.get_ylim()[0] > 0:
-        axis.set_ylim(1, 10)
-
-
 def log_ticks(axis: Any, values: Iterable[float]) -> None:
     """A logarithmic axis of x with a tick at each of these values and no others."""
     ticks = sorted(set(values))
@@ -177,99 +121,3 @@ def legend(axes: Iterable[Any], columns: int) -> None:
     axes = list(axes)
     shown = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     axes[0].figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=columns)
-
-
-@dataclasses.dataclass(frozen=True)
-class Canvas:
-    """Where a study draws, and what all its figures say."""
-
-    folder: epath.Path
-    config: Running
-    suffix: str = ""  # of the figures' names: what is swept
-    swept: tuple[str, ...] = ()  # options whose values are told apart by colour
-    exhausted: int = 0  # networks for which the device's memory did not suffice
-
-    @contextlib.contextmanager
-    def figure(
-        self, name: str = "figure", panels: int = 1, rows: int = 1, height: float = 2.4, note: str = "", **options: Any
-    ) -> Iterator[Any]:
-        """As `figure`, and below it the data set, the seeds, what is swept, and a note: what bands and dots are."""
-        with figure(self.folder / f"{name}{self.suffix}", panels, rows, height, **options) as axes:
-            yield axes
-            known = [
-                getattr(self.config, "dataset", ""),
-                self._seeds(),
-                self._rates(),
-                self.suffix.lstrip("-").replace("-", ", "),
-                note,
-                f"{self.exhausted} × memory exhausted, shown as diverged" if self.exhausted else "",
-            ]
-            text = "; ".join(part for part in known if part)
-            axes[0].figure.get_layout_engine().set(rect=(0, 0.12 / height, 1, 1 - 0.12 / height))
-            axes[0].figure.text(0.995, 0.02 / height, text, ha="right", va="bottom", fontsize=5, color="0.4")
-
-    def _seeds(self) -> str:
-        count = getattr(self.config, "seeds", 0)
-        return f"{count} seed{'s' if count > 1 else ''}" if count else ""
-
-    def _rates(self) -> str:
-        count = len(getattr(self.config, "rates", ()))
-        return f"each at the best of {count} learning rates" if count > 1 else ""
-
-    def families(self, table: "pd.DataFrame", *names: str) -> Iterator[tuple[str, str, "pd.DataFrame"]]:
-        """The rows of every combination of these columns, and of what is swept: label, colour, rows.
-
-        The label has the columns in which families differ.
-        """
-        chosen = [*(name for name in self.swept if name not in names), *names]
-        differing = [name for name in dict.fromkeys((*names, *chosen)) if table[name].nunique() > 1] or names
-        for color, (values, rows) in zip(itertools.cycle(COLORS), table.groupby(chosen, sort=False), strict=False):
-            known = dict(zip(chosen, values, strict=True))
-            yield ", ".join(_labelled(name, known[name]) for name in differing), color, rows
-
-
-def _labelled(name: str, value: Any) -> str:
-    """What a legend calls a value: words speak for themselves."""
-    return value if isinstance(value, str) else f"{name} {value:g}"
-
-
-def canvases(
-    tables: Mapping[str, "pd.DataFrame"], folder: epath.Path, config: Running, swept: Sequence[str], colored: bool
-) -> Iterator[tuple[dict[str, "pd.DataFrame"], Canvas]]:
-    """The tables, and a canvas for them: all of them `colored`, or else those of each combination of what is swept."""
-    if colored:
-        yield dict(tables), Canvas(folder, config, swept=tuple(swept), exhausted=_exhausted(tables))
-        return
-    for chosen, own in parted(tables, swept):
-        suffix = "".join(f"-{name}={value}" for name, value in chosen.items())
-        yield own, Canvas(folder, config, re.sub(r"[^\w.=-]+", "_", suffix), exhausted=_exhausted(own))
-
-
-def _exhausted(tables: Mapping[str, "pd.DataFrame"]) -> int:
-    return max(
-        (int((table["diverged"] == NO_STEP).sum()) for table in tables.values() if "diverged" in table), default=0
-    )
-
-
-@contextlib.contextmanager
-def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4, **options: Any) -> Iterator[Any]:
-    """Yields the axes, `panels` side by side in each row, and writes `path`.png and `path`.pdf at the end.
-
-    One panel is a column wide, several fill both columns of a page; `height` is the whole figure's. A panel in which
-    nothing was drawn says so, as does a figure of no panels.
-    """
-    rows = max(rows, 1)
-    panels = max(panels, 1)
-    with plt.rc_context(STYLE):
-        size = (COLUMN * min(panels, 2), height)
-        drawing, axes = plt.subplots(rows, panels, figsize=size, layout="constrained", squeeze=False, **options)
-        yield axes.ravel()
-        for axis in filter(empty, axes.ravel()):
-            _make_positive(axis)
-            axis.annotate(NOTHING, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color="0.4")
-        if distributed.is_primary():
-            for kind, options in (("png", {}), ("pdf", {"metadata": {"CreationDate": None}})):
-                drawn = io.BytesIO()
-                drawing.savefig(drawn, format=kind, **options)
-                files.write(path.parent / f"{path.name}.{kind}", drawn.getvalue())
-        plt.close(drawing)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from resjax.lab.figures import Canvas
+from resjax.lab.canvas import Canvas
 
 if TYPE_CHECKING:
     import pandas as pd

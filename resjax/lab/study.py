@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # what imports JAX, pandas or matplotlib is imported when it 
     import pandas as pd
 
     from resjax.lab.bench import Bench
-    from resjax.lab.figures import Canvas
+    from resjax.lab.canvas import Canvas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Study:
 
     def run(self, config: Running) -> None:
         """Does what is not done yet, then writes the tables and draws the figures."""
-        from resjax.lab import figures, running, store, view, watched, workdir
+        from resjax.lab import canvas, running, store, view, watched, workdir
 
         parts = [] if config.plot_only else self.plan(config)
         networks = store.store_of(config)
@@ -114,8 +114,8 @@ class Study:
             if not config.plot_only:
                 work.write({table: [row for name, row in rows if name == table] for table in tables})
             found = work.read()
-            for own, canvas in figures.canvases(found, work.path, config, list(swept), self.colored):
-                self.draw(own, canvas)
+            for own, drawn in canvas.canvases(found, work.path, config, list(swept), self.colored):
+                self.draw(own, drawn)
         for chosen, own in sweep.parted(found, list(swept)):
             shown, title = self.summary(own)
             view.show(shown, "; ".join([title, *(f"{name} {value}" for name, value in chosen.items())]))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resjax.lab import figures
+from resjax.lab.canvas import Canvas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ RATIOS = 1e-2, 1e1
 AXES = {"random": ("first direction", "second direction"), "pca": ("first component", "second component")}
 
 
-def draw(tables: Mapping[str, "pd.DataFrame"], canvas: figures.Canvas) -> None:
+def draw(tables: Mapping[str, "pd.DataFrame"], canvas: Canvas) -> None:
     """Draws every figure of the first seed for which `tables` have rows, as those of `landscape`."""
     first = {name: table[table["seed"] == table["seed"].min()] for name, table in tables.items()}
     random, pca = (first["surface"][first["surface"]["plane"] == plane] for plane in AXES)
@@ -94,7 +95,7 @@ def lines(figure: Callable[..., Any], rows: "pd.DataFrame") -> None:
         _label(axes, ("along a random line", "training loss"))
 
 
-def _figure(canvas: figures.Canvas, name: str, rows: "pd.DataFrame", height: float, **options: Any) -> Any:
+def _figure(canvas: Canvas, name: str, rows: "pd.DataFrame", height: float, **options: Any) -> Any:
     """A figure with a panel a network, of this height in inches."""
     column, beside = _layout(rows)
     kinds = rows.groupby(beside).ngroups

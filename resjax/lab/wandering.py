@@ -10,7 +10,7 @@ import numpy as np
 
 from resjax import theory
 from resjax.lab import figures, start, wide_limit
-from resjax.lab.figures import Canvas
+from resjax.lab.canvas import Canvas
 from resjax.lab.trial import Start
 from resjax.network import Network
 from resjax.probes import backward, forward

@@ -13,7 +13,7 @@ from resjax.lab.trial import Trial, by_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from resjax.lab.figures import Canvas
+    from resjax.lab.canvas import Canvas
     from resjax.lab.store import Store
 
 KEY = columns("depth", "connection", "norm", "seed", "step")
