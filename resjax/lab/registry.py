@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from resjax.lab.trial import Variant
 from resjax.network import Network
 from resjax.nn import initializers, norms, shortcuts
 from resjax.stochastic_depth import StochasticDepth
+from resjax.system import memory
 from resjax.system.errors import UserError
 
 NETWORKS = {
@@ -260,6 +262,8 @@ def check(trial: Variant, network: Network, shape: Sequence[int], whose: str) ->
         )
     x64 = getattr(trial, "x64", False)
     with refusing(trial), jax.enable_x64(True) if x64 else contextlib.nullcontext():
+        inputs = 2 * getattr(trial, "pairs", 0)
+        memory.check((8 if x64 else 4) * inputs * math.prod(shape), f"a batch of {inputs} inputs")
         rehearsal.network(network, shape, jnp.float64 if x64 else jnp.float32)
         if any(":" in getattr(trial, name) for name in ("block", "branch", "norm", "connection")):
             independence.check(network, shape)
