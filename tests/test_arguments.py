@@ -99,7 +99,7 @@ def test_ones_own_class_and_function_say_it_in_the_same_way():
         scale: float = 0.1
 
     @checked
-    def ramp(peak: float, start: Annotated[float, Range(above=0)] = 0.1):
+    def ramp(peak, start: Annotated[float, Range(above=0)] = 0.1):
         return peak * start
 
     assert (Leaky(0.5).slope, Noise(0.2).scale, ramp(2, start=3)) == (0.5, 0.2, 6)

@@ -5,6 +5,7 @@ What has another type, or is an array, passes. No JAX here.
 
 import collections.abc
 import dataclasses
+import inspect
 import math
 import numbers
 import sys
@@ -88,7 +89,11 @@ def _not_instance(kind: Any, value: Any) -> str:
         return "" if isinstance(value, str) else "a text in quotes"
     if kind is type(None):
         return "" if value is None else "None"
-    if kind is Any or not isinstance(kind, type) or kind.__module__.partition(".")[0] in UNKNOWN:
+    if (
+        kind in (Any, inspect.Parameter.empty)
+        or not isinstance(kind, type)
+        or kind.__module__.partition(".")[0] in UNKNOWN
+    ):
         return ""
     if not isinstance(value, LITERALS) or isinstance(value, kind):
         return ""
