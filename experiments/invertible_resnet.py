@@ -126,7 +126,7 @@ def draw(tables, canvas):
     color = lab.figures.colors(results["steps"])
     note = "accuracies: means, 95 % t intervals; errors: the largest"
     with canvas.figure(panels=2, height=2.7, note=note) as axes:
-        axes[0].set(ylabel="accuracy", xlabel="bound c on every layer")
+        axes[0].set(ylabel="accuracy", xlabel="bound c on every layer", ylim=(None, 1.01))
         axes[1].set(yscale="log", ylabel="largest error of the inverse", xlabel="bound c on every layer")
         for axis in axes:
             axis.set_xticks(range(len(bounds)), [f"{bound:g}" if bound else "none" for bound in bounds])
