@@ -37,6 +37,7 @@ class Parts(Checked):
     dtype: Any = None  # what the network computes in; None: the inputs'
 
     def __post_init__(self):
+        super().__post_init__()
         if getattr(self.norm, "zero_last", False) and self.order.end[-1:] != ("norm",):
             raise ValueError(
                 "a norm with zero_last: goes with an order whose branches end with a norm, as post does; before an "
