@@ -2,7 +2,7 @@
 
     python -m experiments.signal_propagation
     python -m experiments.signal_propagation --networks=0 --network=preact --inputs=16,16,3 --depths=110 --norms=batch
-    python -m experiments.signal_propagation --networks=0 --block=my_fork.blocks:Mine --connections=residual
+    python -m experiments.signal_propagation --networks=0 --block=mine:Swish --connections=residual --norms=none
 
 At every block: the mean squares of stream, branch and gradient, the cosine between two inputs and between their
 gradients, the direct path's share of the gradient and the share of dead units. The figure shows the deepest networks
