@@ -16,7 +16,10 @@ layers 81 ± 5 %. Skips alone do not help: all diverge from 56 layers on. With b
 0.7 % wrong at every depth to 1000. They are no better for their depth: of the held-out digits 1000 layers get 4.2 %
 wrong, 10 layers 2.6 %.
 
-Not shown: more than 200 steps (see `depth_frontier`), rates below 0.001, other data than the digits.
+Longer training does not close the gap (two hours of one core): convolutional networks on MNIST-1D get 0.02 % wrong with
+20 plain layers after 3000 steps, and 52 ± 12 % with 56, where it was 66 % after 1000. 56 residual ones get none wrong.
+
+Not shown: whether 56 plain layers would get there in ten times the steps; rates below 0.001; large images.
 """
 
 import dataclasses
