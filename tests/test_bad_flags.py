@@ -42,7 +42,7 @@ BAD = (
         ["--connections=residul"],
         "unknown connection 'residul', perhaps residual: known are plain, residual, projection, scaled, rezero",
     ),
-    (["--norms=batch,grop"], "unknown norm 'grop': known are none, batch, center, layer, group, rms"),
+    (["--norms=batch,grop"], "unknown norm 'grop', perhaps group: known are none, batch, center, layer, group, rms"),
     (["--dataset=nosuchset"], "unknown dataset 'nosuchset': known are digits"),
     (["--dataset=mnist", "--data_dir=/nowhere"], "python -m resjax.prepare --dataset=mnist --data_dir=/nowhere"),
     (

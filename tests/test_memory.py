@@ -3,6 +3,7 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import pandas as pd
 import pytest
 
@@ -13,10 +14,10 @@ from resjax.lab.trial import Trial
 from resjax.system.errors import Failure
 from resjax.training import compilation
 
+X = jnp.ones(2**21)
 GPU = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 137438953472 bytes.\n[tf-allocator-allocation-error]"
 NEW = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1.50GiB."
 TPU = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 22.58G of 15.48G hbm. Exceeded by 7.10G."
-TOO_WIDE = Trial(depth=4, width=1_000_000)  # 4 TB a layer
 
 
 @pytest.mark.parametrize(
@@ -37,9 +38,9 @@ def test_what_was_asked_for_is_read_from_every_devices_message(text, expected):
     ("options", "named"),
     (
         ({}, ["--batch_size=32", "--dtype=bfloat16"]),
-        ({"remat": "", "batch_size": 1}, ["--remat=nothing_saveable", "--dtype=bfloat16"]),
+        ({"remat": "", "batch_size": 2}, ["--remat=nothing_saveable", "--dtype=bfloat16"]),
         ({"dtype": "bfloat16", "num_seeds": 3}, ["--batch_size=32", "fewer seeds together"]),
-        ({"dtype": "bfloat16", "batch_size": 1}, ["a smaller network"]),
+        ({"dtype": "bfloat16", "batch_size": 3}, ["a smaller network"]),
     ),
 )
 def test_what_is_named_is_what_the_network_does_not_do_already(options, named):
@@ -54,10 +55,11 @@ def test_weights_and_optimiser_are_counted_with_the_gradient():
     assert found == pytest.approx(3 * 4 * weights / 1024, rel=0.01)  # and the momentum of SGD
 
 
-def test_the_runtime_says_so_of_a_network_that_is_too_wide(tmp_path):
+@pytest.mark.parametrize("many", (lambda: jnp.ones(2**42), lambda: jax.jit(lambda x: jnp.outer(x, x).sort())(X)))
+def test_an_allocation_that_fails_is_known_by_what_the_runtime_says(many):
     with pytest.raises(jax.errors.JaxRuntimeError) as raised:
-        train(TOO_WIDE, tmp_path)
-    assert memory.exhausted(raised.value) and memory.asked(raised.value).endswith("TiB")
+        jax.block_until_ready(many())
+    assert memory.exhausted(raised.value) and memory.asked(raised.value) == "32 TiB"
 
 
 @pytest.fixture

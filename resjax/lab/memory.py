@@ -54,7 +54,7 @@ def asked(error: Exception) -> str:
 def advice(trial: Trial, error: Exception) -> str:
     """One line: what was asked for, what weights and optimiser take of it, and what would ask for less."""
     less = {
-        f"--batch_size={trial.batch_size // 2}": trial.batch_size > 1,
+        f"--batch_size={trial.batch_size // 2}": trial.batch_size >= 4,  # a batch of one has no statistics
         "--remat=nothing_saveable": trial.remat != "nothing_saveable",
         "--dtype=bfloat16": trial.dtype != "bfloat16",
         "--fsdp": jax.device_count() > 1 and not trial.fsdp,
