@@ -40,7 +40,7 @@ def test_published_tables_have_the_columns_that_are_said(name, folder):
     study = gallery.experiments()[name].STUDY
     swept = [each.partition("=")[0] for each in recorded(folder)["sweep"].split()]
     for table, found in published.tables(folder).items():
-        assert list(found.columns) == [*swept, *study.tables[table]]
+        assert list(found.columns) == list(dict.fromkeys([*swept, *study.tables[table]]))
 
 
 def test_every_published_folder_is_that_of_an_experiment_and_tells_of_its_machine():

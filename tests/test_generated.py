@@ -134,7 +134,7 @@ def test_a_command_line_names_them_with_arguments(name):
     ("hops(k=-1)", "k must be at least 0"),
     ("hops(size=1)", "size must be at least 2"),
     ("hops(4)", "arguments must be key=literal"),
-    ('hops(k="2")', "k must be of type int"),
+    ('hops(k="2")', "k=.2.: must be a whole number"),
     ('iterated(map="fold")', "map must be one of tent, logistic, cat"),
     ("iterated(times=17)", "times must be from 0 to 16"),
     ('iterated(map="cat")', "dims must be from 1 to 8, and even for cat"),

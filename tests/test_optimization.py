@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from commands import run
 
 from experiments import optimization as experiment
-from resjax.data import digits, loading
+from resjax.data import digits, sources
 from resjax.lab.plan import load, plan
 from resjax.lab.train import train
 from resjax.lab.trial import Trial
@@ -61,7 +61,7 @@ def test_a_larger_share_draws_the_same_images_and_more():
 
 
 def test_a_set_that_is_streamed_cannot_have_random_labels(monkeypatch):
-    monkeypatch.setattr(loading, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", 0)
     with (
         tfds.testing.mock_data(num_examples=12),
         pytest.raises(UserError, match=r"--random_labels=0\.5: svhn_cropped is"),

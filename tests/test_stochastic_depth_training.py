@@ -49,9 +49,9 @@ def test_networks_that_train_together_share_their_gates():
 @pytest.mark.parametrize(
     ("survival", "says"),
     (
-        ("uniform(p=0)", "probability 0 is not in (0, 1]"),
-        ("linear(last=1.5)", "probability 1.05556 is not in (0, 1]"),
-        ("linear(last=-0.1)", "probability -0.1 is not in (0, 1]"),
+        ("uniform(p=0)", "p=0: must be above 0 and at most 1"),
+        ("linear(last=1.5)", "last=1.5: must be above 0 and at most 1"),
+        ("linear(last=-0.1)", "last=-0.1: must be above 0 and at most 1"),
         ("stage(number=4,p=0.5)", "stages 1 to 1"),
         ("own_blocks:thirds", "gives 6 probabilities for 9 blocks"),
         ("cubic", "unknown survival 'cubic'"),
@@ -76,7 +76,7 @@ def test_the_experiment(tmp_path):
 
 def test_a_probability_that_cannot_be_is_one_line_and_nothing_on_disk(tmp_path):
     code, out, err = run("stochastic_depth", "--survival=uniform(p=1.2)", f"--workdir={tmp_path / 'run'}")
-    assert (code, out, err.count("\n")) == (2, "", 1) and "probability 1.2 is not in (0, 1]" in err
+    assert (code, out, err.count("\n")) == (2, "", 1) and "p=1.2: must be above 0 and at most 1" in err
     assert not (tmp_path / "run").exists()
 
 

@@ -19,7 +19,7 @@ KINDS = ("npz", "folder")
 OWN = re.compile(r"[\w.]+:[A-Za-z_]\w*\s*(\(.*\))?", re.DOTALL)  # package.module:load; a version of TFDS is a number
 
 
-def load(name: str, data_dir: str, wanted: data.Wanted) -> data.Dataset:
+def load(name: str, data_dir: str, wanted: "data.Wanted") -> "data.Dataset":
     """The data set of this name.
 
     Raises:
@@ -68,7 +68,7 @@ def _path(name: str) -> pathlib.Path | None:
     return pathlib.Path(path).expanduser()
 
 
-def _of_files(kind: str, path: pathlib.Path, wanted: data.Wanted) -> data.Dataset:
+def _of_files(kind: str, path: pathlib.Path, wanted: "data.Wanted") -> "data.Dataset":
     if kind == "npz":
         return data.npz(path, wanted.train, wanted.test)
     return data.folder(path, wanted)
