@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from resjax.lab import flags, published
+from resjax.lab import flags, published, watched
 from resjax.lab.found import FOUND
 from resjax.lab.options import Options
 from resjax.lab.tables import Column
@@ -87,6 +87,7 @@ def columns() -> str:
     """The text of docs/columns.md: what every column of every table means."""
     studies = {name: module.STUDY for name, module in experiments().items()}
     tables = [(name, table, own) for name, study in studies.items() for table, own in study.tables.items()]
+    tables += [(f"--{option}", table, own) for option, asked in watched.TABLES.items() for table, own in asked.items()]
     uses = collections.Counter((column, kind) for _, _, own in tables for column, kind in own.items())
     common = {column: kind for (column, kind), count in reversed(uses.most_common()) if count > 2}
     text = [
