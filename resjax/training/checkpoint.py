@@ -10,6 +10,7 @@ import logging
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Container, Iterator
 from typing import Any
 
@@ -174,7 +175,8 @@ def _target(leaf: Any) -> jax.ShapeDtypeStruct:
 def _one_voice() -> Iterator[None]:
     """A save that fails half-way raises, and prints nothing: else each of its threads would, for as long as they last.
 
-    tensorstore's threads report to an event loop that Orbax has closed by then; asyncio logs what nobody waited for.
+    tensorstore's threads report to an event loop that Orbax has closed by then; asyncio logs what nobody waited for,
+    and Python warns, at its end, of what was never begun.
     """
     usual = sys.unraisablehook
     log = logging.getLogger("asyncio")
@@ -186,7 +188,11 @@ def _one_voice() -> Iterator[None]:
 
     sys.unraisablehook = others
     log.setLevel(logging.CRITICAL)
-    yield
+    try:
+        yield
+    except BaseException:
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        raise
     sys.unraisablehook = usual  # not where the save has failed: its threads are still at it
     log.setLevel(level)
 
