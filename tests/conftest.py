@@ -53,9 +53,10 @@ resource.setrlimit(resource.RLIMIT_DATA, (PROCESS if HARD == resource.RLIM_INFIN
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """How many workers `-n auto` has: one a core, as far as they fit into the memory, half of which is others'."""
+    """How many workers `-n auto` has: one a core, one for the times in which tests wait, as far as they fit into the
+    memory, half of which is others'."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return workers(cores, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return workers(cores + 1, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def workers(cores, memory):

@@ -37,6 +37,7 @@ def drawn_twice(experiment, workdir, flags):
         assert f"figure: {workdir}/figure.png" in out and (workdir / "figure.png").exists()
 
 
+@pytest.mark.slow
 def test_every_network_diverges_before_the_first_line(tmp_path):
     drawn_twice("depth_scaling", tmp_path, (*LOST, "--width=4", "--depths=6", "--connections=residual", "--norms=none"))
     assert pd.read_csv(tmp_path / "results.csv")["diverged"].tolist() == [2]

@@ -55,6 +55,7 @@ def test_fit_takes_any_loss():
     np.testing.assert_allclose(2 * one.history["loss"], other.history["loss"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_is_measured_with_the_average_of_its_weights(tmp_path):
     trial = Trial(**SMALL, ema=0.6)
     planned = plan(trial)

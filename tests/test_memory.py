@@ -95,6 +95,7 @@ def test_the_list_goes_on_and_the_network_is_a_row(run):
     assert again["results"]["diverged"].isna().all() and "exhausted" not in out  # nothing keeps it from another try
 
 
+@pytest.mark.slow
 def test_where_seeds_train_together_each_has_its_row(run):
     tables, _ = run(4, 6, seeds=2, seeds_together=True)
     assert tables["results"]["diverged"].tolist() == [memory.NO_STEP] * 4 and not len(tables["curves"])

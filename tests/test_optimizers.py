@@ -46,6 +46,7 @@ def test_weight_decay_of_adamw_is_decoupled():
     close(adamw, adam - 0.05 * 0.5 * W, 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ("sgd", "adam", "adamw", "optax:lion"))
 def test_of_matrices_alone_decay_no_biases_norms_or_scalars(name):
     trial = Trial(depth=6, width=8, connection="rezero(alpha=1)", optimizer=name, weight_decay=0.5, decay="matrices")

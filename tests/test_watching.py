@@ -99,6 +99,7 @@ def test_seeds_that_train_together_have_rows_each(watched, tmp_path):
         pd.testing.assert_frame_equal(own, watched[1][name], rtol=0.05, check_dtype=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learning_rate", (0.05, 1e38))
 def test_a_study_has_their_tables_and_figures_where_it_is_asked_for_them(tmp_path, monkeypatch, learning_rate):
     monkeypatch.setattr(compilation, "keep", lambda folder: None)  # for the rest of this process
