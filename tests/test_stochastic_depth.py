@@ -142,6 +142,7 @@ def test_a_subset_goes_through_the_branch_and_its_statistics_are_the_blocks(conn
     close(y, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "connection"),
     (

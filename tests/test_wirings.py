@@ -70,6 +70,7 @@ def test_stochastic_depth_is_that_of_a_loop(wiring, mode, ordered):
     agree(wiring, layers._replace(order=jnp.array(ORDERS[wiring])) if ordered else layers, train=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wiring", WIRINGS)
 def test_gradients_are_those_of_a_loop_under_every_remat_policy(wiring):
     built, params, state, x = made(wiring)
