@@ -183,12 +183,6 @@ def test_a_line_goes_through_the_mean_and_its_band_is_the_t_interval(drawn):
     assert {(8, round(8.5 - half, 4)), (16, round(16.5 + half, 4))} <= corners(axis)
 
 
-def test_a_median_has_a_band_between_its_quartiles(drawn):
-    _, axis = plt.subplots()
-    figures.median_line(axis, PLAIN["value"].groupby(PLAIN["width"]), color="C0")
-    assert {(8, 8.25), (8, 8.75), (16, 16.25), (16, 16.75)} <= corners(axis)
-
-
 def left(x, y, limits, scale="log"):
     """The line that `leaving` draws, N 2, and its triangles: where, in x, and what they are."""
     _, axis = plt.subplots()

@@ -44,13 +44,6 @@ def line(axis: Any, grouped: Any, style: str = "o-", *, log: bool = False, **opt
     axis.plot(list(ends), mean, style, **options)
 
 
-def median_line(axis: Any, grouped: Any, style: str = "o-", **options: Any) -> None:
-    """A line through the median of every group, with a band between its quartiles."""
-    low, median, high = (grouped.quantile(share) for share in (0.25, 0.5, 0.75))
-    axis.fill_between(median.index, low, high, color=options["color"], alpha=0.2, linewidth=0)
-    axis.plot(median, style, **options)
-
-
 def leaving(
     axis: Any, x: Iterable[float], y: Iterable[float], limits: tuple[float, float], style: str = "-", **options: Any
 ) -> None:
