@@ -115,11 +115,11 @@ def test_the_parameters_counted_of_the_short_network_are_those_of_the_long_one(n
 
 
 def test_what_does_not_fit_is_refused_with_its_size_and_what_is_there(monkeypatch):
-    monkeypatch.setattr(memory, "there", lambda devices=1: devices * 1e6)
-    line = refused(width=400, depth=8)  # 10⁶ parameters: weights, gradients, momenta are 12 MB
-    assert "of depth 8 and width 400" in line and "of memory or more, and there are 1 MB" in line
+    monkeypatch.setattr(memory, "there", lambda devices=1: devices * 2**20)
+    line = refused(width=400, depth=8)  # 10⁶ parameters: weights, gradients, momenta are 11 MiB
+    assert "of depth 8 and width 400" in line and "of memory or more, and there are 1 MiB" in line
     data = plan.load(Trial())
-    with pytest.raises(ValueError, match=r"a batch of 8000 examples needs 2\.05 MB"):
+    with pytest.raises(ValueError, match=r"a batch of 8000 examples needs 1\.95 MiB"):
         rehearsal.training(models.dense(6, 4), None, data, 8000, (), 0, 1)
 
 
@@ -134,7 +134,7 @@ def test_inputs_of_networks_that_are_only_read_are_tried_in_their_precision():
 
 
 def test_sizes_are_read_easily():
-    assert [memory.size(number) for number in (0, 999, 1500, 72e18)] == ["0 bytes", "999 bytes", "1.5 kB", "72 EB"]
+    assert [memory.size(number) for number in (0, 999, 1536, 72 * 2**60)] == ["0 bytes", "999 bytes", "1.5 KiB", "72 EiB"]
 
 
 @pytest.mark.parametrize("norm", (nn.BatchNorm(), nn.Center()))

@@ -14,6 +14,7 @@ from resjax.lab.plan import plan
 from resjax.lab.tables import NO_STEP
 from resjax.lab.trial import Trial
 from resjax.system.errors import Failure
+from resjax.system.memory import bytes_of, size
 
 EXHAUSTED = re.compile("RESOURCE_EXHAUSTED|out.of.memory", re.IGNORECASE)  # in the message, which is all there is
 ASKED = re.compile(
@@ -48,7 +49,7 @@ def asked(error: Exception) -> str:
         return str(error).splitlines()[0]
     if match["used"]:
         return match["used"]
-    return match["size"] if match["unit"] else _readable(float(match["size"]))
+    return match["size"] if match["unit"] else size(float(match["size"]))
 
 
 def advice(trial: Trial, error: Exception) -> str:
@@ -60,7 +61,7 @@ def advice(trial: Trial, error: Exception) -> str:
         "--fsdp": jax.device_count() > 1 and not trial.fsdp,
         "fewer seeds together": trial.num_seeds > 1,
     }
-    fixed = f"weights and optimiser: {_readable(_fixed_bytes(trial))}"
+    fixed = f"weights and optimiser: {size(_fixed_bytes(trial))}"
     chosen = ", ".join(name for name, helps in less.items() if helps) or "a smaller network"
     return f"the device's memory is exhausted, {asked(error)} asked for ({fixed}); less is needed with {chosen}"
 
@@ -85,12 +86,4 @@ def _fixed_bytes(trial: Trial) -> int:
     """Bytes of weights, their gradient, and the optimiser's state, of all networks that train together."""
     weights = _weights(trial)
     state = jax.eval_shape(plan(trial).optimizer.build().init, weights)
-    return max(1, trial.num_seeds) * sum(
-        leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((weights, weights, state))
-    )
-
-
-def _readable(size: float) -> str:
-    """1536 -> 1.5 KiB."""
-    power = min(5, int(math.log2(max(size, 1)) // 10))
-    return f"{size / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[power]}"
+    return max(1, trial.num_seeds) * bytes_of((weights, weights, state))

@@ -38,10 +38,10 @@ def bytes_of(tree: Any) -> int:
 
 
 def size(bytes_: float) -> str:
-    """Bytes for reading, as 1.5 GB."""
-    units = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-    unit = min(int(math.log(max(bytes_, 1), 1000)), len(units) - 1)
-    return f"{bytes_ / 1000**unit:.3g} {units[unit]}"
+    """Bytes for reading, as 1.5 GiB."""
+    units = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    unit = min(int(math.log2(max(bytes_, 1)) // 10), len(units) - 1)
+    return f"{bytes_ / 1024**unit:.3g} {units[unit]}"
 
 
 def _machine() -> float:
