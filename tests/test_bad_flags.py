@@ -123,7 +123,7 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
         (
             "signal_propagation",
             ["--inputs=900000,900000,3"],
-            "a batch of 64 inputs needs 1.24 PB of memory or more, and",
+            "a batch of 64 inputs needs 1.11 PiB of memory or more, and",
         ),
         ("signal_propagation", ["--pairs=2000000000"], "a batch of 4000000000 inputs needs 1.86 TiB of memory or more"),
         ("signal_propagation", ["--inputs=8,8"], "--inputs=8,8: give height, width and channels"),
