@@ -37,18 +37,18 @@ class Step:
         planned, self.optimizer, dataset = plan(trial, _random(images) if images else None)
         self.network = network or planned
         self.tx = self.optimizer.build()
-        self.shape = (1, *dataset.train.shape)
+        self.one = jnp.zeros_like(dataset.inputs(1))
         self.source = batches(trial, dataset).at(0)
 
     def start(self, initialize=initialize) -> TrainState:
         """The state before the first step."""
-        state = initialize(self.network, self.tx, jax.random.key(0), jnp.zeros(self.shape, jnp.float32))
+        state = initialize(self.network, self.tx, jax.random.key(0), self.one)
         return state._replace(optimizer=self.optimizer.filled(state.optimizer))
 
     def lower(self):
         """The lowered program."""
         start = functools.partial(initial_state, self.network, self.tx)
-        state = jax.eval_shape(start, jax.random.key(0), jnp.zeros(self.shape, jnp.float32))
+        state = jax.eval_shape(start, jax.random.key(0), self.one)
         return train_step.lower(self.network, self.tx, state, self.source)
 
     def run(self, state: TrainState, source=None) -> tuple[TrainState, jax.Array]:

@@ -18,8 +18,6 @@ import bisect
 import dataclasses
 import functools
 
-import numpy as np
-
 import resjax
 from resjax import lab
 from resjax.lab.config import Running, Training, Tuning
@@ -96,9 +94,9 @@ def count(trial: Trial, width: int) -> int:
 
 
 def built(trial: Trial):
-    """The trial's network, and one example's worth of zeros."""
+    """The trial's network, and the shape of one input."""
     dataset = lab.plan.load(trial)
-    return lab.registry.network(trial, dataset.classes), np.zeros((1, *dataset.train.shape), np.float32)
+    return lab.registry.network(trial, dataset.classes), dataset.inputs(1)
 
 
 def rows(bench, trial: Trial, config: Config):

@@ -19,8 +19,6 @@ import dataclasses
 import functools
 import itertools
 
-import numpy as np
-
 from resjax import lab, probes
 from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
@@ -92,7 +90,7 @@ def as_large(members: Trial) -> int:
     """The width of one network of their depth that is nearest to all of them in parameters."""
     _, _, dataset = lab.plan.plan(members)
     build = functools.partial(lab.registry.network, members, dataset.classes)
-    return probes.ensembles.as_large(build, members.width, members.num_seeds, np.zeros((1, *dataset.train.shape)))
+    return probes.ensembles.as_large(build, members.width, members.num_seeds, dataset.inputs(1))
 
 
 def rows(bench, system: System, config: Config):

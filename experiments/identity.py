@@ -26,7 +26,6 @@ from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, text, whole
 from resjax.lab.trial import Start, Trial
-from resjax.nn.order import ORDERS
 from resjax.system.errors import UserError
 
 TABLES = {
@@ -52,7 +51,7 @@ class Config(Running, Tuning, Training):
     order: str = option("post", "norm and activation of the deepened network", choices=("post",))
     depths: tuple[int, ...] = option((2, 4, 8, 16), "layers, in blocks, of what learns the identity", minimum=1)
     connections: tuple[str, ...] = option(("plain", "residual"), "connections of these networks")
-    orders: tuple[str, ...] = option(("between", "pre"), "where these have norm and activation", choices=tuple(ORDERS))
+    orders: tuple[str, ...] = option(("between", "pre"), "where these have norm and activation")
     map_width: int = option(16, "units of these networks", minimum=1)
     map_steps: int = option(2000, "steps of Adam, with batches of --batch_size, for the identity", minimum=1)
     map_rates: tuple[float, ...] = option((0.001, 0.003, 0.01, 0.03, 0.1), "their rates to choose from", minimum=0)

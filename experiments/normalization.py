@@ -27,7 +27,6 @@ from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number
 from resjax.lab.trial import Start
-from resjax.nn.order import ORDERS
 
 RESULTS = columns(
     "connection", "norm", "order", "activation", "depth", "seed",
@@ -47,11 +46,7 @@ class Config(Running, Probing):
     depths: tuple[int, ...] = option((10, 100, 1000), "weighted layers of each network", minimum=1)
     connections: tuple[str, ...] = option(("plain", "residual"), "connections, as in depth_scaling")
     norms: tuple[str, ...] = option(("none", "batch", "layer"), "normalisations, as in depth_scaling")
-    order: tuple[str, ...] = option(
-        ("pre", "post", "norm_after_addition"),
-        "where norm and activation stand",
-        choices=tuple(ORDERS),
-    )
+    order: tuple[str, ...] = option(("pre", "post", "norm_after_addition"), "where norm and activation stand")
     activation: tuple[str, ...] = option(
         ("relu", "identity"), "names of jax.nn; linear layers take lecun_normal for he_normal, which keeps their size"
     )

@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import flax.linen as linen
 
 from resjax import nn
 from resjax.network import Network, SpaceToDepth
@@ -27,9 +29,9 @@ def assemble(
       ValueError: parts that do not fit each other.
     """
     dense = stem is nn.DenseStem
+    parts = parts.arranged()
     _check(parts, dense)
     connection = parts.styled(parts.connection)
-    after = parts.pointwise("after")
     stages: list[Stack | SpaceToDepth] = []
     before = parts.width
     for stage, (width, length) in enumerate(zip(widths, lengths, strict=True)):
@@ -41,13 +43,30 @@ def assemble(
             stages.append(Stack(transition(parts, connection, features, stride), 1, parts.remat))
             length -= 1
         if length:
-            stages.append(Stack(nn.Block(parts.inner, connection, after), length, parts.remat))
+            stages += stacks(parts, lambda parts: (block(parts, parts.inner),), length)
         before = features
     if parts.projections:
         stages = _with_projections(parts, stages)
-    return Network(
-        parts.styled(stem(width=parts.width)), tuple(stages), parts.styled(nn.Head(classes=parts.classes)), parts.dtype
-    )
+    return Network(parts.styled(stem(width=parts.width)), tuple(stages), parts.styled(head(parts)), parts.dtype)
+
+
+def stacks(parts: Parts, blocks: Callable[[Parts], tuple[nn.Block, ...]], turns: int) -> list[Stack]:
+    """The blocks that take so many turns: one stack, or two where the first have another order."""
+    share, order = parts.opening or (0.0, parts.order)
+    first = round(share * turns)
+    parted = ((dataclasses.replace(parts, order=order), first), (parts, turns - first))
+    found = [(blocks(own), count) for own, count in parted if count]
+    return [Stack(kinds, count * len(kinds), parts.remat) for kinds, count in found]
+
+
+def block(parts: Parts, branch: linen.Module) -> nn.Block:
+    """A block that keeps the shape of the stream."""
+    return nn.Block(branch, parts.styled(parts.connection), parts.pointwise("after"))
+
+
+def head(parts: Parts) -> nn.Head:
+    """The head, without the network's style."""
+    return nn.Head(classes=parts.classes, pooled=parts.pooled)
 
 
 def transition(parts: Parts, connection: nn.Connection, features: int, stride: int) -> nn.Transition:
@@ -81,6 +100,8 @@ def _check(parts: Parts, dense: bool):
             f"block {type(parts.block).__name__}: needs as many layers as the branch, beside which it stands: "
             f"{layers_of(parts.branch)}"
         )
+    if parts.opening and not dense:
+        raise ValueError("an order whose first blocks have another: goes with a network of one stage, as dense")
     if parts.activation is nn.crelu and "activation" in parts.order.end + parts.order.after:
         raise ValueError("activation crelu: doubles the stream behind every block of this order; use PRE")
 

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Array, Shaped
 
 from resjax.network import Network, SpaceToDepth
-from resjax.nn.place import Place
 
 
 def parameter_count(params: Any) -> int:
@@ -39,7 +38,7 @@ def forward_flops(network: Network, x: Shaped[Array | np.ndarray | jax.ShapeDtyp
             continue
         for block, *stacked in zip(stage.blocks, *next(weights), strict=True):
             one = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), stacked)
-            flops, x = count(block, *one, x, Place(1, network.length))
+            flops, x = count(block, *one, x, stage.place(1, network.length))
             total += stage.length // len(stage.blocks) * flops
-    flops, _ = count(network.head, params["head"], state["head"], jax.eval_shape(network._narrow, x))
+    flops, _ = count(network.head, network.head_params(params), state["head"], jax.eval_shape(network._narrow, x))
     return total + flops

@@ -16,6 +16,8 @@ from resjax.nn import branches, shortcuts
 from resjax.nn.arguments import checked
 from resjax.nn.kinds import Count
 from resjax.parts import Parts, layers_of
+from resjax.transformers import transformer as transformer
+from resjax.transformers import vit as vit
 
 IMAGENET = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 

@@ -17,6 +17,8 @@ from resjax.nn.space_to_depth import depth_to_space, space_to_depth
 from resjax.stack import Stack
 from resjax.stochastic_depth import StochasticDepth
 
+SHARED = "embedding"  # the parameter that a head that is tied shares with the stem
+
 
 @dataclasses.dataclass(frozen=True)
 class SpaceToDepth:
@@ -37,7 +39,7 @@ class SpaceToDepth:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Inputs to logits. Parameters and state are dicts with the keys stem, stages (a list, an entry a stack), head.
+    """Inputs to outputs. Parameters and state are dicts with the keys stem, stages (a list, an entry a stack), head.
 
     Blocks are numbered through all stages, first to last; arrays over the layers (`Layers`) and
     probe values span them all.
@@ -45,7 +47,7 @@ class Network:
 
     stem: nn.Module  # (x, train) -> the stream, B … D
     stages: Sequence[Stack | SpaceToDepth]  # kept as a tuple
-    head: nn.Module  # (the stream, train) -> logits, B K
+    head: nn.Module  # (the stream, train) -> outputs, B K, or B … K
     dtype: Any = (
         None  # what inputs are cast to and logits cast back from, as jnp.bfloat16; None leaves them as they are
     )
@@ -125,6 +127,8 @@ class Network:
                 x = jax.eval_shape(stage, x)
             x = jnp.zeros(x.shape, x.dtype)  # the next stage's shapes are all that it is for
         _, params["head"], state["head"] = _init(self.head, head_key, self._narrow(x))
+        if self._tied:
+            del params["head"][SHARED]
         return params, state
 
     def apply(
@@ -137,24 +141,25 @@ class Network:
         train: bool = False,
         probe: Callable[[BlockTrace], Any] | None = None,
         fork: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
-    ) -> tuple[Float[Array, "B K"], dict, Any]:
+    ) -> tuple[Float[Array, "B ... K"], dict, Any]:
         """Runs inputs x (B H W C for images) through the network.
 
         Returns:
-          logits (B K), the new state (the old one unless `train`), and the probe's values with a
-          leading axis of L. For `layers`, `probe` and `fork` see `Stack.apply`; `layers.rows` is a tuple,
+          outputs (B K, or B … K: logits, or numbers), the new state (the old one unless `train`), and the probe's
+          values with a leading axis of L. For `layers`, `probe` and `fork` see `Stack.apply`; `layers.rows` is a tuple,
           an array a stack.
         """
         if self.stochastic_depth and not train:
             layers = self.stochastic_depth.evaluation(layers)
         elif self.stochastic_depth and layers.gates is not None:
             layers = self.stochastic_depth.training(layers, [stack.length for stack in self.stacks], len(x))
-        precision = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32
         stream, stem_state = _apply(self.stem, params["stem"], state["stem"], self._cast(x), train)
         stream, stage_states, seen = self.run_stages(
             params["stages"], state["stages"], self._widen(stream), layers, train=train, probe=probe, fork=fork
         )
-        logits, head_state = _apply(self.head, params["head"], state["head"], self._narrow(stream), train)
+        stream = self._narrow(stream)
+        logits, head_state = _apply(self.head, self.head_params(params), state["head"], stream, train)
+        precision = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.promote_types(logits.dtype, jnp.float32)
         return logits.astype(precision), {"stages": stage_states, "stem": stem_state, "head": head_state}, seen
 
     def run_stem(self, params: dict, state: dict, x: Shaped[Array, "B ..."]) -> Float[Array, "B ... D"]:
@@ -181,6 +186,14 @@ class Network:
             seen.append(stack_seen)
             first += stage.length
         return x, new_state, jax.tree.map(lambda *stacks: jnp.concatenate(stacks), *seen) if seen else None
+
+    def head_params(self, params: dict) -> dict:
+        """The head's parameters, those that it shares with the stem among them."""
+        return params["head"] | {SHARED: params["stem"][SHARED]} if self._tied else params["head"]
+
+    @property
+    def _tied(self) -> bool:
+        return getattr(self.head, "tied", False)
 
     def _cast(self, x):
         """Inputs in the precision of the network; integers, as tokens are, stay what they are."""

@@ -10,7 +10,7 @@ import jax
 from resjax import nn
 from resjax.nn import branches, initializers, shortcuts
 from resjax.nn.arguments import Checked
-from resjax.nn.kinds import Count, NotNegative, Size
+from resjax.nn.kinds import Count, NotNegative, Share, Size
 from resjax.nn.module import Part, Pointwise
 
 STYLE = tuple(field.name for field in dataclasses.fields(Part) if field.name not in ("parent", "name"))
@@ -21,7 +21,8 @@ class Parts(Checked):
     """What a network is made of. A part that has a norm, … of its own keeps it; the others take the network's."""
 
     width: Count = 64  # units or filters of the stem
-    classes: Count = 10  # of the head
+    classes: Count = 10  # of the head: its outputs
+    pooled: bool = True  # whether they are of an example, else of each of its pixels or tokens
     branch: linen.Module = branches.Dense()  # what a block computes
     block: linen.Module | None = None  # (x, train) -> y in place of the branch, where a block keeps the shape
     connection: nn.Connection = nn.Residual()
@@ -31,28 +32,49 @@ class Parts(Checked):
     activation: Callable[[jax.Array], jax.Array] = jax.nn.relu
     initializer: initializers.Initializer = initializers.he_normal()
     bias_initializer: initializers.Initializer = initializers.zeros()
-    order: nn.Order = nn.PRE
+    order: nn.Order | nn.Arrangement = nn.PRE
+    opening: tuple[Share, nn.Order] | None = None  # a share of the blocks, the first, and the order that they have
     spectral_norm: NotNegative = 0.0  # a bound on the norm of every layer of a branch; 0: none
     remat: Callable[..., bool] | None = None  # a policy of jax.checkpoint_policies; None stores every value
     dtype: Any = None  # what the network computes in; None: the inputs'
 
     def __post_init__(self):
         super().__post_init__()
-        if getattr(self.norm, "zero_last", False) and self.order.end[-1:] != ("norm",):
+        end = self.order.end if isinstance(self.order, nn.Order) else self.order.order.end
+        if getattr(self.norm, "zero_last", False) and end[-1:] != ("norm",):
             raise ValueError(
                 "a norm with zero_last: goes with an order whose branches end with a norm, as post does; before an "
                 "activation it would have no gradient"
             )
 
+    def arranged(self) -> "Parts":
+        """With what an `Arrangement` is made of in its place.
+
+        Raises:
+          ValueError: it has a connection, and these parts have another.
+        """
+        chosen = self.order
+        if isinstance(chosen, nn.Order):
+            return self
+        connection = chosen.connection or self.connection
+        if chosen.connection and self.connection not in (nn.Residual(), chosen.connection):
+            raise ValueError(
+                f"connection {type(self.connection).__name__}: this order has its own, {type(connection).__name__}; "
+                "use Residual"
+            )
+        initializer = self.initializer if chosen.gain == (1, 0) else initializers.Gained(self.initializer, *chosen.gain)
+        return dataclasses.replace(
+            self, order=chosen.order, opening=chosen.opening, connection=connection, initializer=initializer
+        )
+
     def styled(self, part: Any, **fields: Any) -> Any:
         """A part of the network, or a connection with some inside: with the network's style where it has none."""
-        if isinstance(part, Part):
-            usual = type(part)()
-            own = {name: getattr(self, name) for name in STYLE if getattr(part, name) == getattr(usual, name)}
-            return part.clone(**own | fields)
         inside = {name: getattr(part, name, None) for name in getattr(part, "__dataclass_fields__", ())}
         styled = {name: self.styled(value) for name, value in inside.items() if _has_parts(value)}
-        return part.clone(**styled) if styled else part
+        if isinstance(part, Part):
+            usual = type(part)()
+            styled |= {name: getattr(self, name) for name in STYLE if getattr(part, name) == getattr(usual, name)}
+        return part.clone(**styled | fields) if styled or fields else part
 
     def pointwise(self, where: str) -> Pointwise:
         """The norms and activations that the order has at one place."""

@@ -53,7 +53,7 @@ class Stack:
         for block, *own in zip(self.blocks, keys, numbers, strict=True):
 
             def init(key, number, block=block):
-                variables = dict(block.init(key, x, Place(number, total or self.length), train=False))
+                variables = dict(block.init(key, x, self.place(number, total), train=False))
                 return variables.pop("params", {}), variables
 
             found.append(jax.vmap(init)(*own))
@@ -87,7 +87,9 @@ class Stack:
         Returns:
           y (B … D), the new state, and the probe's values with a leading axis of L (by place).
         """
-        step = functools.partial(_step, train=train, probe=probe, fork=fork, total=total or self.length)
+        step = functools.partial(
+            _step, train=train, probe=probe, fork=fork, place=lambda number: self.place(number, total)
+        )
         if self.remat:
             policy = convolution.counted(self.remat)
             step = functools.partial(_checkpointed, step, policy)
@@ -134,6 +136,10 @@ class Stack:
             return x, jax.tree.map(lambda leaf: leaf[None], outs)
         return lax.scan(body, x, per_block, length=self.length // len(self.blocks), reverse=reverse)
 
+    def place(self, number: Int[Array, "..."] | int, total: int | None = None) -> Place:
+        """That of a block of this number in a network of so many blocks, by default this stack."""
+        return Place(number, total or self.length, len(self.blocks))
+
     def by_kind(self, tree: Any) -> tuple[Any, ...]:
         """A tree of arrays with an entry a block, as a tree a kind of block: leading axes of L/kinds."""
         kinds = len(self.blocks)
@@ -156,10 +162,10 @@ class Stack:
         )
 
 
-def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable | None, total: int):
+def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable | None, place: Callable):
     """The next stream; and the block's new state and what the probe says of it."""
     params, state, (layers, number) = own
-    place = Place(number, total)
+    here = place(number)
     variables = {"params": params, **state}
     moving = list(state) if train else []
     options: dict[str, Any] = {"train": train, "rngs": None if layers.key is None else {"dropout": layers.key}}
@@ -168,12 +174,12 @@ def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable 
 
     def through(x):
         mutable = moving if probe is None else [*moving, "activations"]
-        (y, f), new_state = block.apply(variables, x, place, layers.branch_scale, mutable=mutable, **options)
+        (y, f), new_state = block.apply(variables, x, here, layers.branch_scale, mutable=mutable, **options)
         activations = tuple(jax.tree.leaves(new_state.pop("activations", ())))
         return y, new_state, None if probe is None else (f, activations)
 
     def around(x):
-        (y, _), new_state = block.apply(variables, x, place, keep=False, mutable=moving, **options)
+        (y, _), new_state = block.apply(variables, x, here, keep=False, mutable=moving, **options)
         inside = jax.eval_shape(through, x)[2]
         return y, new_state, jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), inside)
 
@@ -181,7 +187,7 @@ def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable 
     if probe is None:
         return y, (new_state, None)
     f, activations = inside
-    at = BlockAt(block, variables, place, layers.branch_scale)
+    at = BlockAt(block, variables, here, layers.branch_scale)
     return y, (new_state, probe(BlockTrace(x, f, activations, y, at)))
 
 

@@ -134,7 +134,12 @@ def test_inputs_of_networks_that_are_only_read_are_tried_in_their_precision():
 
 
 def test_sizes_are_read_easily():
-    assert [memory.size(number) for number in (0, 999, 1536, 72 * 2**60)] == ["0 bytes", "999 bytes", "1.5 KiB", "72 EiB"]
+    assert [memory.size(number) for number in (0, 999, 1536, 72 * 2**60)] == [
+        "0 bytes",
+        "999 bytes",
+        "1.5 KiB",
+        "72 EiB",
+    ]
 
 
 @pytest.mark.parametrize("norm", (nn.BatchNorm(), nn.Center()))

@@ -1,7 +1,7 @@
 """What happens to images in memory between the data set and the network, inside the training step.
 
 An augmentation is a function (key, images B H W C) -> images. The factories here return one function for equal
-arguments, so that equal training steps compile once.
+arguments, so that equal training steps compile once. They are for images alone: tokens B T are refused.
 """
 
 import functools
@@ -19,16 +19,21 @@ Augmentation = Callable[[jax.Array, jax.Array], jax.Array]  # (key, images B H W
 
 
 def normalize(
-    images: Shaped[Array | np.ndarray, "... C"], mean: Float[Array, " C"], std: Float[Array, " C"]
-) -> Float[Array, "... C"]:
-    """Images (… C) in floating point, with the training images' mean and standard deviation (C) taken out."""
+    images: Shaped[Array | np.ndarray, "... C"], mean: Float[Array, " C"] | None, std: Float[Array, " C"] | None
+) -> Shaped[Array, "... C"]:
+    """Images (… C) in floating point, with the training images' mean and standard deviation (C) taken out.
+
+    Without these the inputs are what they were; tokens, which are integers, become int32.
+    """
+    if mean is None or std is None:
+        return jnp.asarray(images, jnp.int32) if jnp.issubdtype(images.dtype, jnp.integer) else jnp.asarray(images)
     return (jnp.asarray(images, mean.dtype) - mean) / std
 
 
 def augment(
-    augmentations: tuple[Augmentation, ...], key: PRNGKeyArray, images: Float[Array, "B ..."]
-) -> Float[Array, "B ..."]:
-    """Normalised images (B H W C) after these augmentations, each drawn with a key of its own."""
+    augmentations: tuple[Augmentation, ...], key: PRNGKeyArray, images: Shaped[Array, "B ..."]
+) -> Shaped[Array, "B ..."]:
+    """Normalised images (B H W C), or what else a step gets, after these augmentations, each with a key of its own."""
     for number, change in enumerate(augmentations):
         images = change(jax.random.fold_in(key, number), images)
     return images

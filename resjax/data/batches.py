@@ -1,11 +1,15 @@
-"""What training needs of data, be it in memory or streamed: examples, their batches, and what one step gets."""
+"""What training needs of data, be it in memory or streamed: examples, their batches, and what one step gets.
+
+An example is an input and its target: an image H W C and its label; tokens T and, for each of them, a label; numbers D
+and, in a regression, others.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, Self, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Int, Key, PRNGKeyArray, Shaped
 
 from resjax.system.sharding import Layout
 
@@ -14,8 +18,8 @@ from resjax.system.sharding import Layout
 class Source(Protocol):
     """What one training step gets: a pytree, made for that step."""
 
-    def batch(self, key: PRNGKeyArray, step: Int[Array, ""]) -> tuple[Float[Array, "B ..."], Int[Array, " B"]]:
-        """Within `jit`: normalised images (B …), augmented, and labels (B)."""
+    def batch(self, key: PRNGKeyArray, step: Int[Array, ""]) -> tuple[Shaped[Array, "B ..."], Shaped[Array, "B ..."]]:
+        """Within `jit`: inputs (B …), images normalised and augmented, and targets (B …), labels B for images."""
 
     @property
     def several(self) -> Any:
@@ -36,7 +40,11 @@ class Examples(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one image: H, W, C."""
+        """Of one input: H, W, C of an image, T of tokens."""
+
+    @property
+    def example(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        """One input and its target, in the shapes and types in which a training step gets them."""
 
     def __len__(self) -> int: ...
 
@@ -46,7 +54,7 @@ class Examples(Protocol):
     def on(self, layout: Layout) -> Self:
         """The same on the devices of a layout."""
 
-    def all(self, size: int) -> Iterator[tuple[Float[Array, "B ..."], Int[Array, " B"]]]:
+    def all(self, size: int) -> Iterator[tuple[Shaped[Array, "B ..."], Shaped[Array, "B ..."]]]:
         """Every example once, normalised, in batches of `size`; the last is filled up from the start."""
 
     def batches(self, batch_size: int, augmentations: tuple[Callable, ...], key: Key[Array, "*M"]) -> Batches:

@@ -26,6 +26,16 @@ class Dataset:
         """Whether the images are read from disk, batch by batch; they take other augmentations."""
         return not isinstance(self.train, Split | Generated)
 
+    def inputs(self, count: int) -> jax.ShapeDtypeStruct:
+        """So many inputs, as a network gets them: B H W C float32 for images, B T int32 for tokens."""
+        one, _ = self.train.example
+        return jax.ShapeDtypeStruct((count, *one.shape), one.dtype)
+
+    def targets(self, count: int) -> jax.ShapeDtypeStruct:
+        """Their targets: labels B int32, or B T where every token has one; B D float32 in a regression."""
+        _, one = self.train.example
+        return jax.ShapeDtypeStruct((count, *one.shape), one.dtype)
+
     def on(self, layout: Layout) -> "Dataset":
         """The same on the devices of a layout."""
         return dataclasses.replace(self, train=self.train.on(layout), test=self.test.on(layout))
@@ -43,10 +53,11 @@ class Dataset:
     def with_random_labels(self, share: float) -> "Dataset":
         """Every training label, with probability `share`, drawn from all classes (Zhang et al. 2017, arXiv 1611.03530).
 
-        One draw for all: an image has the same label whenever it is drawn. The label can be the true one.
+        One draw for all: an image has the same label whenever it is drawn. The label can be the true one. Of sequences
+        each token's label is drawn by itself.
 
         Raises:
-          ValueError: the set is streamed or generated, or the share is no probability.
+          ValueError: the set is streamed or generated, its targets are no labels, or the share is no probability.
         """
         if not isinstance(self.train, Split):
             way = "streamed" if self.streamed else "drawn anew for every step"
@@ -54,7 +65,9 @@ class Dataset:
         if not 0 <= share <= 1:
             raise ValueError(f"the share of random labels must be from 0 to 1, not {share}")
         key = jax.random.key(0)
-        labels = self.train.labels  # N
+        labels = self.train.labels  # N, or N T
+        if not jnp.issubdtype(labels.dtype, jnp.integer):
+            raise ValueError(f"{self.name} has targets of {labels.dtype}, and random labels are classes")
         chosen = jax.random.uniform(stream(key, "labels_chosen"), labels.shape, jnp.float32) < share
         drawn = jax.random.randint(stream(key, "labels_drawn"), labels.shape, 0, self.classes, labels.dtype)
         return dataclasses.replace(self, train=dataclasses.replace(self.train, labels=jnp.where(chosen, drawn, labels)))

@@ -17,20 +17,25 @@ from resjax.system.sharding import Layout
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Images and labels of one split, with the training images' statistics."""
+    """Inputs and targets of one split, with the training images' statistics."""
 
-    images: Shaped[Array, "N ..."]  # N H W C for images; uint8 or floating point
-    labels: Int[Array, " N"]
-    mean: Float[Array, " C"]  # in pixel units
-    std: Float[Array, " C"]  # in pixel units
+    images: Shaped[Array, "N ..."]  # N H W C for images, uint8 or floating point; N T for tokens, integers
+    labels: Shaped[Array, "N ..."]  # N; N T, one for each token; N D floating point in a regression
+    mean: Float[Array, " C"] | None  # in pixel units; None: inputs are taken as they are
+    std: Float[Array, " C"] | None  # in pixel units
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """H, W, C."""
+        """Of one input: H, W, C of an image, T of tokens."""
         return self.images.shape[1:]
+
+    @property
+    def example(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        """One input and its target, as `take` gives them."""
+        return jax.eval_shape(lambda split: jax.tree.map(lambda batch: batch[0], split.take(jnp.arange(1))), self)
 
     def first(self, examples: int) -> "Split":
         """The first so many examples; the statistics stay those of all."""
@@ -40,11 +45,11 @@ class Split:
         """The same on every device of a layout."""
         return layout.put(self)
 
-    def take(self, index: Int[Array, " B"]) -> tuple[Float[Array, "B ..."], Int[Array, " B"]]:
-        """Normalised images (B H W C) and labels (B) at the given places (B)."""
+    def take(self, index: Int[Array, " B"]) -> tuple[Shaped[Array, "B ..."], Shaped[Array, "B ..."]]:
+        """Inputs (B …), images normalised and tokens int32, and targets (B …) at the given places (B)."""
         return normalize(self.images[index], self.mean, self.std), self.labels[index]
 
-    def all(self, size: int) -> Iterator[tuple[Float[Array, "B ..."], Int[Array, " B"]]]:
+    def all(self, size: int) -> Iterator[tuple[Shaped[Array, "B ..."], Shaped[Array, "B ..."]]]:
         """Every example once, in batches of `size`; the last is filled up from the start."""
         for first in range(0, len(self), size):
             yield self.take(jnp.arange(first, first + size) % len(self))
@@ -82,8 +87,8 @@ class Shuffled:
     batch_size: int = dataclasses.field(metadata={"static": True})
     augmentations: tuple[Augmentation, ...] = dataclasses.field(default=(), metadata={"static": True})
 
-    def batch(self, key: PRNGKeyArray, step: Int[Array, ""]) -> tuple[Float[Array, "B ..."], Int[Array, " B"]]:
-        """Images (B H W C), augmented at random, and labels (B)."""
+    def batch(self, key: PRNGKeyArray, step: Int[Array, ""]) -> tuple[Shaped[Array, "B ..."], Shaped[Array, "B ..."]]:
+        """Inputs (B …), augmented at random, and targets (B …)."""
         place = step % (len(self.split) // self.batch_size) * self.batch_size
         images, labels = self.split.take(jax.lax.dynamic_slice_in_dim(self.order, place, self.batch_size))
         return augment(self.augmentations, jax.random.fold_in(key, step), images), labels

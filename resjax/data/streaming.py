@@ -34,6 +34,11 @@ class Stream:
     def __len__(self) -> int:
         return len(self.source)
 
+    @property
+    def example(self) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+        """One image, normalised, and its label."""
+        return jax.ShapeDtypeStruct(self.shape, jnp.float32), jax.ShapeDtypeStruct((), jnp.int32)
+
     def first(self, examples: int) -> "Stream":
         """The first so many examples."""
         return dataclasses.replace(self, source=grain.MapDataset.source(self.source)[:examples])

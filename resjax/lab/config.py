@@ -4,18 +4,38 @@ import dataclasses
 
 from resjax.lab import names, presets
 from resjax.lab.options import Options, option
-from resjax.nn.order import ORDERS
 from resjax.system.errors import UserError
 
-IMAGES = {"branch": "basic", "width": 16, "order": "post", "shortcut": "pad"}  # CIFAR networks of He et al. 2015
+IMAGES = {  # CIFAR networks of He et al. 2015
+    "branch": "basic",
+    "width": 16,
+    "order": "post",
+    "shortcut": "pad",
+    "initializer": "he_normal",
+}
+TRANSFORMER = {
+    "branch": "",
+    "width": 64,
+    "order": "pre",
+    "shortcut": "projection",
+    "initializer": "xavier_normal",
+}
 NETWORKS = {  # what a network has where its flag is left open
-    "dense": {"branch": "dense", "width": 64, "order": "pre", "shortcut": "projection"},
+    "dense": {
+        "branch": "dense",
+        "width": 64,
+        "order": "pre",
+        "shortcut": "projection",
+        "initializer": "he_normal",
+    },
     "resnet": IMAGES,
     "preact": IMAGES | {"order": "pre"},
     "bottleneck": IMAGES | {"branch": "bottleneck", "order": "pre", "shortcut": "projection"},
     "wide": IMAGES | {"order": "pre", "shortcut": "projection"},
     "iresnet": IMAGES | {"branch": "basic(layers=3,sizes=(3,1,3))", "order": "pre"},
-    "imagenet": {"branch": "", "width": 64, "order": "post", "shortcut": "projection"},
+    "imagenet": IMAGES | {"branch": "", "width": 64, "shortcut": "projection"},
+    "transformer": TRANSFORMER,
+    "vit": TRANSFORMER,
 }
 
 STYLE = ("norms", "order", "initializer", "bias_initializer", "activation", "spectral_norm", "branch")
@@ -88,7 +108,8 @@ class Architecture(Options):
     network: str = option(
         "dense",
         "dense, resnet (6n+2), preact (6n+2), bottleneck (9n+2), wide(factor=10) (6n+4), iresnet (9n+1), "
-        "imagenet (18 to 152)",
+        "imagenet (18 to 152), transformer(heads=4,places='rotary',ratio=4,gated=False,parallel=False,tied=False) "
+        "(4n+2, of tokens), vit(patch=4,heads=4) (4n+2, of images)",
     )
     block: str = option(
         "",
@@ -101,8 +122,10 @@ class Architecture(Options):
     activation: str = option("relu", "relu, tanh, gelu, silu, …: a name of jax.nn; or crelu")
     order: str = option(
         "",
-        "where norm and activation stand; default: the network's own",
-        choices=("", *ORDERS),
+        "where norm and activation stand: pre, post, norm_after_addition, activation_before_addition, "
+        "activation_only_pre, between; with the sum's scale and the start that belong to them deepnorm, keel, lns, "
+        "peri, rezero, mix_ln(share=0.25), layerscale, scaled(power=0.5), complete_p(base=4); default: the "
+        "network's own",
     )
     shortcut: str = option(
         "",
@@ -111,10 +134,10 @@ class Architecture(Options):
     )
     projections: int = option(0, "blocks, spread evenly, whose skip is --shortcut too though the size stays", minimum=0)
     initializer: str = option(
-        "he_normal",
+        "",
         "he_normal, xavier_normal, orthogonal, delta_orthogonal, looks_linear (with activation crelu), fixup, "
         "torch_resnet(mode='fan_out') (the papers' ResNets), variance_scaling(scale=1.5,mode='fan_in'), "
-        "normal(stddev=0.1), zeros, constant(value=0.1)",
+        "normal(stddev=0.1), zeros, constant(value=0.1); default: he_normal, of transformers xavier_normal",
     )
     bias_initializer: str = option("zeros", "of the biases of dense layers: zeros, normal(stddev=0.1)")
     spectral_norm: float = option(
@@ -152,6 +175,11 @@ class Optimization(Architecture):
     )
     train_split: str = option("", "what trains, as train[:80%] or train+validation; default: train")
     test_split: str = option("", "what tests, as train[80%:]; default: test or validation, else a sixth of what trains")
+    task: str = option(
+        "",
+        "what is learned: classification, regression, language_model, or package.module:function that gives a "
+        "resjax.training.tasks.Task; default: what the targets are for",
+    )
     data_dir: str = option("", "where prepared TFDS sets lie (default: ~/tensorflow_datasets)", changes_results=False)
     examples: int = option(0, "train on the first so many images only; 0: on all", minimum=0)
     random_labels: float = option(

@@ -51,7 +51,7 @@ class Log:
         return step % self.trial.log_every == 0 or bool(goal) or last
 
     def __call__(self, progress: loop.Progress) -> None:
-        self._write(progress.step, progress.loss, progress.accuracy)
+        self._write(progress.step, *progress.means())
 
     def diverged(self, progress: loop.Progress) -> None:
         """Writes the line of the step at which the last of the networks diverged: no numbers."""
@@ -90,7 +90,7 @@ class Save:
 
     def write(self, progress: loop.Progress) -> None:
         """Writes it."""
-        place = {"diverged": progress.diverged, "metrics": self.metrics.text}
+        place = {"diverged": progress.diverged, "metrics": self.metrics.text, "recent": progress.recent}
         self.checkpoints.save(progress.step, progress.train_state, place)
 
 
@@ -109,7 +109,7 @@ class Reached:
         found = settled(self.planned, progress.train_state)
         split = self.planned.dataset.train
         loss, accuracy = evaluation.evaluate(
-            self.planned.network, found.params, found.state, split, layout=self.devices
+            self.planned.network, found.params, found.state, split, layout=self.devices, task=self.planned.task
         )
         if not (accuracy >= self.trial.stop_accuracy and loss <= self.trial.stop_loss):  # nor is one that is nan
             return False
@@ -125,7 +125,7 @@ def settled(planned: Plan, train_state: TrainState) -> TrainState:
     if not settling.needed(train_state.state):
         return train_state
     settle = functools.partial(settling.settled, planned.network)
-    one = jnp.zeros((1, *planned.dataset.train.shape), jnp.float32)
+    one = jnp.zeros_like(planned.dataset.inputs(1))
     if train_state.key.ndim:
         settle = jax.vmap(settle, in_axes=(0, 0, None))
     return train_state._replace(state=settle(train_state.params, train_state.state, one))

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from resjax.cost import parameter_count
 from resjax.lab.plan import plan
-from resjax.lab.tables import NO_STEP
+from resjax.lab.tables import MEASURES, NO_STEP
 from resjax.lab.trial import Trial
 from resjax.system.errors import Failure
 from resjax.system.memory import bytes_of, size
@@ -68,7 +67,7 @@ def advice(trial: Trial, error: Exception) -> str:
 
 def result(trial: Trial) -> dict[str, Any]:
     """What stands in the tables in place of a result (see `train.train`): no measures, diverged at `NO_STEP`."""
-    one = dict.fromkeys(("train_loss", "train_accuracy", "test_accuracy"), math.nan) | {"diverged": NO_STEP}
+    one = dict.fromkeys(MEASURES, math.nan) | {"diverged": NO_STEP}
     count = trial.num_seeds
     measured: dict[str, Any] = {name: [value] * count for name, value in one.items()} if count else dict(one)
     times = dict.fromkeys(("first_step_seconds", "step_milliseconds", "total_seconds"), math.nan)
@@ -78,8 +77,7 @@ def result(trial: Trial) -> dict[str, Any]:
 def _weights(trial: Trial) -> Any:
     """The shapes of one network's parameters."""
     planned = plan(trial)
-    one = jnp.zeros((1, *planned.dataset.train.shape), jnp.float32)
-    return jax.eval_shape(planned.network.init, jax.random.key(0), one)[0]
+    return jax.eval_shape(planned.network.init, jax.random.key(0), planned.dataset.inputs(1))[0]
 
 
 def _fixed_bytes(trial: Trial) -> int:

@@ -18,10 +18,11 @@ from resjax.network import Network
 from resjax.system import sharding
 from resjax.system.errors import UserError
 from resjax.system.sharding import Layout
-from resjax.training import evaluation, losses, step
+from resjax.training import evaluation, losses, step, tasks
 from resjax.training.compilation import jit_unoptimized
 from resjax.training.metrics import summary_writer
 from resjax.training.step import TrainState
+from resjax.training.tasks import Task
 
 
 class Plan(NamedTuple):
@@ -30,6 +31,8 @@ class Plan(NamedTuple):
     network: Network
     optimizer: Optimizer
     dataset: Dataset
+    task: Task  # what it is measured by
+    learned: Task  # what training makes small: with smoothed labels, if the trial has them
 
 
 def plan(trial: Trial, dataset: Dataset | None = None) -> Plan:
@@ -41,8 +44,10 @@ def plan(trial: Trial, dataset: Dataset | None = None) -> Plan:
     dataset = dataset or load(trial)
     if trial.batch_size > len(dataset.train):
         raise UserError(f"--batch_size={trial.batch_size}: {trial.dataset} has {len(dataset.train)} training images")
-    network = registry.network(trial, dataset.classes)
-    registry.check(trial, network, dataset.train.shape, trial.dataset)
+    task = registry.task(trial.task, dataset)
+    network = registry.network(trial, dataset.classes, pooled=task.pooled)
+    one, _ = dataset.train.example
+    registry.check(trial, network, one.shape, trial.dataset, one.dtype)
     gates = registry.survival(trial.survival, trial.drop, trial.scaling, network.lengths)
     network = dataclasses.replace(network, stochastic_depth=gates)
     optimizer = Optimizer(**{field.name: getattr(trial, field.name) for field in dataclasses.fields(Optimizer)})
@@ -52,13 +57,14 @@ def plan(trial: Trial, dataset: Dataset | None = None) -> Plan:
     if trial.tensorboard:
         with registry.flag("tensorboard", "true", ImportError):
             summary_writer()
+    learned = _learned(trial, task, dataset)
     changes = augmentations(trial, dataset)
     devices = layout(trial)
     split = devices.mesh.size if devices and devices.fsdp else 1
     with registry.refusing(trial):
         rehearsal.augmented(changes, dataset, trial.batch_size)
-        rehearsal.training(network, tx, dataset, trial.batch_size, changes, trial.num_seeds, split)
-    return Plan(network, optimizer, dataset)
+        rehearsal.training(network, tx, dataset, trial.batch_size, changes, trial.num_seeds, split, learned)
+    return Plan(network, optimizer, dataset, task, learned)
 
 
 def load(trial: Trial) -> Dataset:
@@ -101,15 +107,19 @@ def batches(trial: Trial, dataset: Dataset) -> data.Batches:
 
 def start(planned: Plan, trial: Trial, layout: Layout | None = None) -> TrainState:
     """The state before the first step."""
-    inputs = jnp.zeros((1, *planned.dataset.train.shape), jnp.float32)
+    inputs = jnp.zeros_like(planned.dataset.inputs(1))
     key = step.keys_of(trial.seed, trial.num_seeds)
     found = step.initialize(planned.network, planned.optimizer.build(), key, inputs, layout)
     return found._replace(optimizer=planned.optimizer.filled(found.optimizer))
 
 
-def loss(trial: Trial) -> losses.Loss:
-    """What training a trial makes small."""
-    return losses.smoothed(trial.label_smoothing) if trial.label_smoothing else losses.cross_entropy
+def _learned(trial: Trial, task: Task, dataset: Dataset) -> Task:
+    """The task with smoothed labels, if the trial has them."""
+    if not trial.label_smoothing:
+        return task
+    if task.loss is not losses.loss or tasks.usual(dataset) == "regression":
+        raise UserError(f"--label_smoothing={trial.label_smoothing}: goes with the cross-entropy of classes or tokens")
+    return dataclasses.replace(task, loss=losses.smoothed(trial.label_smoothing))
 
 
 def compile_ahead(trial: Trial) -> None:
@@ -117,18 +127,17 @@ def compile_ahead(trial: Trial) -> None:
 
     Meant for a second thread, while another network trains: XLA compiles outside Python's lock.
     """
-    network, optimizer, dataset = plan(trial)
+    network, optimizer, dataset, task, learned = plan(trial)
     tx = optimizer.build()
     if layout(trial):
         return  # several processes must compile in the same order
-    one, many = (jax.ShapeDtypeStruct((n, *dataset.train.shape), jnp.float32) for n in (1, evaluation.BATCH))
     key = jax.eval_shape(lambda: step.keys_of(0, trial.num_seeds))
-    lowered = jit_unoptimized(step.initial_state, (0, 1, 4)).lower(network, tx, key, one, None)
+    lowered = jit_unoptimized(step.initial_state, (0, 1, 4)).lower(network, tx, key, dataset.inputs(1), None)
     lowered.compile()
     state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), lowered.out_info)
     source = dataset.train.abstract(trial.batch_size, augmentations(trial, dataset), trial.num_seeds)
-    step.train_step.lower(network, tx, state, source, None, loss(trial)).compile()
-    labels = jax.ShapeDtypeStruct((evaluation.BATCH,), jnp.int32)
+    step.train_step.lower(network, tx, state, source, None, learned).compile()
+    batch = dataset.inputs(evaluation.BATCH), dataset.targets(evaluation.BATCH)
     weights = state.params, state.state
     weights = jax.eval_shape(lambda tree: step.member(tree, 0), weights) if trial.num_seeds else weights
-    evaluation.evaluate_batch.lower(network, *weights, many, labels, Layers(), None).compile()
+    evaluation.evaluate_batch.lower(network, *weights, *batch, Layers(), None, task).compile()

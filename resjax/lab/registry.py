@@ -4,16 +4,17 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
-from resjax import independence, models, nn, stochastic_depth
-from resjax.data import augment, crop
+from resjax import independence, models, nn, stochastic_depth, transformers
+from resjax.data import Dataset, augment, crop
 from resjax.lab import names, optimizer, rehearsal
 from resjax.lab.config import Architecture
 from resjax.lab.trial import Variant
@@ -22,6 +23,8 @@ from resjax.nn import initializers, norms, shortcuts
 from resjax.stochastic_depth import StochasticDepth
 from resjax.system import memory
 from resjax.system.errors import UserError
+from resjax.training import tasks
+from resjax.training.tasks import Task
 
 NETWORKS = {
     "dense": lambda: models.DENSE,
@@ -31,6 +34,8 @@ NETWORKS = {
     "wide": models.wide_family,
     "imagenet": lambda: models.RESNET_IMAGENET,
     "iresnet": lambda: models.IRESNET,
+    "transformer": transformers.text_family,
+    "vit": transformers.image_family,
 }
 BRANCHES = {"dense": nn.Dense, "basic": nn.Basic, "bottleneck": nn.Bottleneck}
 CONNECTIONS = {
@@ -39,6 +44,7 @@ CONNECTIONS = {
     "projection": nn.Projected,
     "scaled": nn.Scaled,
     "rezero": nn.ReZero,
+    "layerscale": nn.LayerScale,
     "shortcut_gate": nn.ShortcutGate,
     "exclusive_gate": nn.ExclusiveGate,
     "dropout": nn.Dropout,
@@ -51,6 +57,14 @@ NORMS = {
     "group": nn.GroupNorm,
     "rms": nn.RMSNorm,
 }
+ARRANGEMENTS = {
+    "deepnorm": nn.DEEPNORM,
+    "keel": nn.KEEL,
+    "lns": nn.LNS,
+    "peri": nn.PERI,
+    "rezero": nn.REZERO,
+}
+MADE = {"mix_ln": nn.mix_ln, "layerscale": nn.layerscale, "scaled": nn.scaled, "complete_p": nn.complete_p}
 SHORTCUTS = {
     "pad": nn.Pad,
     "projection": nn.Projection,
@@ -85,6 +99,7 @@ WANTED = {  # of what is somebody's own
     "norm": "a flax.linen.Module that is called (x, train) -> x",
     "branch": "a flax.linen.Module that is called (x, train) -> f",
     "block": "a flax.linen.Module that is called (x, train) -> y",
+    "order": "a function that gives a resjax.nn.Order or a resjax.nn.Arrangement",
     "shortcut": "a flax.linen.Module that is called (x, train) -> x, with the fields features and stride",
     "activation": "a function that gives a function of arrays",
     "initializer": "a function that gives a function (key, shape, dtype) -> array, or an object with at(site)",
@@ -92,6 +107,7 @@ WANTED = {  # of what is somebody's own
     "augment": "a function that gives a function (key, images) -> images",
     "streamed": "a function that gives a function (rng, image, size) -> image",
     "survival": "a function of lengths, the blocks of each stage, that gives as many numbers as there are blocks",
+    "task": "a function that gives a resjax.training.tasks.Task",
     "network": "a function that gives an object with build(depth, **parts) and depths(limit, **parts)",
 } | optimizer.WANTED
 
@@ -108,6 +124,14 @@ def _is_initializer(found: Any) -> bool:
     return (callable(found) or hasattr(found, "at")) and not isinstance(found, type)
 
 
+def _is_order(found: Any) -> bool:
+    return isinstance(found, nn.Order | nn.Arrangement)
+
+
+def _is_task(found: Any) -> bool:
+    return isinstance(found, Task)
+
+
 def _is_network(found: Any) -> bool:
     return hasattr(found, "build") and hasattr(found, "depths")
 
@@ -121,6 +145,37 @@ initializer = _kind(
 shortcut = _kind("shortcut", SHORTCUTS, _is_module, reserved=("features", "stride", "spectral_norm", "kernel"))
 branch = _kind("branch", BRANCHES, _is_module, reserved=("features", "stride"))
 family = _kind("network", NETWORKS, _is_network)
+
+
+def task(text: str, data: Dataset) -> Task:
+    """The task that `text` names; for no name what the data set's targets are for.
+
+    Raises:
+      UserError: an unknown name, or a task of other targets than the data set's.
+    """
+    usual = tasks.usual(data)
+    if not text:
+        return tasks.TASKS[usual]
+    found = names.build(text, "task", _givers(tasks.TASKS), wanted=WANTED["task"], accepts=_is_task)
+    if text in tasks.TASKS and text != usual:
+        raise UserError(f"--task={text}: {data.name} is for {usual}")
+    return found
+
+
+def order(text: str, network: str = "dense") -> nn.Order | nn.Arrangement:
+    """Where norm and activation stand: what `text` names for a network of this name.
+
+    Raises:
+      UserError: an unknown name, or one's own that is neither an order nor an arrangement.
+    """
+    own = getattr(family(network), "orders", {})  # a transformer's pre and post
+    table = _givers(nn.ORDERS | ARRANGEMENTS | own) | MADE
+    return names.build(text, "order", table, wanted=WANTED["order"], accepts=_is_order)
+
+
+def _givers(objects: Mapping[str, Any]) -> dict[str, Callable[[], Any]]:
+    """Functions that give these objects, by name."""
+    return {name: functools.partial(lambda found: found, found) for name, found in objects.items()}
 
 
 def block(text: str) -> linen.Module | None:
@@ -190,7 +245,7 @@ def parts(trial: Architecture) -> dict[str, Any]:
         "activation": activation(trial.activation),
         "initializer": initializer(trial.initializer),
         "bias_initializer": initializer(trial.bias_initializer),
-        "order": nn.ORDERS[trial.order],
+        "order": order(trial.order, trial.network),
         "spectral_norm": trial.spectral_norm,
         "remat": remat(trial.remat),
         "dtype": None if trial.dtype == "float32" else jnp.dtype(trial.dtype),  # None: float64 stays what it is
@@ -239,13 +294,29 @@ def depths(trial: Variant) -> Sequence[int]:
     return possible
 
 
-def check(trial: Variant, network: Network, shape: Sequence[int], whose: str) -> None:
-    """Refuses inputs of this shape (H W C), for the error message `whose`, that the network cannot take.
+def check(trial: Variant, network: Network, shape: Sequence[int], whose: str, dtype: DTypeLike = jnp.float32) -> None:
+    """Refuses inputs of this shape (H W C, or T) and type, for the error message `whose`, that the network cannot take.
+
+    With `x64` they are float64.
 
     Raises:
       UserError: they are too small, the network does not fit into the memory, or something of the user's own cannot be
         called as it must, changes the shape of the stream or mixes the batch.
     """
+    if len(shape) == 3:
+        _check_image(trial, network, shape, whose)
+    x64 = getattr(trial, "x64", False)
+    dtype = jnp.float64 if x64 else dtype
+    with refusing(trial), jax.enable_x64(True) if x64 else contextlib.nullcontext():
+        inputs = 2 * getattr(trial, "pairs", 0)
+        memory.check((8 if x64 else 4) * inputs * math.prod(shape), f"a batch of {inputs} inputs")
+        rehearsal.network(network, shape, dtype)
+        if any(":" in getattr(trial, name) for name in ("block", "branch", "norm", "connection")):
+            independence.check(network, shape, dtype)
+
+
+def _check_image(trial: Variant, network: Network, shape: Sequence[int], whose: str) -> None:
+    """Refuses images H W C that are too small, or have too many channels."""
     height, width, channels = shape
     if isinstance(network.stem, nn.PaddingStem):
         if height % network.stride or width % network.stride:
@@ -260,10 +331,3 @@ def check(trial: Variant, network: Network, shape: Sequence[int], whose: str) ->
             f"--network={trial.network}: needs images with a side of {network.stride} pixels or more, "
             f"{whose} has {height}×{width}"
         )
-    x64 = getattr(trial, "x64", False)
-    with refusing(trial), jax.enable_x64(True) if x64 else contextlib.nullcontext():
-        inputs = 2 * getattr(trial, "pairs", 0)
-        memory.check((8 if x64 else 4) * inputs * math.prod(shape), f"a batch of {inputs} inputs")
-        rehearsal.network(network, shape, jnp.float64 if x64 else jnp.float32)
-        if any(":" in getattr(trial, name) for name in ("block", "branch", "norm", "connection")):
-            independence.check(network, shape)

@@ -7,7 +7,6 @@ into the memory. Of a stack of many blocks two stand for all: they are one progr
 import contextlib
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from resjax.system.errors import UserError
 from resjax.training import step
 from resjax.training.compilation import jit_unoptimized
 from resjax.training.step import TrainState
+from resjax.training.tasks import Task
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def refusing(what: str, theirs: Mapping[str, tuple[str, str]]) -> Iterator[None]
 
 
 def network(found: Network, shape: Sequence[int], dtype: Any = jnp.float32) -> None:
-    """Makes the network and runs it for inputs of this shape (H W C), two at a time.
+    """Makes the network and runs it for inputs of this shape (H W C, or T) and type, two at a time.
 
     Raises:
       ValueError: its parameters do not fit into the memory. Whatever else it raises passes.
@@ -67,6 +67,7 @@ def training(
     augmentations: tuple[Callable, ...],
     num_seeds: int,
     devices: int,
+    task: Task,
 ) -> None:
     """Takes the first step of the network, or of `num_seeds` of them together.
 
@@ -74,17 +75,16 @@ def training(
       ValueError: weights, gradients and momenta, or a batch, do not fit into the memory of the `devices` over which
         they are split. Whatever else it raises passes.
     """
-    shape = dataset.train.shape
-    memory.check(4 * batch_size * math.prod(shape), f"a batch of {batch_size} examples")
+    memory.check(memory.bytes_of(dataset.inputs(batch_size)), f"a batch of {batch_size} examples")
     short = shortened(found)
     key = jax.eval_shape(lambda: step.keys_of(0, num_seeds))
-    one = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    state: TrainState = jit_unoptimized(step.initial_state, (0, 1, 4)).eval_shape(short, tx, key, one, None)
+    start = jit_unoptimized(step.initial_state, (0, 1, 4))
+    state: TrainState = start.eval_shape(short, tx, key, dataset.inputs(1), None)
     copies = 2 + memory.bytes_of(state.optimizer) / max(1, memory.bytes_of(state.params))
     needed, what = _needed(found, short, state.params, copies)  # of all networks, as the state is
     memory.check(needed, what, devices)
     source = dataset.train.abstract(batch_size, augmentations, num_seeds)
-    step.train_step.eval_shape(short, tx, state, source, None)
+    step.train_step.eval_shape(short, tx, state, source, None, task)
 
 
 def augmented(augmentations: Sequence[Callable], dataset: Dataset, batch_size: int) -> None:
@@ -93,12 +93,12 @@ def augmented(augmentations: Sequence[Callable], dataset: Dataset, batch_size: i
     Raises:
       ValueError: a batch comes out in another shape or precision. Whatever else is raised passes.
     """
-    shape = dataset.train.shape
     if dataset.streamed:
+        shape: Any = dataset.train.shape
         blank = {"image": np.zeros((shape[0] + 8, shape[1] + 8, shape[2]), np.uint8), "label": 0}
         crop.cropped(blank, np.random.default_rng(0), shape=shape, augmentations=tuple(augmentations))
         return
-    images = jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32)
+    images = dataset.inputs(batch_size)
     for change in augmentations:
         found = jax.eval_shape(change, jax.random.key(0), images)
         if getattr(found, "shape", None) != images.shape or found.dtype != images.dtype:

@@ -39,13 +39,15 @@ def truth(meaning: str) -> Column:
 
 
 NO_STEP = -1  # in the column `diverged`: memory was exhausted (see `resjax.lab.memory`)
+MEASURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")  # of a trained network
 DTYPES = {bool: "bool", int: "int64", float: "float64", str: "str"}
 TRAINED = {
     "parameters": whole("trained numbers"),
     "steps": whole("that were done"),
-    "train_loss": number("cross-entropy over all training images, in nats"),
-    "train_accuracy": number("share of all training images"),
-    "test_accuracy": number("share of the held-out images"),
+    "train_loss": number("cross-entropy over all training examples, in nats; of numbers the squared error"),
+    "train_accuracy": number("share of all training examples, or of their tokens, that are right; of numbers R²"),
+    "test_loss": number("as train_loss, of the held-out examples"),
+    "test_accuracy": number("as train_accuracy, of the held-out examples"),
     "diverged": whole(
         "the first step whose loss was not finite, -1: the device's memory did not suffice; empty if there was none",
         optional=True,
@@ -57,8 +59,8 @@ TRAINED = {
     "chosen": truth("whether the family and depth is judged at this rate"),
     "matched": truth("whether training came down to --matched_loss"),
     "step": whole("of training"),
-    "loss": number("of that step's batch, in nats"),
-    "accuracy": number("of that step's batch"),
+    "loss": number("mean over the batches since the row before, in nats"),
+    "accuracy": number("mean over the same batches"),
 }
 
 RECOVERED = {  # see `probes.recovery`

@@ -12,7 +12,8 @@ from etils import epath
 
 from resjax.cost import parameter_count
 from resjax.lab.looks import Advance, Log, Reached, Save, settled
-from resjax.lab.plan import Plan, batches, layout, loss, plan, start
+from resjax.lab.plan import Plan, batches, layout, plan, start
+from resjax.lab.tables import MEASURES
 from resjax.lab.trial import Trial, address, recorded
 from resjax.lab.watching import Blocks, Errors
 from resjax.system import checksums, distributed
@@ -61,7 +62,7 @@ def train(
                 watch(progress)
         looks: list[loop.Look] = [Advance(trial.log_every, advance, progress.step), log, *watches, save]
         tx = planned.optimizer.build()
-        how: dict[str, Any] = {"layout": devices, "loss": loss(trial), "until": until, "after_step": clock.tick}
+        how: dict[str, Any] = {"layout": devices, "task": planned.learned, "until": until, "after_step": clock.tick}
         loop.run(planned.network, tx, progress, trial.steps, looks, **how)
         if all(progress.diverged):
             log.diverged(progress)
@@ -91,6 +92,7 @@ def _resume(checkpoints: Checkpoints, planned: Plan, trial: Trial, devices: Layo
         return found, ""
     found.step, found.train_state, place = saved
     found.diverged = place["diverged"]
+    found.recent = place["recent"]
     return found, place["metrics"]
 
 
@@ -101,8 +103,8 @@ def _never(progress: loop.Progress) -> bool:
 def _result(planned: Plan, trial: Trial, progress: loop.Progress, stop: Stop, devices: Layout | None) -> dict[str, Any]:
     """What the record holds of the networks.
 
-    parameters, train_loss, train_accuracy, test_accuracy, diverged (the first step whose loss was not finite, else
-    None), steps. Of several networks the three measures and diverged are lists; they end early if all diverge.
+    parameters, the `MEASURES`, diverged (the first step whose loss was not finite, else
+    None), steps. Of several networks the measures and diverged are lists; they end early if all diverge.
     """
     train_state = progress.train_state
     if not all(progress.diverged):
@@ -122,16 +124,22 @@ def _measures(
     planned: Plan, weights: tuple[Any, Any], stop: Stop, diverged: int | None, devices: Layout | None
 ) -> dict[str, Any]:
     if diverged is not None:
-        return {"diverged": diverged} | dict.fromkeys(("train_loss", "train_accuracy", "test_accuracy"), math.nan)
+        return {"diverged": diverged} | dict.fromkeys(MEASURES, math.nan)
     measure = functools.partial(
-        evaluation.evaluate, planned.network, *weights, layout=devices, before_batch=lambda: distributed.check(stop)
+        evaluation.evaluate,
+        planned.network,
+        *weights,
+        layout=devices,
+        task=planned.task,
+        before_batch=lambda: distributed.check(stop),
     )
     train_loss, train_accuracy = measure(planned.dataset.train)
-    _, test_accuracy = measure(planned.dataset.test)
+    test_loss, test_accuracy = measure(planned.dataset.test)
     return {
         "diverged": None,
         "train_loss": train_loss,
         "train_accuracy": train_accuracy,
+        "test_loss": test_loss,
         "test_accuracy": test_accuracy,
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from resjax.lab.config import Running, Watching
 from resjax.lab.part import Row
-from resjax.lab.tables import Columns, columns, number, whole
+from resjax.lab.tables import MEASURES, Columns, columns, number, whole
 from resjax.lab.trial import Trial, by_seed
 
 if TYPE_CHECKING:
@@ -23,11 +23,7 @@ READ = {
     "parameter_gradient_norm": number("of the block's parameters"),
 }
 TABLES = {  # by the option that asks for it
-    "evaluate_every": {
-        "errors": KEY
-        | columns("train_loss", "train_accuracy", test_loss=number("cross-entropy over all held-out images, in nats"))
-        | columns("test_accuracy")
-    },
+    "evaluate_every": {"errors": KEY | columns(*MEASURES)},
     "probe_every": {"blocks": KEY | {"block": whole("from 0")} | READ},
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from resjax.lab.looks import settled
-from resjax.lab.plan import Plan, loss
+from resjax.lab.plan import Plan
 from resjax.lab.trial import Trial
 from resjax.lab.watched import READ
 from resjax.network import Network
@@ -15,9 +15,9 @@ from resjax.probes import backward
 from resjax.random_streams import stream
 from resjax.system.sharding import Layout
 from resjax.training import evaluation, loop
-from resjax.training.losses import Loss
 from resjax.training.metrics import Metrics
 from resjax.training.step import member
+from resjax.training.tasks import Task
 
 
 @dataclasses.dataclass
@@ -51,7 +51,9 @@ class Errors(Watch):
     def read(self, params: Any, state: Any) -> dict[str, float]:
         """A number a measure."""
         dataset = self.planned.dataset
-        measure = functools.partial(evaluation.evaluate, self.planned.network, params, state, layout=self.devices)
+        measure = functools.partial(
+            evaluation.evaluate, self.planned.network, params, state, layout=self.devices, task=self.planned.task
+        )
         train_loss, train_accuracy = measure(dataset.train)
         test_loss, test_accuracy = measure(dataset.test)
         return {
@@ -68,16 +70,16 @@ class Blocks(Watch):
     def read(self, params: Any, state: Any) -> dict[str, list[float]]:
         """L numbers a measure."""
         network = dataclasses.replace(self.planned.network, stochastic_depth=None)
-        inputs, labels = next(iter(self.planned.dataset.train.all(self.trial.batch_size)))
-        return jax.device_get(_read(network, loss(self.trial), params, state, inputs, labels, self.devices))
+        inputs, targets = next(iter(self.planned.dataset.train.all(self.trial.batch_size)))
+        return jax.device_get(_read(network, self.planned.learned, params, state, inputs, targets, self.devices))
 
 
-@functools.partial(jax.jit, static_argnames=("network", "loss", "layout"))
-def _read(network: Network, loss: Loss, params, state, inputs, labels, layout: Layout | None) -> dict[str, jax.Array]:
+@functools.partial(jax.jit, static_argnames=("network", "task", "layout"))
+def _read(network: Network, task: Task, params, state, inputs, targets, layout: Layout | None) -> dict[str, jax.Array]:
     if layout:
-        inputs, labels = layout.split((inputs, labels))
+        inputs, targets = layout.split((inputs, targets))
     noise = stream(jax.random.key(0), "noise")  # for networks that draw
-    mean = lambda logits: loss(logits, labels).mean()  # noqa: E731
+    mean = lambda outputs: task.loss(outputs, targets).mean()  # noqa: E731
     found = backward.read(network, params, state, inputs, mean, key=noise)
     found = {name: found[name] for name in READ}
     return layout.gather(found) if layout else found

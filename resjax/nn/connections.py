@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from resjax.nn import shortcuts
 from resjax.nn.arguments import Checked
-from resjax.nn.kinds import Share
+from resjax.nn.kinds import NotNegative, Share
 from resjax.nn.place import Place, call
 
 Stream = Float[Array, "B ... D"]  # one stream, or several, B … n D
@@ -111,23 +111,28 @@ class Projected(Connection):
 
 
 class Scaled(Connection):
-    """y = αx + β L^(−power) F(x): power ½ keeps the variance, 1 gives the ODE limit, as L grows."""
+    """y = α L^growth x + β L^(−power) F(x): power ½ keeps the variance, 1 gives the ODE limit, as L grows.
+
+    With a norm behind the sum, growth ¼ is DeepNorm's (Wang et al. 2022, arXiv 2203.00555), 1 is Keel's.
+    """
 
     alpha: float = 1.0
     beta: float = 1.0
     power: float = 0.0
+    growth: float = 0.0
 
     def write(self, x: Stream, f: Stream, c: Any, place: Place) -> Stream:
-        """αx + β L^(−power) F(x)."""
-        return self.alpha * x + self.beta * place.length**-self.power * f
+        """α L^growth x + β L^(−power) F(x)."""
+        direct, branch = self.factors(place)
+        return direct * x + branch * f
 
     def carry(self, x: Stream, c: Any, place: Place) -> Stream:
-        """αx."""
-        return self.alpha * x
+        """α L^growth x."""
+        return self.factors(place)[0] * x
 
-    def factors(self, place: Place, params: Any = None) -> Factors:
-        """α and β L^(−power)."""
-        return self.alpha, self.beta * place.length**-self.power
+    def factors(self, place: Place, params: Any = None) -> tuple[float, float]:
+        """α L^growth and β L^(−power)."""
+        return self.alpha * place.length**self.growth, self.beta * place.length**-self.power
 
 
 class ReZero(Connection):
@@ -150,6 +155,33 @@ class ReZero(Connection):
     def factors(self, place: Place, params: Any = None) -> Factors:
         """1 and α."""
         return 1.0, self.alpha if params is None else params["alpha"]
+
+
+class LayerScale(Connection):
+    """y = x + λ ⊙ F(x), λ learned, a number a feature (Touvron et al. 2021, arXiv 2103.17239, section 2).
+
+    λ starts at `start`; where that is 0, as reported of the paper, at 0.1 in up to 18 transformer blocks, at 1e-5 in up
+    to 24, and deeper at 1e-6.
+    """
+
+    start: NotNegative = 0.0
+
+    @nn.compact
+    def coefficients(self, x: Stream, place: Place, train: bool) -> Float[Array, " D"]:
+        """λ."""
+        return self.param("scale", nn.initializers.constant(self.first(place)), x.shape[-1:], jnp.float32)
+
+    def write(self, x: Stream, f: Stream, c: Float[Array, " D"], place: Place) -> Stream:
+        """x + λ ⊙ F(x)."""
+        return x + c.astype(f.dtype) * f
+
+    def factors(self, place: Place, params: Any = None) -> Factors:
+        """1 and λ at the start; None for parameters, of which each feature has its own."""
+        return (1.0, self.first(place)) if params is None else None
+
+    def first(self, place: Place) -> float:
+        """λ at the start."""
+        return self.start or (0.1 if place.turns <= 18 else 1e-5 if place.turns <= 24 else 1e-6)
 
 
 class ShortcutGate(Connection):

@@ -25,7 +25,7 @@ Distribution = Literal["normal", "truncated_normal", "uniform"]
 class Site(NamedTuple):
     """Where a layer of weights stands in its network."""
 
-    role: str = "stem"  # stem, branch, shortcut or head
+    role: str = "stem"  # stem, branch, shortcut or head; attention of its queries and keys
     layer: int = 0  # in its branch, of so many `layers`
     layers: int = 1
     place: Place | None = None  # of its block; None in stem and head
@@ -145,6 +145,24 @@ class LooksLinear:
             return jnp.concatenate([half, -half], axis=-2)
 
         return mirrored
+
+
+@dataclasses.dataclass(frozen=True)
+class Gained:
+    """Another initialiser, whose weights in branches are factor · L^(−power) times as large; not queries and keys."""
+
+    inner: Initializer
+    factor: float
+    power: float
+
+    def at(self, site: Site) -> Callable[..., jax.Array]:
+        """What a layer starts as."""
+        usual = at(self.inner, site)
+        if site.role != "branch":
+            return usual
+        assert site.place is not None, "a gain needs the place of the block: give it to `dense` or `conv`"
+        gain = self.factor * site.place.length**-self.power
+        return lambda key, shape, dtype=jnp.float32: gain * usual(key, shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from resjax.nn import initializers, weights
@@ -73,6 +74,8 @@ class Part(Checked, nn.Module):
         for step in getattr(self.order, where):
             if step == "norm":
                 x = self.normalize(x, train, place, last=where == "end")
+            elif step == "by_depth":
+                x = x if place is None else x * jnp.asarray(place.turn, x.dtype) ** -0.5  # stem and head have no depth
             else:
                 x = self.activation(x)
                 if not self.is_initializing():

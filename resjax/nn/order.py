@@ -1,13 +1,17 @@
-"""Where norm and activation stand in a residual unit (He et al. 2016, arXiv 1603.05027, figure 4). No JAX here.
+"""Where norm and activation stand in a residual unit. No JAX here.
 
-`BETWEEN` is none of theirs: the unit begins and ends with weights.
+The first five are those of He et al. 2016 (arXiv 1603.05027, figure 4). `BETWEEN` is none of theirs: the unit begins
+and ends with weights. The last three are those of transformers, whose branches have one norm, or two.
 """
 
 from typing import NamedTuple
 
 
 class Order(NamedTuple):
-    """Steps, each `norm` or `activation`, at the four places of a unit x -> after(x + F(x))."""
+    """Steps at the four places of a unit x -> after(x + F(x)): `norm`, `activation`, or `by_depth`.
+
+    The last divides by √l in the l-th block (Sun et al. 2025, arXiv 2502.05795).
+    """
 
     before: tuple[str, ...] = ()  # in front of F's first weights
     between: tuple[str, ...] = ("norm", "activation")  # between two layers of weights
@@ -35,3 +39,8 @@ ORDERS = {
     "activation_only_pre": ACTIVATION_ONLY_PRE,
     "between": BETWEEN,
 }
+
+_ONE = ("activation",)
+PRE_NORM = Order(before=("norm",), between=_ONE)  # Xiong et al. 2020, arXiv 2002.04745, figure 1b
+POST_NORM = Order(between=_ONE, after=("norm",))  # Vaswani et al. 2017, arXiv 1706.03762
+SANDWICH = Order(before=("norm",), between=_ONE, end=("norm",))  # Peri-LN, Kim et al. 2025, arXiv 2502.02732

@@ -13,8 +13,19 @@ from jaxtyping import Array, Float, Int
 class Place(NamedTuple):
     """The l-th of L blocks. l travels with the layers as data, so one program serves every block; L is static."""
 
-    block: Int[Array, ""] | Int[np.ndarray, ""] | int  # l, from 1
+    block: Int[Array, "..."] | Int[np.ndarray, "..."] | int  # l, from 1
     length: int  # L
+    kinds: int = 1  # that take turns: 2 in a transformer, whose attention and MLP are blocks each
+
+    @property
+    def turn(self) -> Int[Array, "..."] | Int[np.ndarray, "..."] | int:
+        """Which time the kinds take their turns, from 1: what papers on transformers call the block or the layer."""
+        return (self.block - 1) // self.kinds + 1
+
+    @property
+    def turns(self) -> int:
+        """How many times."""
+        return self.length // self.kinds
 
 
 def call(

@@ -6,18 +6,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 import pandas as pd
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from resjax.layers import Layers
 from resjax.network import Network
 from resjax.probes import blocks, forks, forward
 from resjax.probes.forward import cosine, exact, mean_square
 from resjax.random_streams import stream
+from resjax.training import losses
 
 GRADIENTS = "gradient_mean_square", "direct_share", "gradient_cosine", "parameter_gradient_norm"
-Loss = Callable[[Float[Array, "B K"]], Float[Array, ""]]  # of the logits
+Loss = Callable[[Float[Array, "B ... K"]], Float[Array, ""]]  # of the logits
 
 
 def gradients(
@@ -25,7 +25,7 @@ def gradients(
     params: dict,
     state: dict,
     x: Shaped[Array, "B ..."],
-    loss: Loss | Int[Array, " B"] | None = None,
+    loss: Loss | Shaped[Array, "B ..."] | None = None,
     *,
     key: PRNGKeyArray | None = None,
     train: bool = True,
@@ -39,7 +39,8 @@ def gradients(
     Args:
       network, params, state: the network, and as its `init` made them.
       x: inputs, for the cosine in pairs: input b and input b + B/2.
-      loss: logits (B K) -> a number; or labels, for the mean cross-entropy; None for a random `readout`.
+      loss: outputs (B K, or B T K) -> a number; or targets, for the mean of `losses.loss`; None for a random
+        `readout`.
       key: for the readout, by default that of seed 0; and for networks that draw (dropout).
       train: norms take the statistics of this batch, else the running ones; state is left as it is.
     """
@@ -52,7 +53,7 @@ def gradients(
 def _gradients(network: Network, params, state, x, labels, key, loss: Loss | None, train: bool):
     noise = None if key is None else stream(key, "noise")
     if labels is not None:
-        loss = lambda logits: optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()  # noqa: E731
+        loss = lambda logits: losses.loss(logits, labels).mean()  # noqa: E731
     elif loss is None:
         loss = readout(stream(jax.random.key(0) if key is None else key, "readout"))
     found = read(network, params, state, x, loss, key=noise, train=train)

@@ -15,7 +15,6 @@ from resjax.layers import BlockAt, BlockTrace, Layers
 from resjax.network import Network, SpaceToDepth
 from resjax.nn.module import Pointwise
 from resjax.nn.norms import NoNorm
-from resjax.nn.place import Place
 from resjax.stack import Stack
 
 
@@ -58,10 +57,10 @@ def by_stage(network: Network, params: dict, state: dict) -> Iterator[tuple[Stac
         first += stage.length
 
 
-def at(network: Network, block: nn.Module, own: Any) -> BlockAt:
-    """A block as a function of the stream, from what `by_stage` has of it."""
+def at(network: Network, stage: Stack, block: nn.Module, own: Any) -> BlockAt:
+    """A block of a stage as a function of the stream, from what `by_stage` has of it."""
     params, state, (scale, number) = own
-    return BlockAt(block, {"params": params, **state}, Place(number, network.length), scale)
+    return BlockAt(block, {"params": params, **state}, stage.place(number, network.length), scale)
 
 
 def check(network: Network) -> None:

@@ -5,16 +5,16 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pandas as pd
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from matfree import decomp
 from scipy.linalg import eigh_tridiagonal
 
 from resjax.network import Network
 from resjax.probes.directions import displaced
 from resjax.probes.planes import Plane
+from resjax.training import losses
 
 ROUNDING = 10  # in units of the precision: a step of Lanczos' algorithm that finds less of a new direction found none
 
@@ -24,7 +24,7 @@ def hessian(
     params: dict,
     state: dict,
     x: Shaped[Array, "B ..."],
-    labels: Int[Array, " B"],
+    labels: Shaped[Array, "B ..."],
     *,
     key: PRNGKeyArray | None = None,
     steps: int = 20,
@@ -43,7 +43,7 @@ def eigenvalues(
     params: dict,
     state: dict,
     x: Shaped[Array, "B ..."],
-    labels: Int[Array, " B"],
+    labels: Shaped[Array, "B ..."],
     key: PRNGKeyArray,
     steps: int,
     batch_statistics: bool = False,
@@ -80,7 +80,7 @@ def over_plane(
     params: dict,
     state: dict,
     x: Shaped[Array, "B ..."],
-    labels: Int[Array, " B"],
+    labels: Shaped[Array, "B ..."],
     key: PRNGKeyArray,
     steps: int,
     plane: Plane,
@@ -115,7 +115,7 @@ def _lanczos(network: Network, train: bool, params, state, x, labels, key, steps
 
     def loss(params):
         logits, _, _ = network.apply(params, state, x, train=train)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return losses.loss(logits, labels).mean()
 
     def product(vector):
         return jax.jvp(jax.grad(loss), (params,), (vector,))[1]

@@ -22,7 +22,7 @@ from resjax.training.evaluation import evaluate_batch
 
 
 def lesions(
-    network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."], labels: Int[Array, " B"]
+    network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."], labels: Shaped[Array, "B ..."]
 ) -> pd.DataFrame:
     """A table of what a network is without each of its blocks, in evaluation: a row a block, after one of the whole.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 
 from resjax.cost import parameter_count
 from resjax.data import Split, Stream
@@ -70,14 +70,14 @@ def random_sub_networks(
     return np.stack([deletion(network.length, draw.permutation(blocks)[:count]) for _ in range(members)])
 
 
-def as_large(build: Callable[..., Network], width: int, members: int, x: Shaped[Array | np.ndarray, "B ..."]) -> int:
+def as_large(build: Callable[..., Network], width: int, members: int, x: jax.ShapeDtypeStruct) -> int:
     """The width of one network that is nearest in parameters to so many of a given width.
 
     Args:
       build: the network of a `width`.
       width: of the members.
       members: how many, M ≥ 2.
-      x: inputs.
+      x: inputs, by their shape.
     """
 
     def size(width: int) -> int:

@@ -87,14 +87,14 @@ def invert(
         second attempt, in a program that compiles in half the time.
     """
 
-    def back(block, y, own):
-        return _invert_block(blocks.at(network, block, own), y, tolerance, steps, newton_steps)
+    def back(stage, block, y, own):
+        return _invert_block(blocks.at(network, stage, block, own), y, tolerance, steps, newton_steps)
 
     x = y
     found = []
     for stage, own in reversed(list(blocks.by_stage(network, params, state))):
         if isinstance(stage, Stack):
-            x, values = stage.scan(back, x, own, reverse=True)
+            x, values = stage.scan(functools.partial(back, stage), x, own, reverse=True)
             found.append(stage.by_place(values))
         else:
             x = stage.inverse(x)

@@ -7,14 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pandas as pd
-from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Shaped
 
 from resjax.network import Network
 from resjax.probes import blocks
 from resjax.probes.directions import displaced, filter_normalized
 from resjax.probes.planes import random_plane
+from resjax.training.losses import loss, score
 
 AT_ONCE = 64  # points of a plane that one program computes, at most,
 BATCH_BYTES = 64 << 20  # and what their weights and activations may take
@@ -26,7 +26,7 @@ def landscape(
     params: dict,
     state: dict,
     x: Shaped[Array, "B ..."],
-    labels: Int[Array, " B"],
+    labels: Shaped[Array, "B ..."],
     key: PRNGKeyArray,
     *,
     radius: float = 1.0,
@@ -55,7 +55,7 @@ def line_losses(
     params: dict,
     state: dict,
     x: Shaped[Array, "B ..."],
-    labels: Int[Array, " B"],
+    labels: Shaped[Array, "B ..."],
     key: PRNGKeyArray,
     lines: int,
     places: Float[np.ndarray, " P"],
@@ -80,7 +80,7 @@ def losses(
     params: dict,
     state: dict,
     x: Shaped[Array, "B ..."],
-    labels: Int[Array, " B"],
+    labels: Shaped[Array, "B ..."],
     directions: Sequence[Any],
     coordinates: Float[np.ndarray, "P K"],
     batch_statistics: bool = False,
@@ -118,8 +118,8 @@ def points_at_once(network: Network, params: dict, state: dict, x: Shaped[Array,
 def _losses(network: Network, train: bool, params, state, x, labels, directions, coordinates):
     def at(coordinates):
         logits, _, _ = network.apply(displaced(params, directions, coordinates), state, x, train=train)  # B K
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return losses.mean(), (logits.argmax(-1) == labels).mean()
+        losses = loss(logits, labels)
+        return losses.mean(), score(logits, labels).mean()
 
     return jax.vmap(at)(coordinates)
 

@@ -10,9 +10,8 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pandas as pd
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 from scipy.special import softmax
 from scipy.stats import binom
 
@@ -20,6 +19,7 @@ from resjax.layers import Layers
 from resjax.network import Network
 from resjax.probes import forks
 from resjax.random_streams import stream
+from resjax.training import losses
 
 AT_ONCE = 16  # paths that share one way forward
 
@@ -29,7 +29,7 @@ def paths(
     params: dict,
     state: dict,
     x: Float[Array, "B ..."],
-    labels: Int[Array, " B"],
+    labels: Shaped[Array, "B ..."],
     key: PRNGKeyArray,
     samples: int = 16,
 ) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def path_gradient(
     params: dict,
     state: dict,
     x: Float[Array, "B ..."],
-    labels: Int[Array, " B"],
+    labels: Shaped[Array, "B ..."],
     chosen: Bool[Array, " L"],
     key: PRNGKeyArray | None = None,
 ) -> Float[Array, "B ..."]:
@@ -90,7 +90,7 @@ def path_gradient(
     def loss(x):
         layers = Layers(grad_tap=chosen, key=key)
         logits, _, _ = network.apply(params, state, x, layers, train=True, fork=forks.choosing)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return losses.loss(logits, labels).mean()
 
     return jax.grad(loss)(x)
 
@@ -101,7 +101,7 @@ def path_norms(
     params: dict,
     state: dict,
     x: Float[Array, "B ..."],
-    labels: Int[Array, " B"],
+    labels: Shaped[Array, "B ..."],
     chosen: Bool[Array, "N L"],
     key: PRNGKeyArray | None = None,
 ) -> Float[Array, " N"]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from resjax.network import Network
 from resjax.probes import curvature, loss_surface, planes
@@ -21,7 +21,7 @@ class Centre:
     params: Any
     state: Any
     images: Float[Array, "B H W C"]
-    labels: Int[Array, " B"]
+    labels: Shaped[Array, "B ..."]
     key: PRNGKeyArray
     batch_statistics: bool = False  # whether norms have those of the images, as in training, or the running ones
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from resjax.network import Network
 from resjax.probes import blocks, forward, singular_values
+from resjax.training import losses
 
 
 def through(network: Network, params: dict, state: dict) -> Callable[[Float[Array, "..."]], Float[Array, "..."]]:
@@ -76,7 +76,7 @@ def spread(values: Float[np.ndarray, "B values"], size: int) -> dict[str, float]
 
 
 def conditioning(
-    network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."], labels: Int[Array, " B"]
+    network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."], labels: Shaped[Array, "B ..."]
 ) -> dict[str, Float[Array, ""]]:
     """How all blocks stretch the stream, and the gradient on its way back through them.
 
@@ -108,7 +108,8 @@ def _slopes(network: Network, params, state, y, labels):
 
     def loss(y):
         narrow = network.blocks[-1].connection.narrow(y)
-        logits = network.head.apply({"params": params["head"], **state["head"]}, narrow, train=False)  # B K
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum()
+        variables = {"params": network.head_params(params), **state["head"]}
+        logits: Any = network.head.apply(variables, narrow, train=False)  # B K
+        return losses.loss(logits, labels).sum()
 
     return jax.grad(loss)(y)

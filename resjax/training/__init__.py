@@ -6,6 +6,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         *("checkpoint", "compilation", "evaluation", "fit", "loop", "losses", "metrics", "optimizers", "search"),
-        "step",
+        *("step", "tasks"),
     ],
 )

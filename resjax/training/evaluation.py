@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from resjax.data import Examples
 from resjax.layers import Layers
 from resjax.network import Network
 from resjax.system.sharding import Layout
+from resjax.training.tasks import CLASSIFICATION, Task
 
 BATCH = 512
 
@@ -24,36 +24,38 @@ def evaluate(
     split: Examples,
     layers: Layers = Layers(),
     layout: Layout | None = None,
+    task: Task = CLASSIFICATION,
     before_batch: Callable[[], None] = lambda: None,
 ) -> tuple[float, float]:
-    """Mean loss and accuracy over a whole split, in evaluation mode; `before_batch` is called before every batch."""
+    """Mean loss and score over a whole split, in evaluation mode; `before_batch` is called before every batch."""
     losses = []
-    hits = []
+    scores = []
     size = BATCH + -BATCH % (layout.mesh.size if layout else 1)
-    for inputs, labels in split.all(size):
+    for inputs, targets in split.all(size):
         before_batch()
-        found = evaluate_batch(network, params, state, inputs, labels, layers, layout)
-        batch_losses, batch_hits = jax.device_get(found)
+        found = evaluate_batch(network, params, state, inputs, targets, layers, layout, task)
+        batch_losses, batch_scores = jax.device_get(found)
         losses.append(batch_losses)
-        hits.append(batch_hits)
+        scores.append(batch_scores)
     every_loss = np.concatenate(losses)[: len(split)]
-    every_hit = np.concatenate(hits)[: len(split)]
-    return float(every_loss.mean(dtype=np.float64)), float(every_hit.mean())
+    every_score = np.concatenate(scores)[: len(split)]
+    return float(every_loss.mean(dtype=np.float64)), float(every_score.mean(dtype=np.float64))
 
 
-@functools.partial(jax.jit, static_argnames=("network", "layout"))
+@functools.partial(jax.jit, static_argnames=("network", "layout", "task"))
 def evaluate_batch(
     network: Network,
     params: Any,
     state: Any,
     inputs: Shaped[Array, "B ..."],
-    labels: Int[Array, " B"],
+    targets: Shaped[Array, "B ..."],
     layers: Layers = Layers(),
     layout: Layout | None = None,
-) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:
-    """Losses and hits of inputs (B H W C for images) with labels (B), in evaluation: B, B."""
+    task: Task = CLASSIFICATION,
+) -> tuple[Float[Array, " B"], Shaped[Array, " B"]]:
+    """Losses and scores of inputs (B H W C for images) with targets (B, or B T of sequences), in evaluation: B, B."""
     if layout:
-        inputs, labels = layout.split((inputs, labels))
-    logits, _, _ = network.apply(params, state, inputs, layers)
-    found = optax.softmax_cross_entropy_with_integer_labels(logits, labels), logits.argmax(-1) == labels
+        inputs, targets = layout.split((inputs, targets))
+    outputs, _, _ = network.apply(params, state, inputs, layers)
+    found = task.loss(outputs, targets), task.score(outputs, targets)
     return layout.gather(found) if layout else found

@@ -14,8 +14,7 @@ from resjax import independence, settling
 from resjax.cost import parameter_count
 from resjax.data import Dataset
 from resjax.network import Network
-from resjax.training import evaluation, loop
-from resjax.training.losses import Loss, cross_entropy
+from resjax.training import evaluation, loop, tasks
 from resjax.training.step import initialize
 
 
@@ -27,7 +26,7 @@ class Result:
     params: Any
     state: Any  # running statistics, among others
     history: pd.DataFrame  # a row every `log_every` steps, and the last, or that at which it diverged, which has nan:
-    # step, and its batch's loss and accuracy
+    # step, and the mean loss and accuracy of the batches since the row before
     steps: int  # that were done
     diverged: int | None  # the first step whose loss was not finite; then the measures are nan
     train_loss: float  # over the whole training split, in evaluation mode, as the following
@@ -55,9 +54,9 @@ def fit(
     augmentations: Sequence[Callable] = (),
     callbacks: Sequence[loop.Look] = (),
     log_every: int = 20,
-    loss: Loss = cross_entropy,
+    task: tasks.Task | None = None,
 ) -> Result:
-    """Trains a network as a classifier, on the default device.
+    """Trains a network, on the default device.
 
     Args:
       network: see `resjax.models` and `resjax.Network`.
@@ -69,24 +68,26 @@ def fit(
       augmentations: random changes of the training images, as `resjax.data.augment.flip()`.
       callbacks: what is looked at meanwhile, as `resjax.Every(100, function of a Progress)`.
       log_every: steps between rows of the history.
-      loss: what training makes small, as `resjax.training.losses.smoothed(0.1)`: logits (B K) and labels (B) -> B.
+      task: what training makes small, and what counts as right; None is what the targets are for, see
+        `resjax.training.tasks`. As `Task(loss=losses.smoothed(0.1))`.
 
     Raises:
       ValueError: a batch larger than the data, or a block that makes examples of a batch depend on each other.
     """
     _check(network, data, steps, batch_size)
-    one = jnp.zeros((1, *data.train.shape), jnp.float32)
+    one = jnp.zeros_like(data.inputs(1))
     batches = data.train.batches(batch_size, tuple(augmentations), key)
     progress = loop.Progress(initialize(network, tx, key, one), batches)
     rows: list[tuple[int, float, float]] = []
-    loop.run(network, tx, progress, steps, [_History(log_every, rows), *callbacks], loss=loss)
+    task = task or tasks.TASKS[tasks.usual(data)]
+    loop.run(network, tx, progress, steps, [_History(log_every, rows), *callbacks], task=task)
     if progress.diverged[0] is not None:
         rows.append((progress.diverged[0], math.nan, math.nan))
     params = progress.train_state.params
     state = progress.train_state.state
     if settling.needed(state):
         state = settling.settled(network, params, state, one)
-    measures = _measures(network, params, state, data, progress.diverged[0])
+    measures = _measures(network, params, state, data, task, progress.diverged[0])
     return Result(network, params, state, _table(rows), progress.step, progress.diverged[0], *measures)
 
 
@@ -95,7 +96,8 @@ def _check(network: Network, data: Dataset, steps: int, batch_size: int) -> None
         raise ValueError(f"batch_size={batch_size}: must be 1 to {len(data.train)}, the training examples")
     if steps < 1:
         raise ValueError(f"steps={steps}: must be at least 1")
-    independence.check(network, data.train.shape)
+    one, _ = data.train.example
+    independence.check(network, one.shape, one.dtype)
 
 
 def _table(rows: list[tuple[int, float, float]]) -> pd.DataFrame:
@@ -113,14 +115,16 @@ class _History:
         return step % self.every == 0 or last
 
     def __call__(self, progress: loop.Progress) -> None:
-        assert progress.loss is not None and progress.accuracy is not None  # of a step that has been done
-        self.rows.append((progress.step, float(progress.loss), float(progress.accuracy)))
+        loss, accuracy = progress.means()
+        self.rows.append((progress.step, float(loss), float(accuracy)))
 
 
-def _measures(network: Network, params, state, data: Dataset, diverged: int | None) -> tuple[float, float, float]:
+def _measures(
+    network: Network, params, state, data: Dataset, task: tasks.Task, diverged: int | None
+) -> tuple[float, float, float]:
     """Training loss and accuracy, test accuracy."""
     if diverged is not None:
         return math.nan, math.nan, math.nan
-    train_loss, train_accuracy = evaluation.evaluate(network, params, state, data.train)
-    _, test_accuracy = evaluation.evaluate(network, params, state, data.test)
+    train_loss, train_accuracy = evaluation.evaluate(network, params, state, data.train, task=task)
+    _, test_accuracy = evaluation.evaluate(network, params, state, data.test, task=task)
     return train_loss, train_accuracy, test_accuracy

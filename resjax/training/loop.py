@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 from resjax.data import Batches
 from resjax.network import Network
 from resjax.system.sharding import Layout
-from resjax.training.losses import Loss, cross_entropy
 from resjax.training.step import TrainState, train_step
+from resjax.training.tasks import CLASSIFICATION, Task
 
 
 @dataclasses.dataclass
@@ -26,16 +26,26 @@ class Progress:
     loss: Float[Array, "*M"] | None = None  # of the last step's batch
     accuracy: Float[Array, "*M"] | None = None
     diverged: list[int | None] = dataclasses.field(default_factory=lambda: [None])  # the first step without finite loss
-    unread: list[Float[Array, "*M"]] = dataclasses.field(default_factory=list)  # on the device: reading waits for it
+    unread: list[tuple[Float[Array, "*M"], Float[Array, "*M"]]] = dataclasses.field(
+        default_factory=list
+    )  # losses and accuracies on the device: reading waits for it
+    recent: list[Any] = dataclasses.field(default_factory=list)  # those that have been read, since the last `means`
 
-    def read_losses(self) -> int:
-        """Notes which networks have diverged since the losses were read last; how many steps that is."""
+    def read(self) -> None:
+        """Reads the losses of the last steps, and notes which networks have diverged in them."""
         count = len(self.unread)
-        finite = np.isfinite(jax.device_get(self.unread)).reshape(count, -1)  # steps, networks
+        found = np.array(jax.device_get(self.unread), np.float64)  # steps, loss and accuracy (, networks)
+        finite = np.isfinite(found[:, 0]).reshape(count, -1)  # steps, networks
         for at in np.flatnonzero(~finite.all(0)):
             self.diverged[at] = self.diverged[at] or self.step - count + 1 + int(finite[:, at].argmin())
+        self.recent += found.tolist()
         self.unread = []
-        return count
+
+    def means(self) -> tuple[Float[np.ndarray, "*M"], Float[np.ndarray, "*M"]]:
+        """Loss and accuracy, the means over the batches of the steps since this was asked last."""
+        loss, accuracy = np.mean(self.recent, 0)
+        self.recent = []
+        return loss, accuracy
 
 
 @runtime_checkable
@@ -73,7 +83,7 @@ def run(
     looks: Sequence[Look] = (),
     *,
     layout: Layout | None = None,
-    loss: Loss = cross_entropy,
+    task: Task = CLASSIFICATION,
     until: Callable[[Progress], bool] = lambda progress: False,
     after_step: Callable[[Any], None] = lambda loss: None,
 ) -> None:
@@ -85,21 +95,21 @@ def run(
       steps: in all, those that are done counted in.
       looks: what is looked at, in this order, whenever one of them is due.
       layout: the devices.
-      loss: what is made small, see `resjax.training.losses`.
+      task: what is made small, and what counts as right.
       until: whether it is enough.
       after_step: called with every loss, on the device.
     """
     while progress.step < steps and not until(progress):
         source = progress.batches.at(progress.step)
         progress.train_state, progress.loss, progress.accuracy = train_step(
-            network, tx, progress.train_state, source, layout, loss
+            network, tx, progress.train_state, source, layout, task
         )
-        progress.unread.append(progress.loss)
+        progress.unread.append((progress.loss, progress.accuracy))
         progress.step += 1
         after_step(progress.loss)
         due = [look for look in looks if look.due(progress.step, progress.step == steps)]
         if due:
-            progress.read_losses()
+            progress.read()
         if all(progress.diverged):
             return
         for look in due:

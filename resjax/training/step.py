@@ -19,7 +19,7 @@ from resjax.network import Network
 from resjax.random_streams import stream
 from resjax.system.sharding import Layout
 from resjax.training.compilation import jit_unoptimized
-from resjax.training.losses import Loss, cross_entropy
+from resjax.training.tasks import CLASSIFICATION, Task
 
 
 class TrainState(NamedTuple):
@@ -72,19 +72,19 @@ def initialize(
     return jit_unoptimized(initial_state, (0, 1, 4))(network, tx, key, x, layout)
 
 
-@functools.partial(jax.jit, static_argnames=("network", "tx", "layout", "loss"), donate_argnames=("train_state",))
+@functools.partial(jax.jit, static_argnames=("network", "tx", "layout", "task"), donate_argnames=("train_state",))
 def train_step(
     network: Network,
     tx: optax.GradientTransformation,
     train_state: TrainState,
     source: Source,
     layout: Layout | None = None,
-    loss: Loss = cross_entropy,
+    task: Task = CLASSIFICATION,
 ) -> tuple[TrainState, Float[Array, "*M"], Float[Array, "*M"]]:
     """One step on the batch that the source has for it: the new state, the loss and the accuracy (of M networks, M)."""
 
     def step(train_state, source):
-        gradient, (mean_loss, accuracy, state) = batch_gradient(network, train_state, source, layout, loss)
+        gradient, (mean_loss, accuracy, state) = batch_gradient(network, train_state, source, layout, task)
         updates, momenta = tx.update(gradient, train_state.optimizer, train_state.params)
         params = optax.apply_updates(train_state.params, updates)
         new = train_state._replace(params=params, state=state, optimizer=momenta, step=train_state.step + 1)
@@ -101,20 +101,20 @@ def batch_gradient(
     train_state: TrainState,
     source: Source,
     layout: Layout | None = None,
-    loss: Loss = cross_entropy,
+    task: Task = CLASSIFICATION,
 ) -> tuple[Any, tuple[Float[Array, ""], Float[Array, ""], Any]]:
     """The gradient of the mean loss of one step's batch, and (loss, accuracy, new state)."""
     step = train_state.step
-    inputs, labels = source.batch(stream(train_state.key, "augmentations"), step)  # B H W C, B
+    inputs, targets = source.batch(stream(train_state.key, "augmentations"), step)  # B H W C, B
     if layout:
-        inputs, labels = layout.split((inputs, labels))
+        inputs, targets = layout.split((inputs, targets))
     noise = jax.random.fold_in(stream(train_state.key, "noise"), step)
     layers = Layers(key=noise, gates=jax.random.fold_in(train_state.gates, step))
 
     def loss_fn(params):
-        logits, state, _ = network.apply(params, train_state.state, inputs, layers, train=True)  # B K
-        mean = loss(logits, labels).mean()
-        return mean, (mean, (logits.argmax(-1) == labels).mean(), state)
+        outputs, state, _ = network.apply(params, train_state.state, inputs, layers, train=True)  # B K
+        mean = task.loss(outputs, targets).mean()
+        return mean, (mean, task.score(outputs, targets).mean(), state)
 
     return jax.grad(loss_fn, has_aux=True)(train_state.params)
 

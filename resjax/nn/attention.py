@@ -1,0 +1,106 @@
+"""The two branches of a transformer's block: attention over the tokens of a sequence, and a network of each token."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resjax.nn.branches import Branch
+from resjax.nn.initializers import Site
+from resjax.nn.kinds import Count, Positive
+from resjax.nn.place import Place, call
+
+ROTARY_BASE = 10_000.0
+
+
+class Attention(Branch):
+    """Multi-head self-attention, B T D -> B T D (Vaswani et al. 2017, arXiv 1706.03762, section 3.2).
+
+    The longest path has two layers of weights, those of the values and of the output. The softmax is in float32,
+    whatever the precision.
+    """
+
+    heads: Count = 4
+    causal: bool = True  # a token sees those before it and itself
+    rotary: bool = True  # queries and keys are turned by their places (Su et al. 2021, arXiv 2104.09864)
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B T D"], train: bool, place: Place | None = None) -> Float[Array, "B T D"]:
+        """F(x), in the shape of x.
+
+        Raises:
+          ValueError: a width that the heads do not divide, or, with rotary places, not into even parts.
+        """
+        width = x.shape[-1]
+        if width % self.heads:
+            raise ValueError(f"width {width}: must be a multiple of {self.heads}, the heads")
+        x = self.pointwise("before", x, train, place)
+        query, key = (self.split(self.dense(x, width, layer, place)) for layer in (-2, -1))  # B T H D/H
+        value = self.split(self.dense(x, width, 0, place))
+        if self.rotary:
+            query = rotated(query)
+            key = rotated(key)
+        found = jax.nn.dot_product_attention(query, key, value, is_causal=self.causal)  # B T H D/H
+        x = self.dense(found.reshape(x.shape), width, 1, place)
+        return self.pointwise("end", x, train, place)
+
+    def split(self, x: Float[Array, "B T D"]) -> Float[Array, "B T {self.heads} D//{self.heads}"]:
+        """The heads' parts of the width."""
+        return x.reshape(*x.shape[:-1], self.heads, -1)
+
+    def site(self, layer: int, place: Place | None) -> Site:
+        """Queries and keys, layers −2 and −1, decide where to look, and are in no product of weights on the way."""
+        return Site("attention" if layer < 0 else self.role, layer, self.layers, place)
+
+
+class MLP(Branch):
+    """Two layers with an activation between them, of each token by itself: B … D -> B … D.
+
+    With `gated` the first is two: activation(xV) ⊙ xW, as in SwiGLU with activation silu (Shazeer 2020, arXiv
+    2002.05202).
+    """
+
+    ratio: Positive = 4.0  # of the hidden units to the width
+    gated: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B ... D"], train: bool, place: Place | None = None) -> Float[Array, "B ... D"]:
+        """F(x), in the shape of x."""
+        width = x.shape[-1]
+        hidden = max(1, round(self.ratio * width))
+        x = self.pointwise("before", x, train, place)
+        gate = self.dense(x, hidden, 0, place) if self.gated else None
+        x = self.pointwise("between", self.dense(x, hidden, 0, place), train, place)  # B … hidden
+        x = self.dense(x if gate is None else x * gate, width, 1, place)
+        return self.pointwise("end", x, train, place)
+
+
+class Parallel(Branch):
+    """Attention and MLP of the same tokens, added: one branch (Wang & Komatsuzaki 2021, GPT-J)."""
+
+    attention: nn.Module = Attention()
+    mlp: nn.Module = MLP()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B T D"], train: bool, place: Place | None = None) -> Float[Array, "B T D"]:
+        """F(x), in the shape of x: the two share what stands before and behind them."""
+        x = self.pointwise("before", x, train, place)
+        x = call(self.attention, x, train, place) + call(self.mlp, x, train, place)
+        return self.pointwise("end", x, train, place)
+
+
+def rotated(x: Float[Array, "B T H D"]) -> Float[Array, "B T H D"]:
+    """Queries or keys, each turned by its place t: the pair (i, i + D/2) by the angle t · 10000^(−2i/D).
+
+    Raises:
+      ValueError: an odd D, that of a head.
+    """
+    tokens, dims = x.shape[1], x.shape[-1]
+    if dims % 2:
+        raise ValueError(f"{dims} units a head: rotary places need an even number")
+    precision = jnp.promote_types(x.dtype, jnp.float32)
+    speeds = ROTARY_BASE ** (-jnp.arange(0, dims, 2, dtype=precision) / dims)  # D/2
+    angles = jnp.arange(tokens, dtype=precision)[:, None, None] * speeds  # T 1 D/2
+    first, second = jnp.split(x.astype(precision), 2, -1)
+    turned = first * jnp.cos(angles) - second * jnp.sin(angles), first * jnp.sin(angles) + second * jnp.cos(angles)
+    return jnp.concatenate(turned, -1).astype(x.dtype)
