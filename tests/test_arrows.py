@@ -9,7 +9,7 @@ from collections.abc import Iterator
 ROOT = pathlib.Path(__file__).parent.parent
 HEART = {
     "assembly", "cost", "gating", "independence", "layers", "models", "network",
-    "parts", "random_streams", "settling", "stack", "stochastic_depth", "theory",
+    "parts", "random_streams", "settling", "stack", "stochastic_depth", "theory", "transformers",
 }  # fmt: skip
 ROOMS = ({"system"}, {"nn"}, HEART, {"data"}, {"training"}, {"probes"}, {"lab"}, {"prepare"}, {""})  # "" is `resjax`
 OUTSIDE = {  # what each may import, but for itself

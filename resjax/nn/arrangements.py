@@ -66,6 +66,7 @@ def scaled(power: NotNegative = 0.5) -> Arrangement:
 def complete_p(base: Positive = 4, power: Positive = 1.0) -> Arrangement:
     """x + m^(−power) F(LN x), m = N/base (Dey et al. 2025, arXiv 2505.01618).
 
-    So a rate that is tuned at N = base stays the best. With power 1 the rate of AdamW needs no change, its ε times m^(−1); with ½, depth-µP, the rate goes with m^(−½).
+    So a rate that is tuned at N = base stays the best. With power 1 AdamW keeps its rate, with ε times m^(−1); with ½,
+    depth-µP, the rate goes with m^(−½).
     """
     return Arrangement(order.PRE_NORM, Scaled(beta=base**power, power=power))

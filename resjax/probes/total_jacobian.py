@@ -4,6 +4,7 @@ It is taken at each example by itself, in evaluation: norms use the statistics i
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp

@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "random_walks": ["random_walk", "random_walk_quantiles"],
         "shattering": ["correlations"],
         "spectra": ["condition", "gaussian_conditions", "gaussian_spread", "relu_condition"],
+        "sublayers": ["Sublayer"],
         "tanh_layers": ["depth_scale", "mean_field"],
+        "token_grams": ["TokenMoments", "tokens"],
     },
 )

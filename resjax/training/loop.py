@@ -45,7 +45,7 @@ class Progress:
         """Loss and accuracy, the means over the batches of the steps since this was asked last."""
         loss, accuracy = np.mean(self.recent, 0)
         self.recent = []
-        return loss, accuracy
+        return np.asarray(loss), np.asarray(accuracy)
 
 
 @runtime_checkable
