@@ -88,7 +88,7 @@ def dealt_out(config: Config, deep: Trial, members: int) -> Trial:
 
 def as_large(members: Trial) -> int:
     """The width of one network of their depth that is nearest to all of them in parameters."""
-    _, _, dataset = lab.plan.plan(members)
+    dataset = lab.plan.plan(members).dataset
     build = functools.partial(lab.registry.network, members, dataset.classes)
     return probes.ensembles.as_large(build, members.width, members.num_seeds, dataset.inputs(1))
 

@@ -21,7 +21,7 @@ TRIAL = Trial(depth=4, width=8, norm="none", connection="plain", steps=30, log_e
 
 def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
     trial = Trial(depth=4, width=8, norm="none", connection="plain", optimizer="sgd(momentum=0)", batch_size=50)
-    network, optimizer, dataset = plan(trial)
+    network, optimizer, dataset, _, _ = plan(trial)
     tx = optimizer.build()
     found = initialize(network, tx, jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
     found = found._replace(optimizer=optimizer.filled(found.optimizer))
@@ -47,7 +47,7 @@ def test_a_step_is_gradient_descent_on_the_batch_of_that_step():
 
 
 def test_evaluation_counts_every_example_once():
-    network, optimizer, dataset = plan(TRIAL)
+    network, optimizer, dataset, _, _ = plan(TRIAL)
     found = initialize(network, optimizer.build(), jax.random.key(0), jnp.zeros((1, *dataset.train.shape)))
     images, labels = dataset.train.take(jnp.arange(1500))
     logits, _, _ = network.apply(found.params, found.state, images)

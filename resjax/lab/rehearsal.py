@@ -25,7 +25,7 @@ from resjax.system.errors import UserError
 from resjax.training import step
 from resjax.training.compilation import jit_unoptimized
 from resjax.training.step import TrainState
-from resjax.training.tasks import Task
+from resjax.training.tasks import CLASSIFICATION, Task
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def training(
     augmentations: tuple[Callable, ...],
     num_seeds: int,
     devices: int,
-    task: Task,
+    task: Task = CLASSIFICATION,
 ) -> None:
     """Takes the first step of the network, or of `num_seeds` of them together.
 
