@@ -11,6 +11,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 5, 4, 3), np.uint8)
 LABELS = np.arange(60) % 7
 TEST = (IMAGES[:6], LABELS[:6])
+FLOATS = RNG.normal(size=(60, 3))
 
 
 def test_digits_are_bit_for_bit_what_their_arrays_are():
@@ -72,6 +73,22 @@ def test_arrays_of_jax_and_lists_are_taken():
     assert np.array_equal(made.train.images, IMAGES) and np.array_equal(made.train.labels, LABELS)
 
 
+@pytest.mark.parametrize("targets", (FLOATS, FLOATS[:, 0]), ids=("N D", "N"))
+def test_the_targets_of_a_regression_stay_as_they_are(targets):
+    made = data.arrays(IMAGES, targets, (IMAGES[:9], targets[:9]))
+    wanted = targets.reshape(60, -1).astype(np.float32)
+    assert made.classes == wanted.shape[1] and made.train.labels.dtype == jnp.float32
+    assert np.array_equal(made.train.labels, wanted) and np.array_equal(next(made.test.all(9))[1], wanted[:9])
+    assert made.targets(4) == jax.ShapeDtypeStruct((4, wanted.shape[1]), jnp.float32)
+
+
+def test_a_sixth_is_held_out_with_its_targets():
+    rows = np.arange(60.0)[:, None]
+    made = data.arrays(rows, 2 * rows)
+    for split in (made.train, made.test):
+        assert np.array_equal(split.labels, 2 * split.images)
+
+
 def test_arrays_can_have_random_labels_and_be_cut_short():
     made = data.arrays(IMAGES, LABELS, TEST).with_random_labels(1.0).first(30)
     assert len(made.train) == 30 and made.train.labels.max() < 7 and not made.streamed
@@ -90,7 +107,7 @@ def with_nan(images):
         ((IMAGES[:, 0, 0, 0], LABELS), r"images must be N H W C or N …, and not empty: their shape is \(60,\)"),
         ((IMAGES[:0], LABELS[:0]), r"and not empty: their shape is \(0, 5, 4, 3\)"),
         ((with_nan(IMAGES), LABELS), "images have values that are not finite: example 3"),
-        ((IMAGES, LABELS.astype(float)), "labels must be integers, not float64"),
+        ((IMAGES, LABELS.astype(str)), "labels must be integers, not <U21"),
         ((IMAGES, LABELS == 1), "labels must be integers, not bool"),
         ((IMAGES, np.eye(7, dtype=int)[LABELS]), r"labels must be one integer an image: their shape is \(60, 7\)"),
         ((IMAGES, LABELS[:-1]), "there are 60 images and 59 labels"),
@@ -98,10 +115,17 @@ def with_nan(images):
         ((IMAGES, LABELS, None, 6), "labels must be from 0 to 5: that of example 6 is 6"),
         ((IMAGES, LABELS, (IMAGES, LABELS + 1), 7), "test labels must be from 0 to 6: that of example 6 is 7"),
         ((IMAGES, LABELS, (IMAGES, LABELS[1:])), "there are 60 test images and 59 test labels"),
-        ((IMAGES, LABELS, (IMAGES, LABELS * 1.0)), "test labels must be integers, not float64"),
+        ((IMAGES, LABELS, (IMAGES, LABELS * 1.0)), "test labels are N 1 float32, but training labels are N int64"),
         ((IMAGES, LABELS, (IMAGES[:, :4], LABELS)), "test images are N 4 4 3 uint8, but training images are N 5 4 3"),
         ((IMAGES, LABELS, (IMAGES / 255.0, LABELS)), "test images are N 5 4 3 float64, but training images are N 5"),
-        ((IMAGES[:5], LABELS[:5]), "5 images are too few to hold out a sixth: give a test set"),
+        ((IMAGES, FLOATS[..., None]), r"targets must be N or N D: their shape is \(60, 3, 1\)"),
+        ((IMAGES, FLOATS[:-1]), "there are 60 images and 59 targets"),
+        ((IMAGES, np.where(FLOATS[4, 1] == FLOATS, np.inf, FLOATS)), "targets are not finite: that of example 4"),
+        ((IMAGES, FLOATS * 1e60), "targets are not finite: that of example 0"),
+        ((IMAGES, FLOATS, None, 2), "classes=2: must be 3, the numbers of each target"),
+        ((IMAGES, FLOATS, (IMAGES, FLOATS[:, :2])), "test labels are N 2 float32, but training labels are N 3 float32"),
+        ((IMAGES, FLOATS, (IMAGES, LABELS)), "test labels are N int64, but training labels are N 3 float32"),
+        ((IMAGES[:5], LABELS[:5]), "5 examples are too few to hold out a sixth: give a test set"),
     ),
 )
 def test_arrays_that_cannot_be(arguments, says):

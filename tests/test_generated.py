@@ -141,7 +141,7 @@ def test_a_command_line_names_them_with_arguments(name):
     ('iterated(map="fold")', "map must be one of tent, logistic, cat"),
     ("iterated(times=17)", "times must be from 0 to 16"),
     ('iterated(map="cat")', "dims must be from 1 to 8, and even for cat"),
-    ("hop(k=3)", "known are digits, mnist1d, hops, iterated and the sets"),
+    ("hop(k=3)", "known are digits, mnist1d, hops, iterated, induction, text and the sets"),
 ))  # fmt: skip
 def test_what_is_refused(name, says):
     with pytest.raises(UserError, match=says):

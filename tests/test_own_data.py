@@ -25,6 +25,12 @@ def save(folder, **arrays):
     return folder / "own.npz"
 
 
+def test_floating_labels_of_a_file_are_the_targets_of_a_regression(tmp_path):
+    targets = RNG.normal(size=(24, 2))
+    found = data.npz(save(tmp_path, x_train=X[:18], y_train=targets[:18], x_test=X[18:], y_test=targets[18:]))
+    assert found.classes == 2 and np.array_equal(found.test.labels, targets[18:].astype(np.float32))
+
+
 @pytest.mark.parametrize(
     "arrays",
     (
@@ -235,7 +241,7 @@ def test_a_function_of_ones_own_gives_arrays_or_a_data_set(tmp_path, monkeypatch
     ("code", "says"),
     (
         ("load = lambda: 5", "my_data:load: must give .images, labels., .* or a Dataset, not int"),
-        ("load = lambda: (np.ones((12, 4)), np.ones(12))", "my_data:load: train labels must be integers, not float64"),
+        ("load = lambda: (np.ones((12, 4)), np.ones(12) > 0)", "my_data:load: train labels must be integers, not bool"),
         ("load = lambda: data.Dataset(data.digits().train, data.mnist1d().test, 10)", "its test has examples of shape"),
         ("load = lambda: data.Dataset(data.digits().train, data.digits().test, 9)", "labels must be from 0 to 8: that"),
         (

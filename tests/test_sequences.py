@@ -1,6 +1,7 @@
 """Tokens reach a training step as the integers that they are, with a target each; what carries data is no constant."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -144,3 +145,82 @@ def test_a_draw_that_carries_nothing_is_as_it_was():
     wrapped = dataclasses.replace(plain, draw=Partial(tasks.Hops(1, 4)))
     first, second = (jax.tree.structure(each.abstract(4, ())) for each in (plain, wrapped))
     assert first == second and hash(first) == hash(second)
+
+
+def test_sequences_are_held_on_the_device_as_they_are():
+    found = data.sequences(TOKENS, NEXT, 11, (TOKENS[:5].tolist(), jnp.asarray(NEXT[:5], jnp.uint8)))
+    assert found.classes == 11 and not found.streamed
+    for split, count in ((found.train, 40), (found.test, 5)):
+        inputs, targets = next(split.all(count))
+        assert np.array_equal(inputs, TOKENS[:count]) and np.array_equal(targets, NEXT[:count])
+        assert inputs.dtype == targets.dtype == jnp.int32
+
+
+def test_a_sixth_of_the_sequences_is_held_out():
+    found = data.sequences(TOKENS, NEXT, 11)
+    parts = [np.concatenate([split.images, split.labels], 1) for split in (found.train, found.test)]
+    assert list(map(len, parts)) == [34, 6]
+    whole = np.concatenate([TOKENS, NEXT], 1)
+    assert sorted(map(tuple, np.concatenate(parts))) == sorted(map(tuple, whole))
+
+
+def changed(array, at, value):
+    """The array with another value there."""
+    array = array.copy()
+    array[at] = value
+    return array
+
+
+@pytest.mark.parametrize(("arguments", "says"), (
+    ((TOKENS * 1.0, NEXT, 11), "inputs must be integers, not float64"),
+    ((TOKENS, NEXT == 1, 11), "targets must be integers, not bool"),
+    ((TOKENS[0], NEXT[0], 11), r"inputs must be N T, and not empty: their shape is \(6,\)"),
+    ((TOKENS[:0], NEXT[:0], 11), r"inputs must be N T, and not empty: their shape is \(0, 6\)"),
+    ((TOKENS, NEXT[:, 0], 11), r"targets must be N T, and not empty: their shape is \(40,\)"),
+    ((TOKENS, NEXT[:, 1:], 11), "inputs and targets must be N T alike: their shapes are 40 6 and 40 5"),
+    ((TOKENS, NEXT[1:], 11), "inputs and targets must be N T alike: their shapes are 40 6 and 39 6"),
+    ((changed(TOKENS, (7, 2), 11), NEXT, 11), "inputs must be from 0 to 10: token 2 of example 7 is 11"),
+    ((TOKENS, changed(NEXT, (3, 5), -1), 11), "targets must be from 0 to 10: token 5 of example 3 is -1"),
+    ((TOKENS, NEXT, 11, (TOKENS, changed(NEXT, (1, 0), 99))), "test targets must be from 0 to 10: token 0 of"),
+    ((TOKENS, NEXT, 11, (TOKENS[:, 1:], NEXT[:, 1:])), "test inputs are n 5, but training inputs are N 6"),
+    ((TOKENS, NEXT, 0), "vocabulary=0: must be at least 1"),
+    ((TOKENS[:5], NEXT[:5], 11), "5 examples are too few to hold out a sixth"),
+))  # fmt: skip
+def test_sequences_that_cannot_be(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        data.sequences(*arguments)
+
+
+def test_a_draw_with_a_label_for_every_token_gives_tokens():
+    found = tasks.generated(functools.partial(shifted, jnp.arange(90, dtype=jnp.uint8)), 256, "mine", examples=12)
+    assert len(found.train) == len(found.test) == 12 and found.train.example == found.test.example
+    assert found.inputs(3) == found.targets(3) == jax.ShapeDtypeStruct((3, 4), jnp.int32)
+
+
+def test_a_draw_whose_label_is_of_another_shape_is_refused():
+    def draw(key):
+        return jnp.ones((2, 2, 1)), jnp.ones((), jnp.float32)
+
+    with pytest.raises(ValueError, match=r"mine: a draw must give a label of shape \(1,\), not \(\)"):
+        tasks.generated(draw, 1, "mine", examples=12)
+
+
+def given(train, test=None):
+    """The first example of a data set of one's own, which has 11 classes."""
+    return data.given(data.Dataset(train, test or train, 11), "mine").train.example
+
+
+def test_a_data_set_of_ones_own_may_have_tokens():
+    assert given(tokens()) == tokens().example
+    assert given(of_text(jnp.arange(90, dtype=jnp.uint8) % 11)) == (jax.ShapeDtypeStruct((4,), jnp.int32),) * 2
+    assert given(tokens(TOKENS[:, 0]))[1] == jax.ShapeDtypeStruct((), jnp.int32)
+
+
+@pytest.mark.parametrize(("train", "test", "says"), (
+    (tokens(changed(NEXT, (2, 1), 11)), None, "mine: train targets must be from 0 to 10: token 1 of example 2 is 11"),
+    (tokens(), tokens(TOKENS[:, 0]), r"its test has examples of shape \(6,\) int32 and targets \(\) int32, but they"),
+    (tokens(TOKENS[:, 0] + 1), None, "mine: train labels must be from 0 to 10: that of example \\d+ is 11"),
+))  # fmt: skip
+def test_a_data_set_of_ones_own_with_tokens_is_checked(train, test, says):
+    with pytest.raises(ValueError, match=says):
+        given(train, test)

@@ -1,4 +1,4 @@
-"""Data sets made of arrays, held on the device."""
+"""Data sets made of arrays, held on the device: inputs and labels or, in a regression, numbers."""
 
 import dataclasses
 import functools
@@ -6,18 +6,20 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float32, Int, Shaped
+from jaxtyping import ArrayLike, Float, Float32, Int, Shaped
 
 from resjax.data import validate
 from resjax.data.dataset import Dataset
 from resjax.data.in_memory import Split
 from resjax.data.splits import held_out
 
+Pair = tuple[np.ndarray, np.ndarray]  # images and labels
+
 
 def arrays(
     images: Shaped[ArrayLike, "N ..."],
-    labels: Int[ArrayLike, " N"],
-    test: tuple[Shaped[ArrayLike, "n ..."], Int[ArrayLike, " n"]] | None = None,
+    labels: Int[ArrayLike, " N"] | Float[ArrayLike, "N ..."],
+    test: tuple[Shaped[ArrayLike, "n ..."], Shaped[ArrayLike, "n ..."]] | None = None,
     classes: int | None = None,
 ) -> Dataset:
     """A data set of arrays, held on the device as they are.
@@ -28,24 +30,26 @@ def arrays(
 
     Args:
       images: N H W C, or N … with at least one more axis, such as N D; uint8, 16-bit integers or floating point.
-      labels: N integers, or N 1, from 0 to classes - 1.
+      labels: N integers, or N 1, from 0 to classes - 1. Or the targets of a regression, N D or N floating point, which
+        stay as they are: N D float32.
       test: the held-out images and labels, like the others. None holds out a sixth of the examples (N // 6), those
         that come first in the permutation of `jax.random.key(0)`; the classes' shares are left to chance.
-      classes: K; None is one more than the largest label.
+      classes: K; None is one more than the largest label, and D in a regression.
 
     Raises:
-      ValueError: images or labels of another shape or type, numbers of them that differ, images that are not finite,
-        labels out of range, or too few examples to hold out any.
+      ValueError: images or labels of another shape or type, numbers of them that differ, images or targets that are
+        not finite, labels out of range, or too few examples to hold out any.
     """
     train_images, train_labels = _checked(images, labels, "")
     test_images, test_labels = (train_images, train_labels) if test is None else _checked(*test, "test ")
     if (test_images.shape[1:], test_images.dtype) != (train_images.shape[1:], train_images.dtype):
-        raise ValueError(f"test images are N {_form(test_images)}, but training images are N {_form(train_images)}")
-    classes = int(max(train_labels.max(), test_labels.max())) + 1 if classes is None else classes
-    validate.in_range(train_labels, classes)
-    validate.in_range(test_labels, classes, "test ")
+        raise ValueError(f"test images are {_form(test_images)}, but training images are {_form(train_images)}")
+    forms = [(own.shape[1:], validate.floating(own)) for own in (train_labels, test_labels)]
+    if forms[0] != forms[1]:
+        raise ValueError(f"test labels are {_form(test_labels)}, but training labels are {_form(train_labels)}")
+    classes = _classes(train_labels, test_labels, classes)
     if test is None:
-        (train_images, train_labels), (test_images, test_labels) = _held_out(train_images, train_labels)
+        (train_images, train_labels), (test_images, test_labels) = hold_out(train_images, train_labels)
     mean, std = statistics(train_images)
     train = _split(train_images, train_labels, mean, std)
     return Dataset(train, _split(test_images, test_labels, mean, std), classes)
@@ -85,12 +89,12 @@ def statistics(images: Shaped[np.ndarray, "... C"]) -> tuple[Float32[np.ndarray,
     return mean, np.where(varies, std, np.float32(1))
 
 
-def _split(images: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Split:
-    return Split(jnp.asarray(images), jnp.asarray(labels.astype(np.int32)), jnp.asarray(mean), jnp.asarray(std))
+def hold_out(images: Shaped[np.ndarray, "N ..."], labels: Shaped[np.ndarray, "N ..."]) -> tuple[Pair, Pair]:
+    """The images and labels for training, and a sixth of them, those that come first in the permutation of key 0.
 
-
-def _held_out(images: np.ndarray, labels: np.ndarray):
-    """The examples for training, and the others."""
+    Raises:
+      ValueError: they are too few.
+    """
     count = held_out(len(images))
     order = np.asarray(jax.random.permutation(jax.random.key(0), len(images)))
     test = order[:count]
@@ -98,10 +102,28 @@ def _held_out(images: np.ndarray, labels: np.ndarray):
     return (images[train], labels[train]), (images[test], labels[test])
 
 
+def _split(images: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Split:
+    labels = labels if validate.floating(labels) else labels.astype(np.int32)
+    return Split(jnp.asarray(images), jnp.asarray(labels), jnp.asarray(mean), jnp.asarray(std))
+
+
+def _classes(labels: np.ndarray, test_labels: np.ndarray, given: int | None) -> int:
+    """K of labels that are in its range; D of the targets of a regression."""
+    if validate.floating(labels):
+        numbers = labels.shape[1]
+        if given not in (None, numbers):
+            raise ValueError(f"classes={given}: must be {numbers}, the numbers of each target")
+        return numbers
+    classes = int(max(labels.max(), test_labels.max())) + 1 if given is None else given
+    validate.in_range(labels, classes)
+    validate.in_range(test_labels, classes, "test labels")
+    return classes
+
+
 def _checked(images: ArrayLike, labels: ArrayLike, which: str) -> tuple[np.ndarray, np.ndarray]:
     checked = validate.images(images, which)
-    return checked, validate.labels(labels, len(checked), which)
+    return checked, validate.targets(labels, len(checked), which)
 
 
-def _form(images: np.ndarray) -> str:
-    return f"{' '.join(map(str, images.shape[1:]))} {images.dtype}"
+def _form(array: np.ndarray) -> str:
+    return " ".join(["N", *map(str, array.shape[1:]), str(array.dtype)])

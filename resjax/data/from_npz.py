@@ -24,9 +24,10 @@ def npz(path: str | pathlib.Path, train_split: str = "", test_split: str = "") -
     """The data set in a file of `numpy.savez`, held on the device (see `arrays`).
 
     Args:
-      path: of the file. Images are N H W C, N H W (grey) or N D (rows of numbers, N 1 1 D); labels are N integers. They
-        are called `images` and `labels`, or `x` and `y`; with splits `x_train`, `y_train`, `x_test`, `y_test` as in
-        Keras, or `train_images`, `train_labels` and so on as in MedMNIST.
+      path: of the file. Images are N H W C, N H W (grey) or N D (rows of numbers, N 1 1 D); labels are N integers or,
+        in a regression, N D floating point. They are called `images` and `labels`, or `x` and `y`; with splits
+        `x_train`, `y_train`, `x_test`, `y_test` as in Keras, or `train_images`, `train_labels` and so on as in
+        MedMNIST.
       train_split: see `splits.choose`.
       test_split: likewise. Where no split tests, a sixth is held out (see `arrays`).
 

@@ -21,8 +21,8 @@ def given(found: Any, name: str, train_split: str = "", test_split: str = "") ->
     """The data set that somebody's function gave, checked.
 
     Args:
-      found: (images, labels), ((images, labels), (test images, test labels)), or a `Dataset` of images H W C; images
-        and labels as in `npz`.
+      found: (images, labels), ((images, labels), (test images, test labels)), or a `Dataset` of images H W C or of
+        tokens T; images and labels as in `npz`.
       name: in messages.
       train_split: what trains, see `splits.choose`; of a `Dataset` nothing can be chosen.
       test_split: likewise.
@@ -52,11 +52,11 @@ def of_splits(name: str, pairs: Mapping[str, Pair], train_split: str = "", test_
     """
     with naming(name):
         images = {split: pictures(x) for split, (x, _) in pairs.items()}
-        labels = {split: validate.labels(y, len(images[split]), f"{split} ") for split, (_, y) in pairs.items()}
+        labels = {split: validate.targets(y, len(images[split]), f"{split} ") for split, (_, y) in pairs.items()}
         lengths = {split: len(x) for split, x in images.items()}
 
         def labelled(split: str) -> bool:
-            return bool(np.any(labels[split] != -1))
+            return validate.floating(labels[split]) or bool(np.any(labels[split] != -1))
 
         def joined(parts: list[Range]) -> Pair:
             x = np.concatenate([images[part.split][part.first : part.end] for part in parts])
@@ -66,7 +66,8 @@ def of_splits(name: str, pairs: Mapping[str, Pair], train_split: str = "", test_
         if not choice.test:
             splits.tell_held_out(name, choice)
         test = joined(choice.test) if choice.test else None
-        if all(0 not in labels[part.split] for part in (*choice.train, *choice.test)):
+        found = [labels[part.split] for part in (*choice.train, *choice.test)]
+        if all(not validate.floating(own) and 0 not in own for own in found):
             raise ValueError("no label is 0, but labels must be from 0 to K - 1")
         return dataclasses.replace(arrays(*joined(choice.train), test), name=name)
 
@@ -77,8 +78,21 @@ def _check(found: Dataset) -> None:
         split = getattr(found, which)
         if not isinstance(split, Examples) or not len(split):
             raise ValueError(f"its {which} must be a split with examples, as Split or Stream, not {split!r:.80}")
-        if len(split.shape) != 3 or split.shape != found.train.shape:
-            raise ValueError(f"its {which} has examples of shape {split.shape}, but they must be H W C and all alike")
-        images, labels = next(split.all(len(split) if isinstance(split, Split) else 1))
-        validate.images(images, f"normalised {which} ")
-        validate.in_range(validate.labels(labels, len(labels), f"{which} "), found.classes, f"{which} ")
+        one, target = split.example
+        tokens = one.dtype == np.int32
+        if len(one.shape) != (1 if tokens else 3) or split.example != found.train.example:
+            given = f"{one.shape} {one.dtype} and targets {target.shape} {target.dtype}"
+            form = "H W C, or T of tokens, and all alike"
+            raise ValueError(f"its {which} has examples of shape {given}, but they must be {form}")
+        inputs, targets = next(split.all(len(split) if isinstance(split, Split) else 1))
+        if tokens and target.shape == one.shape:
+            validate.tokens(inputs, found.classes, f"{which} inputs")
+            validate.tokens(targets, found.classes, f"{which} targets")
+            continue
+        if not tokens:
+            validate.images(inputs, f"normalised {which} ")
+        labels = validate.targets(targets, len(targets), f"{which} ")
+        if not validate.floating(labels):
+            validate.in_range(labels, found.classes, f"{which} labels")
+        elif labels.shape[1] != found.classes:
+            raise ValueError(f"its {which} has targets of {labels.shape[1]} numbers, but {found.classes} classes")

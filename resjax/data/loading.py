@@ -6,6 +6,8 @@ from collections.abc import Callable
 from resjax.data.curves import mnist1d
 from resjax.data.dataset import Dataset
 from resjax.data.from_arrays import digits
+from resjax.data.from_text import text
+from resjax.data.induction_heads import induction
 from resjax.data.prepared import prepared
 from resjax.data.sources import Wanted, assembled
 from resjax.data.tasks import hops, iterated
@@ -15,6 +17,8 @@ BUILT_IN: dict[str, Callable[..., Dataset]] = {  # what needs no files; called w
     "mnist1d": mnist1d,
     "hops": hops,
     "iterated": iterated,
+    "induction": induction,
+    "text": text,
 }
 
 

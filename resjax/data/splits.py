@@ -81,7 +81,7 @@ def held_out(examples: int) -> int:
       ValueError: they are too few.
     """
     if examples < HELD_OUT:
-        raise ValueError(f"{examples} images are too few to hold out a sixth: give a test set")
+        raise ValueError(f"{examples} examples are too few to hold out a sixth: give a test set")
     return examples // HELD_OUT
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from resjax.data.dataset import Dataset
 from resjax.data.from_arrays import arrays
+from resjax.data.from_tokens import sequences
 from resjax.data.generated import Draw, Generated, drawn
 from resjax.data.in_memory import Split
 from resjax.random_streams import stream
@@ -20,24 +21,29 @@ from resjax.random_streams import stream
 SAMPLE = 8192  # examples of each split that are drawn once, and looked at as a whole
 
 
-def generated(draw: Draw, classes: int, name: str = "this set") -> Dataset:
+def generated(draw: Draw, classes: int, name: str = "this set", examples: int = SAMPLE) -> Dataset:
     """A data set whose every training step draws new examples; a fixed sample is held out.
 
     Training loss and accuracy are those of another fixed sample, whose first examples are a finite training set
     (`Dataset.first`). Each of the draws has a stream of its own; where few examples are possible, one can come twice.
 
     Args:
-      draw: see `generated.Draw`.
+      draw: see `generated.Draw`. Where it gives a label for every token, the tokens are no numbers (see `sequences`).
       classes: K; labels are from 0 to K - 1.
       name: in messages.
+      examples: of the fixed samples, each.
 
     Raises:
-      ValueError: examples or labels that `arrays` refuses.
+      ValueError: examples or labels that `arrays` or `sequences` refuse, or labels of another shape.
     """
-    images, labels = drawn(draw, stream(jax.random.key(0), "sample"), SAMPLE)
-    held_out = drawn(draw, stream(jax.random.key(0), "held_out"), SAMPLE)
-    fixed = arrays(images, labels, held_out, classes)
+    images, labels = drawn(draw, stream(jax.random.key(0), "sample"), examples)
+    held_out = drawn(draw, stream(jax.random.key(0), "held_out"), examples)
+    each = jnp.issubdtype(labels.dtype, jnp.integer) and labels.ndim == 2
+    fixed = sequences(images, labels, classes, held_out) if each else arrays(images, labels, held_out, classes)
     assert isinstance(fixed.train, Split)
+    if fixed.train.labels.shape != labels.shape:
+        wanted = fixed.train.labels.shape[1:]
+        raise ValueError(f"{name}: a draw must give a label of shape {wanted}, not {labels.shape[1:]}")
     return dataclasses.replace(fixed, train=Generated(draw, fixed.train), name=name)
 
 

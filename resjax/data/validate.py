@@ -87,16 +87,52 @@ def labels(values: Shaped[ArrayLike, "N ..."], count: int, which: str = "") -> S
     return array
 
 
-def in_range(values: Shaped[np.ndarray, " N"], classes: int, which: str = "") -> None:
-    """Checks that labels are from 0 to K - 1.
+def targets(values: Shaped[ArrayLike, "N ..."], count: int, which: str = "") -> Shaped[np.ndarray, "N ..."]:
+    """The labels of so many inputs (see `labels`), or what a regression is to say of each: N D float32; N is N 1.
 
     Raises:
-      ValueError: one is not.
+      ValueError: another type, shape or number, or targets that are not finite in float32.
+    """
+    array = np.asarray(values)
+    if not floating(array):
+        return labels(array, count, which)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or not array.shape[1]:
+        raise ValueError(f"{which}targets must be N or N D: their shape is {array.shape}")
+    if len(array) != count:
+        raise ValueError(f"there are {count} {which}images and {len(array)} {which}targets")
+    usable = finite(array)
+    if not usable.all():
+        raise ValueError(f"{which}targets are not finite: that of example {int(usable.argmin())}")
+    return array.astype(np.float32)
+
+
+def tokens(values: Shaped[ArrayLike, "N T"], vocabulary: int, what: str) -> Shaped[np.ndarray, "N T"]:
+    """Integers N T from 0 to vocabulary - 1.
+
+    Raises:
+      ValueError: another type or shape, none at all, or one out of range; the line says `what`.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{what} must be integers, not {array.dtype}")
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"{what} must be N T, and not empty: their shape is {array.shape}")
+    in_range(array, vocabulary, what)
+    return array
+
+
+def in_range(values: Shaped[np.ndarray, "N ..."], classes: int, what: str = "labels") -> None:
+    """Checks that labels or tokens are from 0 to K - 1.
+
+    Raises:
+      ValueError: one is not; the line says `what`.
     """
     wrong = (values < 0) | (values >= classes)
     if wrong.any():
-        first = int(wrong.argmax())
-        raise ValueError(f"{which}labels must be from 0 to {classes - 1}: that of example {first} is {values[first]}")
+        first, *place = np.unravel_index(wrong.argmax(), wrong.shape)
+        which = f"token {place[0]} of example {first}" if place else f"that of example {first}"
+        raise ValueError(f"{what} must be from 0 to {classes - 1}: {which} is {values[first, *place]}")
 
 
 def finite(array: Shaped[np.ndarray, "N ..."]) -> Shaped[np.ndarray, " N"]:

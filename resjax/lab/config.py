@@ -169,9 +169,10 @@ class Optimization(Architecture):
     preset: str = option("", f"a paper's recipe, {presets.SHOWN}; flags beside it win", changes_results=False)
     dataset: str = option(
         "digits",
-        "digits, mnist1d, iterated(times=4), hops(k=2), any image-classification set of TensorFlow Datasets, npz:PATH "
-        "(arrays images and labels, or x_train, y_train, x_test and y_test), folder:PATH (of pictures, a folder a "
-        "class), or package.module:function that gives (images, labels), two such pairs or a Dataset",
+        "digits, mnist1d, iterated(times=4), hops(k=2), of tokens text(window=128) (the bytes of Python's help), "
+        "text:PATH and induction(hops=2), any image-classification set of TensorFlow Datasets, npz:PATH (arrays images "
+        "and labels, or x_train, y_train, x_test and y_test), folder:PATH (of pictures, a folder a class), or "
+        "package.module:function that gives (images, labels), two such pairs or a Dataset",
     )
     train_split: str = option("", "what trains, as train[:80%] or train+validation; default: train")
     test_split: str = option("", "what tests, as train[80%:]; default: test or validation, else a sixth of what trains")

@@ -1,6 +1,7 @@
 """Data sets by the names of the command line, those of the user's own among them, and what of them decides a result.
 
-    digits    iterated(times=4)    cifar10    npz:PATH    folder:PATH    package.module:load
+    digits    iterated(times=4)    text(window=128)    cifar10
+    npz:PATH    folder:PATH    text:PATH(window=128)    package.module:load
 
 A function of one's own gives (images, labels), ((images, labels), (images, labels)) or a `Dataset`.
 """
@@ -16,6 +17,7 @@ from resjax.lab import names, presets
 from resjax.system.errors import UserError
 
 KINDS = ("npz", "folder")
+TEXT = re.compile(r"text(?P<of>:(?P<path>.*?))?\s*(?P<arguments>\(.*\))?", re.DOTALL)
 OWN = re.compile(r"[\w.]+:[A-Za-z_]\w*\s*(\(.*\))?", re.DOTALL)  # package.module:load; a version of TFDS is a number
 
 
@@ -26,6 +28,8 @@ def load(name: str, data_dir: str, wanted: "data.Wanted") -> "data.Dataset":
       UserError: there is none, it is not prepared, or it is not what a data set must be.
     """
     try:
+        if text := _text(name):
+            return _of_text(name, *text, wanted)
         if path := _path(name):
             return _of_files(name.partition(":")[0], path, wanted)
         if OWN.fullmatch(name):
@@ -46,16 +50,36 @@ def load(name: str, data_dir: str, wanted: "data.Wanted") -> "data.Dataset":
 def content(name: str) -> str:
     """What decides a result of a data set of this name: of files what is in them, not where they are.
 
+    A text is its bytes, that of Python, too, which changes with Python.
+
     Raises:
       UserError: they are not there.
     """
+    if text := _text(name):
+        return f"text:{_digest(text[0])}{text[1]}"
     path = _path(name)
     return f"{name.partition(':')[0]}:{_checksum(path)}" if path else name
 
 
+def record(name: str) -> dict[str, str]:
+    """What a record says of a data set beside its name: the content, where the name does not decide it."""
+    found = content(name)
+    return {} if found == name else {"content": found}
+
+
 def is_code(name: str) -> bool:
     """Whether it names a function of the user's own."""
-    return not _path(name) and bool(OWN.fullmatch(name))
+    return not _text(name) and not _path(name) and bool(OWN.fullmatch(name))
+
+
+def _text(name: str) -> tuple[str, str] | None:
+    """Of a text the path, which is "" for that of Python, and the arguments."""
+    match = TEXT.fullmatch(name)
+    if not match:
+        return None
+    if match["of"] and not match["path"]:
+        raise UserError(f"--dataset={name}: must be text or text:PATH")
+    return os.path.expanduser(match["path"] or ""), match["arguments"] or ""
 
 
 def _path(name: str) -> pathlib.Path | None:
@@ -72,6 +96,22 @@ def _of_files(kind: str, path: pathlib.Path, wanted: "data.Wanted") -> "data.Dat
     if kind == "npz":
         return data.npz(path, wanted.train, wanted.test)
     return data.folder(path, wanted)
+
+
+def _of_text(name: str, path: str, arguments: str, wanted: "data.Wanted") -> "data.Dataset":
+    if wanted.train or wanted.test:
+        raise ValueError(f"{name} has no splits to choose from: leave out train_split and test_split")
+    _digest(path)  # that it can be read
+    return names.build(f"text{arguments}", "dataset", {"text": data.text}, path=path)
+
+
+@functools.cache
+def _digest(path: str) -> str:
+    """Of a text."""
+    try:
+        return data.text_digest(path)
+    except ValueError as error:
+        raise UserError(f"{error}") from error
 
 
 @functools.cache

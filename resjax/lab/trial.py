@@ -10,7 +10,7 @@ from importlib.machinery import PathFinder
 from typing import Any, Self
 
 from resjax.lab import datasets, names
-from resjax.lab.config import Architecture, Probing, Training
+from resjax.lab.config import Architecture, Optimization, Probing, Training
 from resjax.lab.options import differing, option
 from resjax.system.errors import UserError
 
@@ -95,8 +95,9 @@ def address(trial: Variant) -> str:
 
 
 def recorded(trial: Variant) -> dict[str, Any]:
-    """All that a trial is, for JSON."""
-    return {"kind": type(trial).__name__} | dataclasses.asdict(trial)
+    """All that a trial is, for JSON, and what its data set holds where the name does not say it."""
+    content = datasets.record(trial.dataset) if isinstance(trial, Optimization) else {}
+    return {"kind": type(trial).__name__} | dataclasses.asdict(trial) | content
 
 
 def _code(values: dict[str, Any]) -> dict[str, str]:

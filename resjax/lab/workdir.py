@@ -21,7 +21,8 @@ from typing import Any
 import pandas as pd
 from etils import epath
 
-from resjax.lab.config import Running
+from resjax.lab import datasets
+from resjax.lab.config import Optimization, Running
 from resjax.lab.environment import environment
 from resjax.lab.options import differing, relevant
 from resjax.lab.store import FOLDER as STORE
@@ -104,7 +105,7 @@ class WorkDirectory:
         checksums.write_json(self.path, "config.json", {"experiment": self.experiment} | relevant(self.config))
         there = (self.path / "env.json").exists()
         sessions = checksums.read_json(self.path, "env.json") if there else []
-        now = environment()
+        now = environment() | (datasets.record(self.config.dataset) if isinstance(self.config, Optimization) else {})
         if now not in sessions:
             checksums.write_json(self.path, "env.json", [*sessions, now])
 
