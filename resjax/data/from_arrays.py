@@ -31,7 +31,7 @@ def arrays(
     Args:
       images: N H W C, or N … with at least one more axis, such as N D; uint8, 16-bit integers or floating point.
       labels: N integers, or N 1, from 0 to classes - 1. Or the targets of a regression, N D or N floating point, which
-        stay as they are: N D float32.
+        become N D float32 with the training targets' mean taken away, divided by their standard deviations.
       test: the held-out images and labels, like the others. None holds out a sixth of the examples (N // 6), those
         that come first in the permutation of `jax.random.key(0)`; the classes' shares are left to chance.
       classes: K; None is one more than the largest label, and D in a regression.
@@ -50,6 +50,10 @@ def arrays(
     classes = _classes(train_labels, test_labels, classes)
     if test is None:
         (train_images, train_labels), (test_images, test_labels) = hold_out(train_images, train_labels)
+    if validate.floating(train_labels):
+        center, scale = statistics(train_labels)
+        train_labels = (train_labels - center) / scale
+        test_labels = (test_labels - center) / scale
     mean, std = statistics(train_images)
     train = _split(train_images, train_labels, mean, std)
     return Dataset(train, _split(test_images, test_labels, mean, std), classes)

@@ -154,6 +154,8 @@ def task(text: str, data: Dataset) -> Task:
       UserError: an unknown name, or a task of other targets than the data set's.
     """
     usual = tasks.usual(data)
+    if not text and usual == "regression":
+        raise UserError(f"{data.name} has floating labels: make them integers for classes, or give --task=regression")
     if not text:
         return tasks.TASKS[usual]
     found = names.build(text, "task", _givers(tasks.TASKS), wanted=WANTED["task"], accepts=_is_task)
