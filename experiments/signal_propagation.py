@@ -26,15 +26,18 @@ from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, records, whole
 from resjax.lab.trial import Start
+from resjax.system.errors import UserError
 
 PROBED = {
     "activation_mean_square": number("of the stream before the block"),
     "branch_mean_square": number("of what the branch adds"),
     "input_cosine": number("between the streams of two inputs, mean over pairs"),
+    "token_cosine": number("between two tokens or pixels of an input, mean over their pairs; empty if it has one"),
     "gradient_mean_square": number("of the gradient towards the stream before the block"),
     "direct_share": number("of that gradient, what comes through the skips alone"),
     "gradient_cosine": number("between the gradients of two inputs, mean over pairs"),
     "dead_fraction": number("share of units that no input of the batch activates"),
+    "attention_entropy": number("of a token's attention, in nats, mean over tokens and heads; empty without"),
 }
 KEY = columns("connection", "norm", "initializer", "depth", layer=whole("weighted layers before the block"))
 WANDERING = columns(
@@ -51,6 +54,13 @@ PANELS = {
     "gradient_mean_square": "gradient, mean square\n(last block = 1)",
     "input_cosine": "cosine of two inputs",
 }
+OF_TOKENS = {
+    "activation_mean_square": PANELS["activation_mean_square"],
+    "gradient_mean_square": PANELS["gradient_mean_square"],
+    "token_cosine": "cosine of two tokens",
+    "attention_entropy": "entropy of attention (nats)",
+}
+LOGARITHMIC = "activation_mean_square", "gradient_mean_square"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +76,11 @@ class Config(Running, Probing):
     networks: int = option(100, "plain networks of each of --widths that are read together; 0: none", minimum=0)
     widths: tuple[int, ...] = option((32, 64, 128, 256), "their units or filters of the stem", minimum=1)
     wandering_depth: int = option(202, "their weighted layers", minimum=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.networks and len(self.inputs) == 1:
+            raise UserError(f"--networks={self.networks}: the many networks take no tokens; give --networks=0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +120,7 @@ def summary(tables):
     results = tables["results"]
     deepest = results[results["depth"] == results["depth"].max()]
     names = ["connection", "norm", "initializer"]
-    families = deepest.groupby([*names, "layer"], sort=False).mean().groupby(names, sort=False)
+    families = deepest.groupby([*names, "layer"], sort=False).mean(numeric_only=True).groupby(names, sort=False)
     first = families.first()
     last = families.last()
     shown = last[["input_cosine", "dead_fraction"]]
@@ -120,31 +135,41 @@ def draw(tables, canvas):
         lab.wandering.draw(tables["wandering"], canvas)
     results = tables["results"]
     norms = list(results["norm"].unique())
-    color = lab.figures.colors(results["connection"])
+    panels = OF_TOKENS if results["attention_entropy"].notna().any() else PANELS
     shown = results[results["depth"] == results["depth"].max()]
     shown = shown[shown["initializer"] == shown["initializer"].iloc[0]]
     note = "lines: means over the seeds"
-    with canvas.figure("figure", len(norms), len(PANELS), 5.5, note, sharex=True, sharey="row") as axes:
-        for axis, (quantity, norm) in zip(axes, itertools.product(PANELS, norms), strict=True):
-            limits = (-0.05, 1.05) if quantity == "input_cosine" else LIMITS
-            axis.set_yscale("linear" if quantity == "input_cosine" else "log")
-            for connection, family in shown[shown["norm"] == norm].groupby("connection", sort=False):
+    height = 0.4 + 1.7 * len(panels)
+    with canvas.figure("figure", len(norms), len(panels), height, note, sharex=True, sharey="row") as axes:
+        for axis, (quantity, norm) in zip(axes, itertools.product(panels, norms), strict=True):
+            ends = limits(quantity, results[quantity])
+            axis.set_yscale("log" if quantity in LOGARITHMIC else "linear")
+            for label, color, family in canvas.families(shown[shown["norm"] == norm], "connection"):
                 mean = family.groupby("layer")[quantity].mean()
                 mean = mean / mean.iloc[-1] if quantity == "gradient_mean_square" else mean
-                lab.figures.leaving(axis, mean.index, mean, limits, color=color[connection], label=connection)
+                lab.figures.leaving(axis, mean.index, mean, ends, color=color, label=label)
                 line = lab.wide_limit.line(canvas.config, family, quantity)
                 if line is not None:
                     axis.plot(mean.index, line, "k--", linewidth=0.7, label="theory")
         for axis, norm in zip(axes, norms, strict=False):
             axis.set_title(f"norm {norm}")
-        for axis, label in zip(axes[:: len(norms)], PANELS.values(), strict=True):
+        for axis, label in zip(axes[:: len(norms)], panels.values(), strict=True):
             axis.set_ylabel(label)
         for axis in axes[-len(norms) :]:
             axis.set_xlabel("layer")
         lab.figures.legend(axes, columns=5)
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse=lambda trial, config: lab.start.plan(trial))
+def limits(quantity, values):
+    """Of a panel's axis."""
+    if quantity in LOGARITHMIC:
+        return LIMITS
+    return (-0.05, 1.05) if "cosine" in quantity else (-0.1, 0.2 + values.max())
+
+
+STUDY = Study(
+    Config, TABLES, trials, rows, draw, summary, refuse=lambda trial, config: lab.start.plan(trial), colored=True
+)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -53,7 +53,7 @@ def assemble(
 def stacks(parts: Parts, blocks: Callable[[Parts], tuple[nn.Block, ...]], turns: int) -> list[Stack]:
     """The blocks that take so many turns: one stack, or two where the first have another order."""
     share, order = parts.opening or (0.0, parts.order)
-    first = round(share * turns)
+    first = int(share * turns)
     parted = ((dataclasses.replace(parts, order=order), first), (parts, turns - first))
     found = [(blocks(own), count) for own, count in parted if count]
     return [Stack(kinds, count * len(kinds), parts.remat) for kinds, count in found]

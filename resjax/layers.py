@@ -69,5 +69,6 @@ class BlockTrace(NamedTuple):
     x: Float[Array, "B ... D"]  # the stream before the block
     f: Float[Array, "B ... D"]  # what the branch adds, its scale counted in
     activations: tuple[Float[Array, "B ... D"], ...]  # what came out of the block's activation functions, in order
+    entropies: tuple[Float[Array, ""], ...]  # of what attention there is in the block, see `nn.attention.entropy`
     y: Float[Array, "B ... D"]  # the stream after the block
     at: BlockAt  # the block itself

@@ -21,6 +21,8 @@ from resjax.nn import convolution
 from resjax.nn.block import Block
 from resjax.nn.place import Place
 
+SOWN = "activations", "attention"  # the collections that modules sow for probes
+
 
 @dataclasses.dataclass(frozen=True, init=False)
 class Stack:
@@ -173,10 +175,10 @@ def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable 
         options["fork"] = lambda x: fork(x, layers.grad_tap)
 
     def through(x):
-        mutable = moving if probe is None else [*moving, "activations"]
+        mutable = moving if probe is None else [*moving, *SOWN]
         (y, f), new_state = block.apply(variables, x, here, layers.branch_scale, mutable=mutable, **options)
-        activations = tuple(jax.tree.leaves(new_state.pop("activations", ())))
-        return y, new_state, None if probe is None else (f, activations)
+        sown = [tuple(jax.tree.leaves(new_state.pop(name, ()))) for name in SOWN]
+        return y, new_state, None if probe is None else (f, *sown)
 
     def around(x):
         (y, _), new_state = block.apply(variables, x, here, keep=False, mutable=moving, **options)
@@ -186,9 +188,9 @@ def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable 
     y, new_state, inside = gated(through, around, x, layers.keep, layers.rows)
     if probe is None:
         return y, (new_state, None)
-    f, activations = inside
+    f, activations, entropies = inside
     at = BlockAt(block, variables, here, layers.branch_scale)
-    return y, (new_state, probe(BlockTrace(x, f, activations, y, at)))
+    return y, (new_state, probe(BlockTrace(x, f, activations, entropies, y, at)))
 
 
 def _checkpointed(step: Callable, policy: Callable, block, x, own):

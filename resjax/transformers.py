@@ -42,6 +42,11 @@ class Transformer(Checked):
         if self.patch and self.tied:
             raise ValueError("tied=True: goes with tokens, whose vectors stem and head share")
 
+    @property
+    def of_tokens(self) -> bool:
+        """Whether inputs are tokens, not images."""
+        return not self.patch
+
     def depths(self, limit: int, **options: Any) -> Sequence[int]:
         """The depths up to `limit` that there are."""
         return range(2 + self.step, limit + 1, self.step)

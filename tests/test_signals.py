@@ -74,7 +74,7 @@ def test_the_effective_rank_counts_equal_directions():
 
 def test_statistics_of_a_bfloat16_stream_are_float32():
     x = jnp.ones((4, 3), jnp.bfloat16)
-    assert {value.dtype for value in forward.statistics(BlockTrace(x, x, (x,), x, None)).values()} == {
+    assert {value.dtype for value in forward.statistics(BlockTrace(x, x, (x,), (), x, None)).values()} == {
         jnp.dtype("float32")
     }
 

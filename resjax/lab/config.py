@@ -289,7 +289,10 @@ class Probing(Architecture):
     """How networks are read at their start: where the configuration of an experiment without training starts."""
 
     inputs: tuple[int, ...] = option(
-        (8, 8, 1), "height, width and channels of the inputs, which are Gaussian", minimum=1, distinct=False
+        (8, 8, 1),
+        "height, width and channels of the inputs, which are Gaussian; or the number of random tokens, as 64",
+        minimum=1,
+        distinct=False,
     )
     pairs: int = option(32, "pairs of inputs: a batch is two times as many", minimum=1)
     cosine: float = option(0.5, "between the two inputs of a pair, at the start", minimum=-1, maximum=1)

@@ -308,7 +308,7 @@ def check(trial: Variant, network: Network, shape: Sequence[int], whose: str, dt
     if len(shape) == 3:
         _check_image(trial, network, shape, whose)
     x64 = getattr(trial, "x64", False)
-    dtype = jnp.float64 if x64 else dtype
+    dtype = jnp.float64 if x64 and jnp.issubdtype(dtype, jnp.floating) else dtype
     with refusing(trial), jax.enable_x64(True) if x64 else contextlib.nullcontext():
         inputs = 2 * getattr(trial, "pairs", 0)
         memory.check((8 if x64 else 4) * inputs * math.prod(shape), f"a batch of {inputs} inputs")

@@ -16,6 +16,7 @@ from resjax.system.errors import UserError
 from resjax.training.compilation import jit_unoptimized
 
 CLASSES = 10
+VOCABULARY = 256
 
 
 def plan(trial: Start) -> Network:
@@ -24,11 +25,23 @@ def plan(trial: Start) -> Network:
     Raises:
       UserError: a name, a depth or a size of the inputs that cannot be.
     """
+    if of_tokens(trial):
+        network = registry.network(trial, VOCABULARY, pooled=False)
+        if len(trial.inputs) != 1 or trial.inputs[0] > VOCABULARY:
+            given = ",".join(map(str, trial.inputs))
+            raise UserError(f"--inputs={given}: give the number of tokens, at most {VOCABULARY}, as in 64")
+        registry.check(trial, network, trial.inputs, "--inputs", jnp.int32)
+        return network
     network = registry.network(trial, CLASSES)
     if len(trial.inputs) != 3:
         raise UserError(f"--inputs={','.join(map(str, trial.inputs))}: give height, width and channels, as in 8,8,1")
     registry.check(trial, network, trial.inputs, "--inputs")
     return network
+
+
+def of_tokens(trial: Variant) -> bool:
+    """Whether the inputs of its network are tokens."""
+    return getattr(registry.family(trial.network), "of_tokens", False)
 
 
 def read(trial: Start, names: Sequence[str]) -> dict[str, list[float]]:
@@ -39,9 +52,12 @@ def read(trial: Start, names: Sequence[str]) -> dict[str, list[float]]:
     with jax.enable_x64(trial.x64):
         key = jax.random.key(trial.seed)
         dtype = jnp.float64 if trial.x64 else jnp.float32
-        x = forward.pairs(stream(key, "inputs"), trial.pairs, trial.inputs, trial.cosine, dtype)
+        if of_tokens(trial):
+            x = forward.token_pairs(stream(key, "inputs"), trial.pairs, trial.inputs[0], VOCABULARY)
+        else:
+            x = forward.pairs(stream(key, "inputs"), trial.pairs, trial.inputs, trial.cosine, dtype)
         network = plan(trial)
-        params, state = forward.started(network, stream(key, "weights"), x)
+        params, state = forward.started(network, stream(key, "weights"), x, trial.x64)
         found = _read(network, tuple(names), params, state, x, key)
         return {name: values.tolist() for name, values in jax.device_get(found).items()}
 

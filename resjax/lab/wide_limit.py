@@ -1,5 +1,6 @@
 """Where the formulas of wide networks hold, and what they say of a trial (see `resjax.theory`)."""
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -7,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from resjax import theory
-from resjax.lab import registry
+from resjax.lab import registry, wide_tokens
 from resjax.lab.config import Architecture
-from resjax.lab.trial import Variant
+from resjax.lab.trial import Start, Variant
 from resjax.network import Network
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ def line(options: Architecture, family: "pd.DataFrame", quantity: str) -> Float[
       family: their rows in the table of `signal_propagation`.
       quantity: activation_mean_square, gradient_mean_square or input_cosine.
     """
-    connection, norm, initializer, depth = family[["connection", "norm", "initializer", "depth"]].iloc[0]
+    known = {field.name for field in dataclasses.fields(Start)} & set(family.columns)
+    chosen = family[list(known)].head(1).to_dict("records")[0]
+    of_tokens = wide_tokens.line(Start.of(options, **chosen), quantity)
+    if of_tokens is not None:
+        return of_tokens
+    connection, norm, initializer, depth = (chosen[name] for name in ("connection", "norm", "initializer", "depth"))
     first = family[family["layer"] == family["layer"].min()]
     length = family["layer"].nunique()
     start = first["activation_mean_square"].mean()

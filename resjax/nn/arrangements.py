@@ -43,7 +43,7 @@ REZERO = Arrangement(order.Order(between=("activation",)), ReZero())
 @checked
 @functools.cache
 def mix_ln(share: Share = 0.25) -> Arrangement:
-    """The norm behind the sum in the first blocks, then before the branch (Li et al. 2024, arXiv 2412.13795)."""
+    """The norm behind the sum in a share of the blocks, the first, then before the branch (arXiv 2412.13795)."""
     return Arrangement(order.PRE_NORM, opening=(share, order.POST_NORM))
 
 

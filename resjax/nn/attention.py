@@ -17,7 +17,7 @@ class Attention(Branch):
     """Multi-head self-attention, B T D -> B T D (Vaswani et al. 2017, arXiv 1706.03762, section 3.2).
 
     The longest path has two layers of weights, those of the values and of the output. The softmax is in float32,
-    whatever the precision.
+    whatever the precision. What probes see of it, `entropy`, is sown into the collection `attention`.
     """
 
     heads: Count = 4
@@ -40,6 +40,8 @@ class Attention(Branch):
         if self.rotary:
             query = rotated(query)
             key = rotated(key)
+        if not self.is_initializing() and self.is_mutable_collection("attention"):
+            self.sow("attention", "entropy", entropy(query, key, self.causal))
         found = jax.nn.dot_product_attention(query, key, value, is_causal=self.causal)  # B T H D/H
         x = self.dense(found.reshape(x.shape), width, 1, place)
         return self.pointwise("end", x, train, place)
@@ -87,6 +89,19 @@ class Parallel(Branch):
         x = self.pointwise("before", x, train, place)
         x = call(self.attention, x, train, place) + call(self.mlp, x, train, place)
         return self.pointwise("end", x, train, place)
+
+
+def entropy(query: Float[Array, "B T H D"], key: Float[Array, "B T H D"], causal: bool) -> Float[Array, ""]:
+    """How widely tokens look, in nats: the entropy of a token's attention, mean over tokens and heads.
+
+    Attention that is uniform has ln T, or ln t at the t-th token if it is causal; 0 is a look at one token.
+    """
+    precision = jnp.promote_types(query.dtype, jnp.float32)
+    scores = jnp.einsum("bthd,bshd->bhts", query.astype(precision), key.astype(precision)) / query.shape[-1] ** 0.5
+    tokens = query.shape[1]
+    seen = jnp.tril(jnp.ones((tokens, tokens), bool)) if causal else jnp.ones((tokens, tokens), bool)
+    shares = jax.nn.softmax(scores, -1, where=seen)
+    return jax.scipy.special.entr(shares).sum(-1, where=seen).mean()
 
 
 def rotated(x: Float[Array, "B T H D"]) -> Float[Array, "B T H D"]:

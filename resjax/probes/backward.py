@@ -88,14 +88,15 @@ def _norms(tree, length: int):
 
 
 def readout(key: PRNGKeyArray) -> Loss:
-    """A loss that needs no labels: the logits (B K) along random directions, one for each pair of inputs, summed.
+    """A loss that needs no labels: the outputs (B K or B T K) along random directions, one for each pair of inputs,
+    and token, summed.
 
     The inputs of a pair share it, so that their gradients differ by what the network does to them. All
     inputs must not: batch norm takes away what the gradients of a batch have in common.
     """
 
     def loss(logits):
-        directions = jax.random.normal(key, ((len(logits) + 1) // 2, logits.shape[-1]), logits.dtype)
+        directions = jax.random.normal(key, ((len(logits) + 1) // 2, *logits.shape[1:]), logits.dtype)
         return (logits * jnp.concatenate([directions, directions])[: len(logits)]).sum()
 
     return loss
@@ -115,7 +116,8 @@ def read(
 
     For the arguments see there. What is not used of it under `jax.jit` is not computed.
     """
-    precision = jnp.promote_types(network.dtype or x.dtype, jnp.float32)
+    stream = jax.eval_shape(network.run_stem, params, state, x)  # whatever the inputs are, tokens for example
+    precision = jnp.promote_types(stream.dtype, jnp.float32)
     one = jax.ShapeDtypeStruct((2, 1), precision)
     tap = jax.tree.map(lambda s: jnp.zeros((network.length, *s.shape), s.dtype), jax.eval_shape(statistics, one, one))
     fork = forks.measuring(statistics)

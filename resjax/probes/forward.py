@@ -11,13 +11,16 @@ import jax
 import jax.numpy as jnp
 import pandas as pd
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from resjax.layers import BlockTrace, Layers
 from resjax.network import Network
 from resjax.probes import blocks
 
-SIGNALS = "activation_mean_square", "branch_mean_square", "input_cosine", "dead_fraction", "effective_rank"
+SIGNALS = (
+    *("activation_mean_square", "branch_mean_square", "input_cosine", "token_cosine", "dead_fraction"),
+    *("effective_rank", "attention_entropy"),
+)
 
 
 def signals(
@@ -32,9 +35,11 @@ def signals(
     """A table of the way forward, a row a block: the stream x before it and its branch F(x), all without units.
 
     Columns: `block`, from 0; `activation_mean_square`, of x; `branch_mean_square`, of F(x), its scale counted in;
-    `input_cosine`, between the streams of a pair of inputs, mean over the pairs (NaN for an odd batch);
+    `input_cosine`, between the streams of a pair of inputs, mean over the pairs (NaN for an odd batch); `token_cosine`,
+    between two tokens, patches or pixels of an input, mean over their pairs (NaN for a stream B D);
     `dead_fraction`, the share of the branch's units that are zero for all inputs (NaN without activations);
-    `effective_rank`, of the streams of the batch (Roy & Vetterli 2007).
+    `effective_rank`, of the streams of the batch (Roy & Vetterli 2007); `attention_entropy`, mean over tokens and
+    heads, in nats (NaN without attention).
 
     Args:
       network, params, state: the network, and as its `init` made them.
@@ -52,13 +57,28 @@ def _signals(network: Network, params, state, x, key, train: bool):
 
 def statistics(trace: BlockTrace) -> dict[str, Float[Array, ""]]:
     """A probe (see `Stack.apply`): the block's stream and branch in numbers, see `signals`."""
+    precision = exact(trace.x).dtype
     return {
         "activation_mean_square": mean_square(trace.x),
         "branch_mean_square": mean_square(trace.f),
         "input_cosine": cosine(trace.x),
-        "dead_fraction": jnp.asarray(dead_fraction(trace.activations), exact(trace.x).dtype),
+        "token_cosine": token_cosine(trace.x),
+        "dead_fraction": jnp.asarray(dead_fraction(trace.activations), precision),
         "effective_rank": effective_rank(trace.x),
+        "attention_entropy": jnp.stack(trace.entropies).mean() if trace.entropies else jnp.full((), jnp.nan, precision),
     }
+
+
+def token_pairs(key: PRNGKeyArray, count: int, tokens: int, vocabulary: int) -> Int[Array, "2*{count} {tokens}"]:
+    """Sequences of tokens, each without repetition: two inputs of a pair are independent.
+
+    Raises:
+      ValueError: a vocabulary that has not so many.
+    """
+    if tokens > vocabulary:
+        raise ValueError(f"{tokens} tokens: must be at most {vocabulary}, for they are different")
+    keys = jax.random.split(key, 2 * count)
+    return jax.vmap(lambda key: jax.random.permutation(key, vocabulary)[:tokens])(keys)
 
 
 def pairs(
@@ -87,6 +107,19 @@ def cosine(x: Float[Array, "B ..."]) -> Float[Array, ""]:
     return jnp.mean((first * second).sum(-1) / lengths, where=lengths > 0)
 
 
+def token_cosine(x: Float[Array, "B ... D"]) -> Float[Array, ""]:
+    """The cosine between two different tokens of an input, mean over their pairs and the inputs; NaN for B D."""
+    units = exact(x).reshape(len(x), -1, x.shape[-1])  # B T D
+    tokens = units.shape[1]
+    if tokens < 2:
+        return jnp.full((), jnp.nan, units.dtype)
+    lengths = jnp.linalg.norm(units, axis=-1, keepdims=True)
+    units = units / jnp.where(lengths > 0, lengths, 1)  # dead ones, which are zero, are orthogonal to all
+    own = (units**2).sum((1, 2))  # B
+    together = (units.sum(1) ** 2).sum(-1)  # B: Σ over all pairs, and each with itself
+    return ((together - own) / (tokens * (tokens - 1))).mean()
+
+
 def effective_rank(x: Float[Array, "B ..."]) -> Float[Array, ""]:
     """exp of the entropy of the normalised singular values of x, B × all else (Roy & Vetterli 2007).
 
@@ -108,13 +141,15 @@ def exact(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def started(network: Network, key: PRNGKeyArray, x: Shaped[Array, "..."]) -> tuple[dict, dict]:
-    """Parameters and state of a network at its start, for inputs like x; in float64 if x is.
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def started(network: Network, key: PRNGKeyArray, x: Shaped[Array, "..."], double: bool = False) -> tuple[dict, dict]:
+    """Parameters and state of a network at its start, for inputs like x; in float64 if x is, or if it is asked for.
 
     In float64, signals that explode or vanish stay in range.
     """
     found = network.init(key, x)
-    if x.dtype != jnp.float64:
+    if not double and x.dtype != jnp.float64:
         return found
-    return jax.tree.map(lambda leaf: leaf.astype(x.dtype) if jnp.isdtype(leaf.dtype, "real floating") else leaf, found)
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float64) if jnp.isdtype(leaf.dtype, "real floating") else leaf, found
+    )
