@@ -17,6 +17,7 @@ Not shown: other optimisers and schedules; other data than 8×8 digits.
 """
 
 import dataclasses
+import itertools
 from typing import Any
 
 from resjax import lab, training
@@ -45,7 +46,8 @@ class Config(Running, Tuning, Training):
     norms: tuple[str, ...] = option(("none", "batch", "layer"), "normalisations, as in depth_scaling")
     clip_norm: tuple[float, ...] = option((0.0, 1.0), "clip the gradient's global norm; 0 does not clip", minimum=0)
     steps: tuple[int, ...] = option((100, 300), "training steps, at most: a frontier for each", minimum=1)
-    accuracy: float = option(0.9, "training accuracy that counts as trained", minimum=0)
+    accuracy: float = option(0.9, "training accuracy that counts as trained, at least", minimum=1e-9)
+    loss: float = option(float("inf"), "training loss that counts as trained, in nats, at most", minimum=0)
     evaluate_every: int = option(
         20, "steps between looks at the training accuracy; training stops when it is reached", minimum=1
     )
@@ -56,13 +58,10 @@ class Config(Running, Tuning, Training):
 
 def trials(config: Config) -> list[Trial]:
     """The shallowest network of every family."""
-    return [
-        shallowest(config, connection=connection, norm=norm, clip_norm=clip_norm, seed=seed, steps=max(config.steps))
-        for connection in config.connections
-        for norm in config.norms
-        for clip_norm in config.clip_norm
-        for seed in range(config.seeds)
-    ]
+    goal = {"stop_loss": config.loss, "steps": max(config.steps)}
+    names = "connection", "norm", "clip_norm", "seed"
+    varied = itertools.product(config.connections, config.norms, config.clip_norm, range(config.seeds))
+    return [shallowest(config, **dict(zip(names, values, strict=True)), **goal) for values in varied]
 
 
 def shallowest(config: Running, **choices: Any) -> Trial:
@@ -96,19 +95,20 @@ def search(bench, trial: Trial, config: Running, floor: int = 0) -> dict[str, An
         accuracies = [0.0]
         for rate in rates:
             network = dataclasses.replace(trial, depth=depth, learning_rate=rate)
-            accuracies.append(bench.train(network)["train_accuracy"])
-            if accuracies[-1] >= config.accuracy:
+            found = bench.train(network)
+            accuracies.append(found["train_accuracy"])
+            if accuracies[-1] >= trial.stop_accuracy and found["train_loss"] <= trial.stop_loss:
                 tried.append(f"{depth}:{rate:g}")
                 rates.sort(key=lambda other: other != rate)  # which is likely to do at the next depth, too
                 return True
         tried.append(f"{depth}:{max(value for value in accuracies if value == value):.3f}")  # but for nan
         return False
 
-    depths = lab.registry.depths(dataclasses.replace(trial, depth=config.max_depth))
-    depths = [depth for depth in depths if depth >= floor]
+    possible = lab.registry.depths(dataclasses.replace(trial, depth=config.max_depth))
+    depths = [depth for depth in possible if depth >= floor]
     deepest = training.search.frontier(trains, depths, config.precision)
-    found = {"frontier_depth": deepest, "ended": deepest == depths[-1], "tried": " ".join(tried)}
-    return found | {"steps": trial.steps}
+    ended = deepest == depths[-1]
+    return {"frontier_depth": deepest, "ended": ended, "tried": " ".join(tried), "steps": trial.steps}
 
 
 def summary(tables):

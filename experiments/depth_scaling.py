@@ -35,7 +35,8 @@ from resjax.lab.tuning import RATES
 KEY = ("depth", "connection", "norm", "seed")
 TABLES = {
     "results": columns(
-        *KEY, "learning_rate", "at_edge", "parameters", "train_loss", "train_accuracy", "test_accuracy", "diverged"
+        *(*KEY, "learning_rate", "at_edge", "parameters", "train_loss", "train_accuracy", "test_loss"),
+        *("test_accuracy", "diverged"),
     ),
     "timings": columns(*KEY, "first_step_seconds", "step_milliseconds", "total_seconds"),
     "curves": columns(*KEY, "step", "loss", "accuracy"),
@@ -93,11 +94,13 @@ def summary(tables):
 
 
 def draw(tables, canvas):
-    """Training and test error against depth: the mean over the seeds, and its 95 % t interval."""
+    """Training and test error against depth: the mean over the seeds, and its 95 % t interval; of texts the loss."""
     results = tables["results"]
-    draw_curves(tables["curves"], canvas)
+    lab.curves.draw(tables["curves"], canvas)
     lab.watched.draw(tables, canvas)
     note = "lines: means; bands: 95 % t intervals; dots: a seed"
+    if lab.datasets.is_text(canvas.config.dataset):
+        return lab.curves.draw_bits(results, canvas, note)
     with canvas.figure(panels=2, height=2.8, sharey=True, note=note) as axes:
         for axis, split in zip(axes, ("train", "test"), strict=True):
             for label, color, rows in canvas.families(results, "connection", "norm"):
@@ -110,25 +113,6 @@ def draw(tables, canvas):
             lab.figures.log_ticks(axis, results["depth"])
             axis.set(xlabel="depth (weighted layers)", ylabel=f"{split} error (%)", ylim=(-3, 103))
         lab.figures.legend(axes, columns=3)
-
-
-def draw_curves(curves, canvas):
-    """Training loss against the step, a panel a family, two in a row, a line a depth: the mean over seeds."""
-    families = list(canvas.families(curves, "connection", "norm"))
-    depths = sorted(set(curves["depth"]))
-    lines = -(-len(families) // 2)
-    with canvas.figure("curves", min(2, len(families)), lines, 0.7 + 1.8 * lines, sharex=True, sharey=True) as axes:
-        for axis in axes[len(families) :]:
-            axis.set_axis_off()
-        for axis, (label, _, rows) in zip(axes, families, strict=False):
-            for depth, shade in zip(depths, lab.figures.shades(len(depths)), strict=True):
-                mean = rows[rows["depth"] == depth].groupby("step")["loss"].mean()
-                axis.plot(mean, color=shade, label=f"{depth} layers")
-            axis.set(title=label, yscale="log")
-            axis.minorticks_off()
-        axes[0].figure.supxlabel("step")
-        axes[0].figure.supylabel("training loss (a batch)")
-        lab.figures.legend(axes, columns=7)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, colored=True, tuned=True)

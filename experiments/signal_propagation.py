@@ -48,19 +48,6 @@ WANDERING = columns(
     gradient=number("quantile of ln of the gradient's mean square, less that before the last block"),
 )
 TABLES = {"results": KEY | columns("seed", **PROBED), "wandering": WANDERING}
-LIMITS = 1e-15, 1e15  # of the figure
-PANELS = {
-    "activation_mean_square": "activations, mean square",
-    "gradient_mean_square": "gradient, mean square\n(last block = 1)",
-    "input_cosine": "cosine of two inputs",
-}
-OF_TOKENS = {
-    "activation_mean_square": PANELS["activation_mean_square"],
-    "gradient_mean_square": PANELS["gradient_mean_square"],
-    "token_cosine": "cosine of two tokens",
-    "attention_entropy": "entropy of attention (nats)",
-}
-LOGARITHMIC = "activation_mean_square", "gradient_mean_square"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,41 +117,11 @@ def summary(tables):
 
 
 def draw(tables, canvas):
-    """Activations, gradients and cosines against the layer: a column a norm, a line a connection. And `wandering`."""
+    """Signals by layer, and `wandering`."""
     if len(tables["wandering"]):
         lab.wandering.draw(tables["wandering"], canvas)
-    results = tables["results"]
-    norms = list(results["norm"].unique())
-    panels = OF_TOKENS if results["attention_entropy"].notna().any() else PANELS
-    shown = results[results["depth"] == results["depth"].max()]
-    shown = shown[shown["initializer"] == shown["initializer"].iloc[0]]
-    note = "lines: means over the seeds"
-    height = 0.4 + 1.7 * len(panels)
-    with canvas.figure("figure", len(norms), len(panels), height, note, sharex=True, sharey="row") as axes:
-        for axis, (quantity, norm) in zip(axes, itertools.product(panels, norms), strict=True):
-            ends = limits(quantity, results[quantity])
-            axis.set_yscale("log" if quantity in LOGARITHMIC else "linear")
-            for label, color, family in canvas.families(shown[shown["norm"] == norm], "connection"):
-                mean = family.groupby("layer")[quantity].mean()
-                mean = mean / mean.iloc[-1] if quantity == "gradient_mean_square" else mean
-                lab.figures.leaving(axis, mean.index, mean, ends, color=color, label=label)
-                line = lab.wide_limit.line(canvas.config, family, quantity)
-                if line is not None:
-                    axis.plot(mean.index, line, "k--", linewidth=0.7, label="theory")
-        for axis, norm in zip(axes, norms, strict=False):
-            axis.set_title(f"norm {norm}")
-        for axis, label in zip(axes[:: len(norms)], panels.values(), strict=True):
-            axis.set_ylabel(label)
-        for axis in axes[-len(norms) :]:
-            axis.set_xlabel("layer")
-        lab.figures.legend(axes, columns=5)
-
-
-def limits(quantity, values):
-    """Of a panel's axis."""
-    if quantity in LOGARITHMIC:
-        return LIMITS
-    return (-0.05, 1.05) if "cosine" in quantity else (-0.1, 0.2 + values.max())
+    if len(tables["results"]):
+        lab.signals.draw(tables["results"], canvas)
 
 
 STUDY = Study(

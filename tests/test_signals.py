@@ -37,7 +37,8 @@ def test_signals_of_a_stack_are_those_of_its_streams(connection):
             "dead_fraction": np.mean([np.all(np.asarray(a[place]) == 0, axis=0).mean() for a in seen.activations]),
             "effective_rank": np.prod(shares**-shares),
         }
-        close({name: values[place] for name, values in found.items()}, expected)
+        close({name: found[name][place] for name in expected}, expected)
+        assert all(np.isnan(found[name][place]) for name in found.keys() - expected.keys())  # what tokens have
 
 
 def test_a_probe_sees_what_the_activation_functions_return():

@@ -67,6 +67,11 @@ def record(name: str) -> dict[str, str]:
     return {} if found == name else {"content": found}
 
 
+def is_text(name: str) -> bool:
+    """Whether it is a text, whose losses are told in bits a byte."""
+    return re.split(r"[:(]", name)[0] == "text"
+
+
 def is_code(name: str) -> bool:
     """Whether it names a function of the user's own."""
     return not _text(name) and not _path(name) and bool(OWN.fullmatch(name))

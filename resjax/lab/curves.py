@@ -1,0 +1,45 @@
+"""Learning curves of the networks of a table, and the losses of texts in which they end."""
+
+import math
+from typing import TYPE_CHECKING
+
+from resjax.lab import figures
+from resjax.lab.canvas import Canvas
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FAILS = 4.2  # bits a byte of a text, above which a network says little more than how frequent a byte is
+
+
+def draw_bits(results: "pd.DataFrame", canvas: Canvas, note: str) -> None:
+    """Training and held-out loss of a text against depth, in bits a byte."""
+    with canvas.figure(panels=2, height=2.8, sharey=True, note=note) as axes:
+        for axis, split in zip(axes, ("train", "test"), strict=True):
+            for label, color, rows in canvas.families(results, "connection", "norm"):
+                bits = rows[f"{split}_loss"].dropna() / math.log(2)
+                figures.line(axis, bits.groupby(rows["depth"]), "-", color=color, label=label)
+                axis.plot(rows["depth"][bits.index], bits, "o", color=color)
+            axis.axhline(FAILS, color="0.5", linewidth=0.7, linestyle=":", label=f"{FAILS:g}: has not trained")
+            figures.log_ticks(axis, results["depth"])
+            axis.set(xlabel="depth (weighted layers)", ylabel=f"{split} loss (bits a byte)")
+        figures.legend(axes, columns=4)
+
+
+def draw(curves: "pd.DataFrame", canvas: Canvas) -> None:
+    """Training loss against the step, a panel a family, two in a row, a line a depth: the mean over seeds."""
+    families = list(canvas.families(curves, "connection", "norm"))
+    depths = sorted(set(curves["depth"]))
+    lines = -(-len(families) // 2)
+    with canvas.figure("curves", min(2, len(families)), lines, 0.7 + 1.8 * lines, sharex=True, sharey=True) as axes:
+        for axis in axes[len(families) :]:
+            axis.set_axis_off()
+        for axis, (label, _, rows) in zip(axes, families, strict=False):
+            for depth, shade in zip(depths, figures.shades(len(depths)), strict=True):
+                mean = rows[rows["depth"] == depth].groupby("step")["loss"].mean()
+                axis.plot(mean, color=shade, label=f"{depth} layers")
+            axis.set(title=label, yscale="log")
+            axis.minorticks_off()
+        axes[0].figure.supxlabel("step")
+        axes[0].figure.supylabel("training loss (a batch)")
+        figures.legend(axes, columns=7)
