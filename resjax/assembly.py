@@ -29,7 +29,6 @@ def assemble(
       ValueError: parts that do not fit each other.
     """
     dense = stem is nn.DenseStem
-    parts = parts.arranged()
     _check(parts, dense)
     connection = parts.styled(parts.connection)
     stages: list[Stack | SpaceToDepth] = []

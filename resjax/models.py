@@ -39,7 +39,7 @@ class Even:
 
     def depths(self, limit: int, **options: Any) -> Sequence[int]:
         """The depths up to `limit` that there are, for these parts."""
-        step = self._step(Parts(**dict(self.defaults) | options))
+        step = self._step(Parts(**dict(self.defaults) | options).arranged())
         return range(self.base + step, limit + 1, step)
 
     def build(self, depth: int, **options: Any) -> Network:
@@ -48,7 +48,7 @@ class Even:
         Raises:
           ValueError: a depth that is not of this form, with the nearest ones that are; or parts that do not fit.
         """
-        parts = Parts(**dict(self.defaults) | options)
+        parts = Parts(**dict(self.defaults) | options).arranged()
         step = self._step(parts)
         blocks, rest = divmod(depth - self.base, step)
         if rest or blocks < 1:
@@ -85,7 +85,7 @@ class ImageNet:
         if depth not in IMAGENET:
             raise ValueError(f"depth {depth}: {self.name} has depth {', '.join(map(str, IMAGENET))}")
         usual = branches.Basic() if depth < 50 else branches.Bottleneck()
-        parts = Parts(**dict(self.defaults) | {"branch": usual} | options)
+        parts = Parts(**dict(self.defaults) | {"branch": usual} | options).arranged()
         lengths = IMAGENET[depth]
         if depth != 2 + sum(lengths) * layers_of(parts.inner):
             raise ValueError(f"branch {type(parts.branch).__name__}: {self.name} of depth {depth} has other branches")

@@ -99,7 +99,7 @@ WANTED = {  # of what is somebody's own
     "norm": "a flax.linen.Module that is called (x, train) -> x",
     "branch": "a flax.linen.Module that is called (x, train) -> f",
     "block": "a flax.linen.Module that is called (x, train) -> y",
-    "order": "a function that gives a resjax.nn.Order or a resjax.nn.Arrangement",
+    "order": "a resjax.nn.Order or a resjax.nn.Arrangement",
     "shortcut": "a flax.linen.Module that is called (x, train) -> x, with the fields features and stride",
     "activation": "a function that gives a function of arrays",
     "initializer": "a function that gives a function (key, shape, dtype) -> array, or an object with at(site)",
@@ -107,7 +107,7 @@ WANTED = {  # of what is somebody's own
     "augment": "a function that gives a function (key, images) -> images",
     "streamed": "a function that gives a function (rng, image, size) -> image",
     "survival": "a function of lengths, the blocks of each stage, that gives as many numbers as there are blocks",
-    "task": "a function that gives a resjax.training.tasks.Task",
+    "task": "a resjax.training.tasks.Task",
     "network": "a function that gives an object with build(depth, **parts) and depths(limit, **parts)",
 } | optimizer.WANTED
 
