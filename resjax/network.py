@@ -166,6 +166,10 @@ class Network:
         """What the first block gets of inputs x, B … D, in evaluation."""
         return self._widen(_apply(self.stem, params["stem"], state["stem"], self._cast(x), False)[0])
 
+    def run_head(self, params: dict, state: dict, x: Float[Array, "B ... D"]) -> Float[Array, "B ... K"]:
+        """The outputs of a stream x behind any block, B K or B … K, in evaluation."""
+        return _apply(self.head, self.head_params(params), state["head"], self._narrow(x), False)[0]
+
     def run_stages(
         self, params: list, state: list, x: Float[Array, "B ... D"], layers: Layers = Layers(), **options: Any
     ) -> tuple[Float[Array, "B ... _D"], list, Any]:

@@ -11,15 +11,16 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
-        *("backward", "blocks", "curvature", "deletion", "determinants", "directions", "ensembles", "forks", "forward"),
-        *("identity", "inversion", "inversion_bounds", "lesion_checks", "lesion_study", "lipschitz_bounds"),
+        *("backward", "blocks", "curvature", "deletion", "determinants", "directions", "ensembles", "forks"),
+        *("forward", "identity", "inversion", "inversion_bounds", "lesion_checks", "lesion_study", "lipschitz_bounds"),
         *("loss_surface", "once", "path_lengths", "planes", "recovery", "singular_values", "solvers", "stretch"),
-        *("surroundings", "total_jacobian", "undoing", "whiteness"),
+        *("surroundings", "total_jacobian", "undoing", "utilization", "whiteness"),
     ],
     submod_attrs={
         "backward": ["gradients"],
         "curvature": ["hessian"],
         "deletion": ["lesions"],
+        "utilization": ["depth_score", "depth_use"],
         "forward": ["signals"],
         "inversion": ["inverse"],
         "lipschitz_bounds": ["lipschitz"],

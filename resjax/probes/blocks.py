@@ -23,6 +23,18 @@ def before(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."
     return dataclasses.replace(network, dtype=None).run_stem(params, state, x)
 
 
+def embedded(
+    network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."]
+) -> tuple[Network, Shaped[Array, "B ..."]]:
+    """A network that takes the stream before the first block of inputs that are tokens, and that stream.
+
+    Gradients towards tokens, which are integers, there are none. Other networks and inputs stay what they are.
+    """
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        return network, x
+    return dataclasses.replace(network, stem=NoNorm()), network.run_stem(params, state, x)
+
+
 def run(
     network: Network,
     params: dict,

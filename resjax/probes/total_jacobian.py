@@ -4,7 +4,6 @@ It is taken at each example by itself, in evaluation: norms use the statistics i
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -108,9 +107,6 @@ def _slopes(network: Network, params, state, y, labels):
     """The gradient of each example's loss towards the stream behind the last block, B … D."""
 
     def loss(y):
-        narrow = network.blocks[-1].connection.narrow(y)
-        variables = {"params": network.head_params(params), **state["head"]}
-        logits: Any = network.head.apply(variables, narrow, train=False)  # B K
-        return losses.loss(logits, labels).sum()
+        return losses.loss(network.run_head(params, state, y), labels).sum()
 
     return jax.grad(loss)(y)
