@@ -142,7 +142,7 @@ def draw(tables, canvas):
         lab.figures.legend([axis], columns=1)
 
 
-STUDY = Study(Config, {"results": RESULTS, "rates": RATES}, trials, rows, draw, summary, tuned=True)
+STUDY = Study(Config, {"results": RESULTS, "rates": RATES}, trials, rows, draw, summary, tuned=True, images=True)
 
 if __name__ == "__main__":
     STUDY.main()

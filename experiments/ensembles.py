@@ -142,7 +142,9 @@ def draw(tables, canvas):
         axes[0].set_yticks(range(0, -len(systems), -1), [name for name, _, _ in systems.groups])
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, lambda system, config: lab.plan.plan(system.trained))
+STUDY = Study(
+    Config, TABLES, trials, rows, draw, summary, lambda system, config: lab.plan.plan(system.trained), images=True
+)
 
 if __name__ == "__main__":
     STUDY.main()

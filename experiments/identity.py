@@ -143,7 +143,7 @@ def draw(tables, canvas):
 
 
 PLAN = lambda trial, config: (lab.start if isinstance(trial, Start) else lab.plan).plan(trial)  # noqa: E731
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse=PLAN)
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse=PLAN, images=True)
 
 if __name__ == "__main__":
     STUDY.main()

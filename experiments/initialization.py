@@ -142,7 +142,7 @@ def draw(tables, canvas):
 
 
 STUDY = Study(
-    Config, TABLES, trials, rows, draw, summary,
+    Config, TABLES, trials, rows, draw, summary, images=True,
     refuse=lambda trial, config: (lab.start if isinstance(trial, Start) else lab.plan).plan(trial),
 )  # fmt: skip
 

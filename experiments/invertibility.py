@@ -96,8 +96,8 @@ def measure(trial: Trial, snapshot, stage: str, images: int) -> dict[str, float]
     import jax
 
     batch, _ = next(snapshot.data.train.all(max(images, trial.batch_size)))
-    network = snapshot.network
     state = snapshot.state
+    network, batch = probes.blocks.embedded(snapshot.network, snapshot.params, state, batch)
     with jax.enable_x64(True):
         x = batch.astype("float64")
         if stage == "start":  # the running statistics, of norms that have some, are those of these images

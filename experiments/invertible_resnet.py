@@ -142,7 +142,7 @@ def draw(tables, canvas):
         lab.pictures.draw(tables["pictures"], canvas)
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse, tuned=True)
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse, tuned=True, images=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -127,7 +127,7 @@ def draw_cells(axis, cells, scale):
 
 
 TABLES = {"results": RESULTS, "rates": columns("random_labels") | RATES}
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, tuned=True)
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, tuned=True, images=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -142,7 +142,7 @@ def draw(tables, canvas):
         lab.figures.legend((left, right), columns=3)
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, lambda trial, config: build(trial))
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, lambda trial, config: build(trial), images=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -144,7 +144,7 @@ def draw_projections(results, axes, config):
     lab.figures.legend(axes, columns=3)
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, lambda case, config: lab.plan.plan(case[1]))
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, lambda case, config: lab.plan.plan(case[1]), images=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -144,7 +144,7 @@ def draw(tables, canvas):
         lab.figures.legend(axes, columns=4)
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, tuned=True)
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, tuned=True, images=True)
 
 if __name__ == "__main__":
     STUDY.main()

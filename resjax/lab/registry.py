@@ -279,8 +279,9 @@ def refusing(trial: Variant) -> contextlib.AbstractContextManager[None]:
 
 def of_last_batch(trial: Variant, like: Network) -> Network:
     """The trial's network, `like`, with norms whose running statistics are those of the last batch alone."""
-    twin = network(trial, like.head.classes, norm=norms.of_last_batch(norm(trial.norm)))
-    return dataclasses.replace(twin, stochastic_depth=like.stochastic_depth)
+    twin = network(trial, like.head.classes, norm=norms.of_last_batch(norm(trial.norm)), pooled=like.head.pooled)
+    stem = like.stem if isinstance(like.stem, nn.NoNorm) else twin.stem  # tokens that are embedded already
+    return dataclasses.replace(twin, stem=stem, stochastic_depth=like.stochastic_depth)
 
 
 def depths(trial: Variant) -> Sequence[int]:

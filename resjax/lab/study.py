@@ -13,6 +13,7 @@ from resjax.lab import flags, sweep
 from resjax.lab.config import Running
 from resjax.lab.part import Part, Row
 from resjax.lab.tables import Columns, option_column
+from resjax.system.errors import UserError
 
 if TYPE_CHECKING:  # what imports JAX, pandas or matplotlib is imported when it is used: `--help` is fast
     import pandas as pd
@@ -35,6 +36,7 @@ class Study:
       refuse: raises UserError for a trial that cannot be, before anything is done; else `plan.plan` does.
       colored: whether `draw` tells by colour what is swept; else every combination has figures of its own.
       timed: whether nothing may compile beside training, for steps are timed.
+      images: whether it cannot be asked of networks of tokens.
       tuned: whether `rows` gets each trial at its best learning rate; its tables have one of all `rates`.
     """
 
@@ -47,6 +49,7 @@ class Study:
     refuse: Callable[[Any, Any], None] | None = None
     colored: bool = False
     timed: bool = False
+    images: bool = False
     tuned: bool = False
 
     @property
@@ -79,10 +82,14 @@ class Study:
         Raises:
           UserError: something that cannot be.
         """
-        from resjax.lab import plan
+        from resjax.lab import plan, registry
         from resjax.system import platform
 
         platform.check()
+        for _, each in sweep.combinations(config) if self.images else ():
+            network = getattr(each, "network", "dense")
+            if getattr(registry.family(network), "of_tokens", False):
+                raise UserError(f"--network={network}: {self.name} cannot be asked of tokens; give a network of images")
         parts = [
             Part(values, each, trial) for values, each in sweep.combinations(config) for trial in self.trials(each)
         ]
