@@ -35,10 +35,10 @@ from resjax.lab.tuning import RATES
 KEY = ("depth", "connection", "norm", "seed")
 TABLES = {
     "results": columns(
-        *(*KEY, "learning_rate", "at_edge", "parameters", "train_loss", "train_accuracy", "test_loss"),
-        *("test_accuracy", "diverged"),
+        *KEY, "learning_rate", "at_edge", "parameters", "train_loss", "train_accuracy", "test_accuracy", "diverged"
     ),
     "timings": columns(*KEY, "first_step_seconds", "step_milliseconds", "total_seconds"),
+    "held_out": columns(*KEY, "test_loss"),
     "curves": columns(*KEY, "step", "loss", "accuracy"),
     "rates": RATES,
 }
@@ -77,6 +77,7 @@ def rows(bench, trial: Trial, config: Config):
     for row in by_seed(trial, bench.train(trial)):
         yield "results", row
         yield "timings", row
+        yield "held_out", row
     by_step = [by_seed(trial, line) for line in bench.store.curve(trial)]
     for network in zip(*by_step, strict=True):
         for row in network:
@@ -100,7 +101,7 @@ def draw(tables, canvas):
     lab.watched.draw(tables, canvas)
     note = "lines: means; bands: 95 % t intervals; dots: a seed"
     if lab.datasets.is_text(canvas.config.dataset):
-        return lab.curves.draw_bits(results, canvas, note)
+        return lab.curves.draw_bits(results, tables["held_out"], canvas, note)
     with canvas.figure(panels=2, height=2.8, sharey=True, note=note) as axes:
         for axis, split in zip(axes, ("train", "test"), strict=True):
             for label, color, rows in canvas.families(results, "connection", "norm"):

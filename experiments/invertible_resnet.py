@@ -78,7 +78,7 @@ def trials(config: Config) -> list[Trial]:
 
 def refuse(trial: Trial, config: Config):
     """Raises UserError: what `inverses.planned` refuses, a stem without an inverse, or too many images."""
-    network, _, dataset = lab.inverses.planned(trial)
+    network, _, dataset, _, _ = lab.inverses.planned(trial)
     if not isinstance(network.stem, nn.stems.PaddingStem):
         raise UserError(f"--network={config.network}: its stem has no inverse; use iresnet")
     if config.images > len(dataset.test):

@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 FAILS = 4.2  # bits a byte of a text, above which a network says little more than how frequent a byte is
 
 
-def draw_bits(results: "pd.DataFrame", canvas: Canvas, note: str) -> None:
-    """Training and held-out loss of a text against depth, in bits a byte."""
+def draw_bits(results: "pd.DataFrame", held_out: "pd.DataFrame", canvas: Canvas, note: str) -> None:
+    """Training and held-out loss of a text against depth, in bits a byte: of rows in the same order."""
+    losses = results.assign(test_loss=held_out["test_loss"])
     with canvas.figure(panels=2, height=2.8, sharey=True, note=note) as axes:
-        for axis, split in zip(axes, ("train", "test"), strict=True):
-            for label, color, rows in canvas.families(results, "connection", "norm"):
-                bits = rows[f"{split}_loss"].dropna() / math.log(2)
+        for axis, split in zip(axes, ("train_loss", "test_loss"), strict=True):
+            for label, color, rows in canvas.families(losses, "connection", "norm"):
+                bits = rows[split].dropna() / math.log(2)
                 figures.line(axis, bits.groupby(rows["depth"]), "-", color=color, label=label)
                 axis.plot(rows["depth"][bits.index], bits, "o", color=color)
             axis.axhline(FAILS, color="0.5", linewidth=0.7, linestyle=":", label=f"{FAILS:g}: has not trained")
             figures.log_ticks(axis, results["depth"])
-            axis.set(xlabel="depth (weighted layers)", ylabel=f"{split} loss (bits a byte)")
+            axis.set(xlabel="depth (weighted layers)", ylabel=f"{split[:-5]} loss (bits a byte)")
         figures.legend(axes, columns=4)
 
 
