@@ -139,6 +139,34 @@ def torch_resnet_step(depth: int, batch_size: int):
     return _torch_step(network, images, torch.randint(10, (batch_size,)))
 
 
+def torch_transformer_step(blocks: int, width: int, heads: int, batch_size: int, tokens: int):
+    """A function that does one eager PyTorch training step of a pre-norm decoder of its own encoder layers.
+
+    Raises:
+      ModuleNotFoundError: PyTorch is not installed.
+    """
+    import torch  # an extra
+    from torch import nn
+
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            options = {"dropout": 0.0, "norm_first": True, "batch_first": True}
+            layer = nn.TransformerEncoderLayer(width, heads, 4 * width, **options)
+            self.embedding = nn.Embedding(256, width)
+            self.blocks = nn.TransformerEncoder(layer, blocks, nn.LayerNorm(width), enable_nested_tensor=False)
+            self.head = nn.Linear(width, 256)
+            self.mask = nn.Transformer.generate_square_subsequent_mask(tokens)
+
+        def forward(self, x):
+            x = self.blocks(self.embedding(x), mask=self.mask, is_causal=True)  # B T D
+            return self.head(x).flatten(0, 1)  # B·T K
+
+    torch.manual_seed(0)
+    x = torch.randint(256, (batch_size, tokens))
+    return _torch_step(Decoder(), x, x.flatten())
+
+
 def _torch_step(network, images, labels):
     import torch
 

@@ -34,11 +34,12 @@ class Step:
     """
 
     def __init__(self, trial: Trial, network=None, images: tuple[int, int, int, int] | None = None):
-        planned, self.optimizer, dataset = plan(trial, _random(images) if images else None)
-        self.network = network or planned
+        planned = plan(trial, _random(images) if images else None)
+        self.optimizer = planned.optimizer
+        self.network = network or planned.network
         self.tx = self.optimizer.build()
-        self.one = jnp.zeros_like(dataset.inputs(1))
-        self.source = batches(trial, dataset).at(0)
+        self.one = jnp.zeros_like(planned.dataset.inputs(1))
+        self.source = batches(trial, planned.dataset).at(0)
 
     def start(self, initialize=initialize) -> TrainState:
         """The state before the first step."""
