@@ -41,10 +41,10 @@ TABLES = {
     "rates": columns("order") | RATES,
 }  # fmt: skip
 PANELS = {
-    "contribution": "length added / length",
-    "alignment": "cosine of what is added",
-    "skip_effect": "change of later blocks",
-    "lens_loss": "loss read there (nats)",
+    "contribution": "length added",
+    "alignment": "cosine",
+    "skip_effect": "effect of skipping",
+    "lens_loss": "lens loss (nats)",
 }
 
 
@@ -60,7 +60,9 @@ class Config(Running, Tuning, Training):
     connections: tuple[str, ...] = option(("residual",), "connections, as in depth_scaling")
     norms: tuple[str, ...] = option(("layer",), "normalisations, as in depth_scaling")
     optimizer: str = option("adamw(b2=0.95)", "as in depth_scaling")
-    learning_rates: tuple[float, ...] = option((0.001, 0.003, 0.01), "learning rates to choose from", minimum=1e-30)
+    learning_rates: tuple[float, ...] = option(
+        (0.0003, 0.001, 0.003, 0.01, 0.03), "learning rates to choose from", minimum=1e-30
+    )
     schedule: str = option("cosine", "as in depth_scaling")
     warmup_steps: int = option(20, "steps over which the learning rate rises from zero", minimum=0)
     clip_norm: float = option(1.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
@@ -116,14 +118,14 @@ def draw(tables, canvas):
     results = tables["results"]
     depths = sorted(set(results["depth"]))
     note = "lines: means over the seeds, of attention and MLP together"
-    height = 0.6 + 1.3 * len(PANELS)
+    height = 0.7 + 1.4 * len(PANELS)
     with canvas.figure("figure", len(depths), len(PANELS), height, note, sharex="col", sharey="row") as axes:
         for axis, (quantity, depth) in zip(axes, itertools.product(PANELS, depths), strict=False):
             own = results[results["depth"] == depth]
             for label, color, family in canvas.families(own, "order", "connection", "norm"):
                 mean = family.groupby(family["block"] // 2)[quantity].mean()  # a transformer's two
                 axis.plot(2 * mean.index, mean, color=color, label=label)
-            axis.set_yscale("linear" if quantity == "alignment" else "log")
+            axis.set_yscale("log" if quantity == "contribution" else "linear")
         for axis, depth in zip(axes, depths, strict=False):
             axis.set_title(f"{depth} layers")
         for axis, label in zip(axes[:: max(1, len(depths))], PANELS.values(), strict=False):
