@@ -1,12 +1,25 @@
 """Tests compare two ways to compute the same thing, in float64, and compile far more than they run.
 
-What a test compiles stays in memory until its module ends. A test that fills the memory, or never ends (pyproject.toml
-has how long), ends its worker, and pytest-xdist names the test.
+What a test compiles stays in memory until its module ends, and on disk until all tests end: for other modules, and for
+the commands that tests start, which have the same environment. A test that fills the memory, or never ends
+(pyproject.toml has how long), ends its worker, and pytest-xdist names the test.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
+from importlib import metadata
 
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+FLAGS = ["--xla_backend_optimization_level=0"]
+if metadata.version("jaxlib").startswith("0.10."):
+    FLAGS.append("--xla_cpu_use_fusion_emitters=false")  # they compile for twice as long; later ones have no other way
+os.environ["XLA_FLAGS"] = " ".join(FLAGS)
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have the one of who started them
+    COMPILED = tempfile.mkdtemp(prefix="resjax-tests-")
+    atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import gc
 import resource

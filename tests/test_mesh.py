@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from commands import QUICK, ROOT
+from commands import ROOT
 
 from resjax.system import sharding
 from resjax.system.errors import UserError
@@ -18,8 +18,8 @@ MORE = "together,dropped"
 
 
 def start(out, names, layout="", fsdp="", devices=1, coordinator=()):
-    flags = f"{QUICK['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
-    environment = os.environ | QUICK | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
     script = pathlib.Path(__file__).parent / "on_devices.py"
     command = [sys.executable, script, out, names, layout, fsdp, *map(str, coordinator)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
