@@ -1,4 +1,4 @@
-"""Bad input to the real command: one line on stderr, its exit code, no traceback, nothing on disk touched."""
+"""Bad input to a command: one line on stderr, its exit code, no traceback, nothing on disk touched."""
 
 import os
 import pathlib
@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 from commands import NETWORKS, SMALL, run, start
+
+from tests.torture.commands import here
 
 FILES = {
     "rates": ("csv",),
@@ -22,22 +24,22 @@ def contents(folder):
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*") if path.name != "lock"}
 
 
-def refused(tmp_path, *arguments, code=2, experiment="depth_scaling"):
+def refused(tmp_path, *arguments, code=2, experiment="depth_scaling", by=here):
     """Runs the command, asserts that it refuses in one line and leaves no trace, and returns the line."""
     before = contents(tmp_path)
-    found, _, err = run(experiment, *arguments)
+    found, _, err = by(experiment, *arguments)
     assert (found, err.count("\n")) == (code, 1), err
     assert "Traceback" not in err and contents(tmp_path) == before
     return err
 
 
 def test_a_bad_flag_of_the_real_command(tmp_path):
-    assert "Did you mean: depths" in refused(tmp_path, "--dephts=4", f"--workdir={tmp_path}/run")
+    assert "Did you mean: depths" in refused(tmp_path, "--dephts=4", f"--workdir={tmp_path}/run", by=run)
 
 
 def test_a_platform_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "nowhere")
-    line = refused(tmp_path, f"--workdir={tmp_path}/run")
+    line = refused(tmp_path, f"--workdir={tmp_path}/run", by=run)
     assert line.startswith("depth_scaling: JAX_PLATFORMS=nowhere: Unable to initialize backend 'nowhere'")
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from commands import run
 
 from experiments import depth_pays as experiment
 from resjax.system.errors import UserError
+from tests.torture.commands import here
 
 CONFIG = experiment.Config(dataset="hops(k=1,size=3)", depths=(4, 8), connections=("residual",), seeds=2)
 
@@ -59,7 +59,7 @@ def test_the_experiment_leaves_its_tables_and_figure(tmp_path):
         "--dataset=hops(k=1,size=2)", "--depths=4,6", "--connections=residual", "--parameters=500", "--steps=20",
         "--shallow_steps=0.5", "--learning_rates=0.003,0.01", "--batch_size=16", "--seeds=2", f"--workdir={tmp_path}",
     )  # fmt: skip
-    code, out, err = run("depth_pays", *flags)
+    code, out, err = here("depth_pays", *flags)
     assert (code, err) == (0, "") and f"figure: {tmp_path}/figure.png" in out
     results = pd.read_csv(tmp_path / "results.csv")
     assert results["compared"].value_counts().to_dict() == {"equal parameters": 4, "shallow, other steps": 2}

@@ -26,7 +26,7 @@ PAIR = (
     "--norms=batch",
     "--checkpoint_every=20",
 )
-STEPS = "--steps=120"
+STEPS = "--steps=60"
 HEARTBEAT = 10
 
 

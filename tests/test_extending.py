@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import pandas as pd
 import pytest
-from commands import ROOT, run
+from commands import ROOT
 from helpers import close
 
 import resjax as rj
 from resjax.nn.place import Place
+from tests.torture.commands import here
 
 PAGE = (pathlib.Path(__file__).parent.parent / "docs/extending.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -42,15 +43,22 @@ def test_every_part_that_is_named_is_there(names):
     assert set(re.findall(r"mine:(\w+)", PAGE)) <= names.keys()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_with_parts_of_ones_own_runs(command, tmp_path, monkeypatch):
+@pytest.fixture
+def mine(tmp_path):
+    """A folder with the files that the page says to write."""
     for block in BLOCKS:
         if file := FILE.match(block):
-            with (tmp_path / file[1]).open("a") as mine:
-                mine.write(block)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    code, _, err = run(*shlex.split(command), *SMALL, f"--workdir={tmp_path}/run")
-    assert (code, err) == (0, "") and (tmp_path / "run/results.csv").exists()
+            with (tmp_path / file[1]).open("a") as opened:
+                opened.write(block)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_with_parts_of_ones_own_runs(command, mine, monkeypatch):
+    monkeypatch.syspath_prepend(mine)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    ended = here(*shlex.split(command), *SMALL, f"--workdir={mine}/run")
+    assert (ended.code, ended.err) == (0, "") and (mine / "run/results.csv").exists()
 
 
 def test_several_streams_start_as_the_residual_network(names):

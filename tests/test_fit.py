@@ -171,11 +171,9 @@ def test_the_lab_and_fit_give_the_same_numbers(tmp_path, choices):
     drawn = augmentations(trial, data)
     found = rj.fit(network, data, sgd(trial.learning_rate), steps=30, key=KEY, augmentations=drawn)
     saved = newest(tmp_path, address(trial), start(plan(trial), trial))
-    for one, other in zip(
-        jax.tree.leaves((found.params, found.state)), jax.tree.leaves((saved.params, saved.state)), strict=True
-    ):
-        assert np.array_equal(one, other)
-    for name in ("parameters", "steps", "diverged", "train_loss", "train_accuracy", "test_accuracy"):
+    close((found.params, found.state), (saved.params, saved.state), tolerance=1e-5)  # two programs, in float32
+    assert found.train_loss == pytest.approx(result["train_loss"], rel=1e-5)
+    for name in ("parameters", "steps", "diverged", "train_accuracy", "test_accuracy"):
         assert getattr(found, name) == result[name], name
 
 

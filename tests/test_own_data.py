@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from commands import run
 from PIL import Image
 
 from resjax import data
@@ -13,6 +12,7 @@ from resjax.data.pictures import decode, form_of
 from resjax.lab import datasets, plan
 from resjax.lab.trial import Trial, address
 from resjax.system.errors import UserError
+from tests.torture.commands import here
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (24, 6, 5), np.uint8)
@@ -308,11 +308,11 @@ def test_a_network_takes_rows_of_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ("good", "bad"))
-def test_the_real_command_takes_a_file_and_refuses_a_wrong_one_in_a_line(tmp_path, kind):
+def test_the_command_takes_a_file_and_refuses_a_wrong_one_in_a_line(tmp_path, kind):
     path = save(tmp_path, images=X, labels=Y if kind == "good" else Y - 1)
     small = ("--depths=4", "--connections=residual", "--norms=none", "--width=4", "--steps=20", "--batch_size=4")
     options = (*small, "--train_split=train[:16]", "--test_split=train[16:]", "--learning_rate=0.05")
-    code, _, err = run("depth_scaling", f"--dataset=npz:{path}", *options, f"--workdir={tmp_path}/run")
+    code, _, err = here("depth_scaling", f"--dataset=npz:{path}", *options, f"--workdir={tmp_path}/run")
     if kind == "good":
         assert (code, err) == (0, "") and (tmp_path / "run/results.csv").exists()
     else:

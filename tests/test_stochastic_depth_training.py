@@ -6,7 +6,6 @@ import re
 import jax
 import numpy as np
 import pytest
-from commands import run
 from helpers import StopAt, same_results
 
 from resjax.lab.plan import batches, plan, start
@@ -14,6 +13,7 @@ from resjax.lab.train import train
 from resjax.lab.trial import Trial
 from resjax.system.errors import Stopped, UserError
 from resjax.training.step import train_step
+from tests.torture.commands import here
 
 HALF = "uniform(p=0.5)"
 
@@ -65,7 +65,7 @@ def test_probabilities_that_cannot_be(survival, says):
 @pytest.mark.slow
 def test_the_experiment(tmp_path):
     small = ("--depths=8", "--survival=none,linear(last=0.5)", "--width=8", "--steps=20", f"--workdir={tmp_path}")
-    code, _, err = run("stochastic_depth", *small)
+    code, _, err = here("stochastic_depth", *small)
     assert code == 0, err
     rows = [line.split(",") for line in (tmp_path / "results.csv").read_text().splitlines()[1:]]
     assert [(row[3], row[4]) for row in rows] == [("none", "batch")] + [
@@ -75,7 +75,7 @@ def test_the_experiment(tmp_path):
 
 
 def test_a_probability_that_cannot_be_is_one_line_and_nothing_on_disk(tmp_path):
-    code, out, err = run("stochastic_depth", "--survival=uniform(p=1.2)", f"--workdir={tmp_path / 'run'}")
+    code, out, err = here("stochastic_depth", "--survival=uniform(p=1.2)", f"--workdir={tmp_path / 'run'}")
     assert (code, out, err.count("\n")) == (2, "", 1) and "p=1.2: must be above 0 and at most 1" in err
     assert not (tmp_path / "run").exists()
 

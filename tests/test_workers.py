@@ -77,6 +77,7 @@ def test_two_processes_of_one_command_end_with_the_tables_of_one(one, tmp_path):
     assert sum(said) == 3 and tables(tmp_path / "run") == one
 
 
+@pytest.mark.slow
 def test_of_three_processes_one_may_be_killed(one, tmp_path):
     processes = [begin(f"--workdir={tmp_path}/run") for _ in range(3)]
     killed = kill_one(tmp_path / "run", processes)
@@ -103,7 +104,7 @@ def test_a_worker_that_is_killed_is_named_and_its_work_is_done(one, tmp_path):
     assert tables(tmp_path / "run") == one
 
 
-@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+@pytest.mark.parametrize("number", (signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)))
 def test_a_signal_ends_all_workers_with_its_code_and_one_line(tmp_path, number):
     parent = numbers("--workers=2", *NUMBERS, "--seconds=60", f"--workdir={tmp_path}/run")
     while len(locks := list(tmp_path.glob("run/store/*/lock"))) < 2:
