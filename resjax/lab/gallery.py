@@ -22,7 +22,15 @@ ROOT = published.ROOT
 MADE = "<!-- made by `python -m resjax.lab.gallery`: change docstrings and tables, not this -->"
 MARKS = "<!-- found -->", "<!-- /found -->"
 ORDER = (
-    *("depth_scaling", "depth_frontier", "depth_pays", "signal_propagation", "shattered_gradients", "normalization"),
+    *(
+        "depth_scaling",
+        "depth_frontier",
+        "depth_pays",
+        "depth_use",
+        "signal_propagation",
+        "shattered_gradients",
+        "normalization",
+    ),
     *("initialization", "identity", "learning_rate", "stochastic_depth", "lesions", "paths", "ensembles"),
     *("invertibility", "invertible_resnet", "shortcuts", "landscape", "optimization", "wide_chain"),
 )
