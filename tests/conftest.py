@@ -77,6 +77,15 @@ def workers(cores, memory):
     return max(1, min(cores, min(TOTAL, memory // 2) // WORKER))
 
 
+LONG = ("test_workers", "test_distributed", "test_extending", "test_resume", "test_bad_input", "test_mesh")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Workers take file after file: those of few and long tests come first, so that none is begun last."""
+    items.sort(key=lambda item: LONG.index(item.module.__name__) if item.module.__name__ in LONG else len(LONG))
+
+
 @pytest.fixture(autouse=True, scope="module")
 def fresh():
     """Each module compiles for itself."""

@@ -208,8 +208,8 @@ def test_the_table_of_the_curvature_has_a_row_an_eigenvalue():
 
 
 def test_with_batch_statistics_the_loss_is_that_of_training():
-    network = models.dense(6, width=8, norm=nn.BatchNorm())
-    images = jax.random.normal(jax.random.key(0), (16, 4, 4, 1))
+    network = models.dense(4, width=4, norm=nn.BatchNorm())
+    images = jax.random.normal(jax.random.key(0), (16, 2, 2, 1))
     labels = jnp.arange(16) % 10
     params, state = network.init(jax.random.key(1), images[:1])
     point = np.array([[0.0, 0.0], [0.3, -0.2]])

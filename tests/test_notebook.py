@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+from types import MappingProxyType
 
 import matplotlib
+import pytest
 
 matplotlib.use("Agg")
 
@@ -23,10 +25,29 @@ def test_from_arrays_to_the_picture_takes_few_lines():
     assert len(lines) <= LINES and "plt.semilogy" in first[-1]
 
 
-def test_every_cell_runs():
+SMALLER = {"dense(1000": "dense(20", "steps=150": "steps=20", "length=200": "length=10", "steps=100": "steps=20"}
+
+
+def ran(smaller=MappingProxyType({})):
+    """What all cells define, run one after the other, with other texts for some in them."""
     names = {}
-    for cell in cells("code"):
-        exec(compile(cell, str(NOTEBOOK), "exec"), names)
+    code = "\n".join(cells("code"))
+    for text, other in smaller.items():
+        assert text in code, text
+        code = code.replace(text, other)
+    exec(compile(code, str(NOTEBOOK), "exec"), names)
+    return names
+
+
+def test_every_cell_runs_with_smaller_networks():
+    names = ran(SMALLER)
+    assert names["result"].diverged is None and names["result"].network.depth == 20
+    assert len(names["table"]) == names["plain"].length == 9
+
+
+@pytest.mark.slow
+def test_every_cell_runs():
+    names = ran()
     assert names["result"].diverged is None and names["result"].train_accuracy > 0.9
     assert names["result"].network.depth == 1000
     table = names["table"]
