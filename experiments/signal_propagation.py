@@ -3,6 +3,9 @@
     python -m experiments.signal_propagation
     python -m experiments.signal_propagation --networks=0 --network=preact --inputs=16,16,3 --depths=110 --norms=batch
     python -m experiments.signal_propagation --networks=0 --block=mine:Swish --connections=residual --norms=none
+    python -m experiments.signal_propagation --networks=0 --network='transformer(heads=4)' --inputs=32 --pairs=2 \
+        --width=128 --depths=1002 --initializer=xavier_normal --connections=residual --norms=layer \
+        --sweep='order=pre,post,deepnorm,lns,peri'
 
 At every block: the mean squares of stream, branch and gradient, the cosine between two inputs and between their
 gradients, the direct path's share of the gradient and the share of dead units. The figure shows the deepest networks
@@ -13,6 +16,11 @@ Found, in two minutes on 2 CPU cores: where squares grow, their logarithm is the
 cosine ½ end at cosine 1 in plain networks with no norm or layer norm, at 0.37 with batch norm. Without a norm a plain
 network's square vanishes though its mean over networks is constant: the median of ln over 100 networks of 202 layers is
 −15.6 at width 32 and −2.2 at 256 (Hanin & Nica 2018, arXiv 1812.05994: −16.3, −1.9), of gradients −16.3 and −1.2.
+
+In transformers of 1002 layers (the last command, one minute, one seed) the theory of uniform attention holds to within
+27 % of the stream's squares and 0.13 of the cosine of tokens; gradients are within a factor of two, but those of
+post-norm. It makes all tokens one: their cosine is 0.97 after 50 layers. With pre-norm it ends at 0.96, with the norm
+over √l at 0.63, with deepnorm at 0.001.
 
 Not shown: trained networks; the mean over networks, which a hundred narrow ones do not resolve.
 """
