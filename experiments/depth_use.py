@@ -1,8 +1,8 @@
 """Do deeper language models use their depth?
 
     python -m experiments.depth_use
-    python -m experiments.depth_use --depths=50,200 --seeds=3 --steps=2000
-    python -m experiments.depth_use --network=dense --dataset=digits --optimizer=sgd --depths=56 --norms=batch --sweep=
+    python -m experiments.depth_use --seeds=3
+    python -m experiments.depth_use --depths=50,202 --seeds=3 --steps=2000
 
 Trains every order × depth × seed, each at the best of its rates, and reads every block, which is an attention or an
 MLP, on a batch of held-out windows: how long what it adds is beside the stream, and whether it points with or against
@@ -10,6 +10,13 @@ it; how much the stream turns; what leaving it out changes in all later blocks; 
 behind it (the logit lens). The depth score is the mean number of the block, weighted by what leaving it out changes, as
 a share of all blocks. After Csordás et al. 2025 (arXiv 2505.13898), who find that the second half of large models does
 little.
+
+Found, with the second command, in ten minutes on 2 CPU cores, three seeds, 95 % t intervals: after 300 steps of a small
+text pre-norm uses its 24 blocks early, with a score of 0.40 ± 0.10, where 0.5 is even. With the norm over √l it is
+0.29 ± 0.03, at the same held-out loss. The first block changes the later ones most. Post-norm does not train at this
+depth: its loss stays at 3.2 nats, which is the entropy of single bytes.
+
+Not shown: large models, longer training; deeper ones, which the third command trains in an hour or more.
 """
 
 import dataclasses

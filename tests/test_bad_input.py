@@ -15,6 +15,7 @@ FILES = {
     "rates": ("csv",),
     "results": ["csv"],
     "timings": ["csv"],
+    "held_out": ["csv"],
     "curves": ["csv", "png", "pdf"],
     "figure": ["png", "pdf"],
 }

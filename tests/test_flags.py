@@ -39,7 +39,7 @@ def test_flags_become_values_of_the_fields_types():
         ("--depths=4,4", "give one value or several different"),
         ("--seeds=0", "--seeds=0: must be at least 1"),
         ("--learning_rate=nan", "--learning_rate=nan: must be at least 0"),
-        ("--order=middle", "--order=middle: must be one of pre, post, norm_after_addition"),
+        ("--scaling=middle", "--scaling=middle: must be one of test, inverted"),
         ("stray", "unexpected argument 'stray'"),
     ),
 )

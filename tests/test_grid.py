@@ -71,7 +71,7 @@ def test_a_width_that_is_swept_beside_the_network_stands():
         ("width=-1", "--width=-1: must be at least 0"),
         ("learning_rate=1,0.1,1.0", "learning_rate=1,0.1,1.0: give different values"),
         ("depths=0", "--depths=0: must be at least 1"),
-        ("order=middle", "--order=middle: must be one of pre, post"),
+        ("scaling=middle", "--scaling=middle: must be one of test, inverted"),
     ),
 )
 def test_what_cannot_be_swept_is_refused(text, says):
