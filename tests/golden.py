@@ -57,6 +57,11 @@ SCALING = {  # what one network can be made of and trained with, on the digits
     "initializers": [*ONE, "--initializer=normal(stddev=0.1)", "--bias_initializer=constant(value=0.1)"],
     "adam": [*ONE, "--optimizer=adam", "--schedule=cosine", "--warmup_steps=3", "--learning_rate=0.003"],
     "adamw": [*ONE, "--optimizer=adamw", "--schedule=linear", "--weight_decay=0.1", "--clip_norm=1"],
+    "text": [
+        *ONE, "--network=transformer(heads=2)", "--dataset=text(window=8)", "--depths=10", "--norms=layer",
+        "--order=deepnorm", "--optimizer=adamw",
+    ],
+    "vit": [*ONE, "--network=vit(patch=2,heads=2)", "--depths=10", "--norms=layer", "--order=peri"],
     "sgd": [*ONE, "--optimizer=sgd(momentum=0.8,nesterov=True)", "--schedule=step", "--weight_decay=1e-3"],
     "bfloat16": [*ONE, "--dtype=bfloat16", "--activation=gelu", "--branch=dense(layers=3)", "--depths=11"],
     "labels": [*ONE, "--random_labels=0.5", "--examples=100"],
@@ -79,6 +84,7 @@ OTHERS = {
         "--trajectory_every=4", "--planes=random,pca",
     ],
     "learning_rate": [*RATES, "--depths=6", "--connections=residual,scaled(power=1)"],
+    "depth_use": [*RATES, "--depths=10", "--warmup_steps=2"],
     "lesions": [*SMALL, "--depths=20", "--deletions=1,3", "--swapped=1,2", "--draws=3"],
     "lesions_resnet": [
         *SMALL, "--depths=14", "--width=4", "--network=resnet", "--deletions=1", "--swapped=1", "--draws=2",

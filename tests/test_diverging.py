@@ -8,6 +8,7 @@ LOST = ("--steps=3", "--batch_size=8", "--learning_rate=1e38")
 SMALL = {
     "depth_frontier": ("--width=4", "--max_depth=8", "--norms=none"),
     "depth_pays": ("--depths=4", "--seeds=1"),
+    "depth_use": ("--width=4", "--depths=6", "--order=pre", "--warmup_steps=0", "--clip_norm=0"),
     "ensembles": ("--width=4", "--depths=10", "--members=2", "--seeds=1"),
     "identity": ("--width=4", "--shallow=4", "--deep=8", "--depths=2", "--map_steps=1", "--seeds=1"),
     "initialization": (
