@@ -131,6 +131,7 @@ KINDS = {  # of names: the table, and what a trial needs for them
     "optimizer": (optimizer.OPTIMIZERS, {}),
     "schedule": (optimizer.SCHEDULES, {}),
     "network": (registry.NETWORKS, {"depth": 10}),
+    "order": (registry.orders(), {}),
 }
 NETWORK_OF = {"basic": {"network": "resnet", "depth": 8}, "bottleneck": {"network": "bottleneck", "depth": 11}}
 VALUES = st.sampled_from(

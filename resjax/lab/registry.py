@@ -170,9 +170,13 @@ def order(text: str, network: str = "dense") -> nn.Order | nn.Arrangement:
     Raises:
       UserError: an unknown name, or one's own that is neither an order nor an arrangement.
     """
-    own = getattr(family(network), "orders", {})  # a transformer's pre and post
-    table = _givers(nn.ORDERS | ARRANGEMENTS | own) | MADE
-    return names.build(text, "order", table, wanted=WANTED["order"], accepts=_is_order)
+    return names.build(text, "order", orders(network), wanted=WANTED["order"], accepts=_is_order)
+
+
+def orders(network: str = "dense") -> dict[str, Callable[..., Any]]:
+    """The names of orders for a network of this name: a transformer's `pre` and `post` are its own."""
+    own = getattr(family(network), "orders", {})
+    return _givers(nn.ORDERS | ARRANGEMENTS | own) | MADE
 
 
 def _givers(objects: Mapping[str, Any]) -> dict[str, Callable[[], Any]]:
