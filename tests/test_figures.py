@@ -241,6 +241,6 @@ def test_a_legend_has_every_label_once(drawn):
 
 
 def test_equal_values_have_one_colour_and_there_are_colours_for_any_number():
-    found = figures.colors([*"abcdefgh", "a"])
-    assert list(found) == list("abcdefgh") and len({found[name] for name in "abcdefg"}) == 7
-    assert found["h"] == found["a"] and len(figures.shades(1)) == 1
+    found = figures.colors([*"abcdefghi", "a"])
+    assert list(found) == list("abcdefghi") and len({found[name] for name in "abcdefgh"}) == 8
+    assert found["i"] == found["a"] and len(figures.shades(1)) == 1

@@ -10,8 +10,8 @@ import numpy as np
 
 from resjax.lab import statistics
 
-# Okabe & Ito, safe for colour-blind readers
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+# Okabe & Ito, safe for colour-blind readers, and a grey
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "osv^D"
 
