@@ -54,6 +54,7 @@ def test_the_best_shallow_network_is_chosen_by_training_loss():
     assert experiment.best_shallow(results)["test_accuracy"].tolist() == [0.7, 0.8]
 
 
+@pytest.mark.slow
 def test_the_experiment_leaves_its_tables_and_figure(tmp_path):
     flags = (
         "--dataset=hops(k=1,size=2)", "--depths=4,6", "--connections=residual", "--parameters=500", "--steps=20",

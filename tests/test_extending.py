@@ -53,7 +53,9 @@ def mine(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(one, marks=pytest.mark.slow) if "Repeat" in one else one for one in COMMANDS]
+)
 def test_every_command_with_parts_of_ones_own_runs(command, mine, monkeypatch):
     monkeypatch.syspath_prepend(mine)
     monkeypatch.delitem(sys.modules, "mine", raising=False)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.torture.commands import study
 from tests.torture.flags import EXPERIMENTS, command_lines, planned, refused
 
-FEW = ("depth_scaling", "depth_frontier")  # the others refuse with the same code
+FEW = ("depth_scaling",)  # the others refuse with the same code
 
 
 @pytest.mark.parametrize(

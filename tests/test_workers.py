@@ -90,6 +90,7 @@ def test_of_three_processes_one_may_be_killed(one, tmp_path):
     assert tables(tmp_path / "run") == one
 
 
+@pytest.mark.slow
 def test_two_workers_end_with_the_tables_of_one_process(one, tmp_path):
     said = ended(begin("--workers=2", f"--workdir={tmp_path}/run"))
     assert tables(tmp_path / "run") == one
