@@ -1,4 +1,4 @@
-"""Arguments are checked when they are given: in Python, and behind a name on the command line."""
+"""Arguments are checked when they are given."""
 
 import dataclasses
 import math
@@ -7,19 +7,14 @@ from typing import Annotated, Any, Literal
 import flax.linen as linen
 import jax
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from resjax import models, nn, stochastic_depth
 from resjax.data import augment, crop
-from resjax.lab import optimizer, plan, registry
-from resjax.lab.trial import Trial
 from resjax.nn import arguments, initializers
 from resjax.nn.arguments import Checked, checked
 from resjax.nn.kinds import Range, fault
 from resjax.parts import Parts
-from resjax.system.errors import UserError
-from resjax.training import optimizers, step
+from resjax.training import optimizers
 
 REFUSED = (
     (nn.Dropout, {"rate": 1.5}, "rate=1.5: must be at least 0 and below 1"),
@@ -116,84 +111,3 @@ def test_networks_with_parts_that_are_right_are_what_they_were():
         2,
         10,
     )
-
-
-KINDS = {  # of names: the table, and what a trial needs for them
-    "connection": (registry.CONNECTIONS, {}),
-    "norm": (registry.NORMS, {}),
-    "branch": (registry.BRANCHES, {}),
-    "shortcut": (registry.SHORTCUTS, {"network": "resnet", "depth": 8}),
-    "activation": (registry.ACTIVATIONS, {}),
-    "initializer": (registry.INITIALIZERS, {}),
-    "bias_initializer": (registry.INITIALIZERS, {}),
-    "survival": (registry.SURVIVAL, {}),
-    "augment": (registry.AUGMENTATIONS, {}),
-    "optimizer": (optimizer.OPTIMIZERS, {}),
-    "schedule": (optimizer.SCHEDULES, {}),
-    "network": (registry.NETWORKS, {"depth": 10}),
-    "order": (registry.orders(), {}),
-}
-NETWORK_OF = {"basic": {"network": "resnet", "depth": 8}, "bottleneck": {"network": "bottleneck", "depth": 11}}
-VALUES = st.sampled_from(
-    (
-        -1,
-        0,
-        1,
-        2,
-        7,
-        10**12,
-        -0.5,
-        0.0,
-        0.5,
-        1.0,
-        1.5,
-        1e30,
-        "a",
-        "fan_in",
-        None,
-        True,
-        (),
-        (0.5, 0.75),
-        (3, 1),
-        (50, 75),
-    )
-)
-
-
-@st.composite
-def trials(draw, kind):
-    """A small trial with one name of this kind, and arguments that may be right or wrong."""
-    table, options = KINDS[kind]
-    name = draw(st.sampled_from(sorted(table)))
-    known = [word for word, one in arguments.parameters(table[name]).items() if arguments.written(one)]
-    chosen = draw(st.dictionaries(st.sampled_from([*known, "what"]), VALUES, max_size=2))
-    text = f"{name}({','.join(f'{word}={value!r}' for word, value in chosen.items())})"
-    own = {kind: (text,) if kind == "augment" else text}
-    return Trial(**{"depth": 6, "width": 4, "steps": 10, "batch_size": 8} | options | NETWORK_OF.get(name, {}) | own)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_any_arguments_are_refused_in_one_line_or_can_be_planned(kind):
-    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(trials(kind))
-    def holds(trial):
-        try:
-            plan.plan(trial)
-        except UserError as error:
-            assert str(error) and "\n" not in str(error)
-
-    holds()
-
-
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.sampled_from(("connection", "norm", "optimizer", "schedule", "survival", "augment")).flatmap(trials))
-def test_what_can_be_planned_trains_two_steps(trial):
-    try:
-        planned = plan.plan(trial)
-    except UserError:
-        return
-    state = plan.start(planned, trial)
-    batches = plan.batches(trial, planned.dataset)
-    for number in range(2):
-        state, _, _ = step.train_step(planned.network, planned.optimizer.build(), state, batches.at(number))
-    assert int(state.step) == 2

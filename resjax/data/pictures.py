@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import os
 import pathlib
+import sys
 from collections.abc import Iterable
 from typing import IO, Any
 
@@ -51,7 +52,7 @@ def decode(file: str | pathlib.Path | IO[bytes], form: Form) -> np.ndarray:
     """The picture (H W C) in a file, with the channels and the type of a form.
 
     Grey becomes colour by repetition; transparency is left out, unless there are four channels; 16 bits become 8, or 8
-    become 16, on the scale of the form.
+    become 16, on the scale of the form. Of colours with 16 bits the upper 8 are read, as Pillow does.
 
     Raises:
       ValueError: a picture of 32-bit numbers among others. OSError: what Pillow cannot read.
@@ -73,18 +74,25 @@ def decode(file: str | pathlib.Path | IO[bytes], form: Form) -> np.ndarray:
 def form_of(root: pathlib.Path, files: Iterable[str]) -> Form:
     """The form of these pictures, by their headers: RGB if one has colour; 16 bits if one has, and all are grey.
 
+    Says so where colours have 16 bits, of which `decode` reads 8.
+
     Raises:
       ValueError: a file that is no picture, or pictures of 32-bit numbers among others.
     """
     sizes = set()
     modes: dict[str, str] = {}  # with the first file of each
+    deep_colors = []
     for file in files:
         try:
             with Image.open(root / file) as image:
                 sizes.add(image.size)
                 modes.setdefault(image.mode, file)
+                if image.mode not in DEEP and any(";16" in str(tile.args) for tile in getattr(image, "tile", ())):
+                    deep_colors.append(file)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"{file} is no picture that can be read: {one_line(error)}") from error
+    if deep_colors:
+        tell_deep_colors(deep_colors[0])
     numbers = [mode for mode in modes if mode in NUMBERS]
     if numbers and len(modes) > len(numbers):
         other = next(mode for mode in modes if mode not in NUMBERS)
@@ -94,6 +102,11 @@ def form_of(root: pathlib.Path, files: Iterable[str]) -> Form:
     widths, heights = (set(lengths) for lengths in zip(*sizes, strict=True))
     shape = (_one(heights), _one(widths), 3 if colored else 1)
     return Form(shape, "float32" if numbers else "uint16" if deep else "uint8")
+
+
+def tell_deep_colors(whose: str) -> None:
+    """Says that colours lose half of their bits."""
+    print(f"{whose} has colours of 16 bits: the upper 8 are read", file=sys.stderr)
 
 
 def classes_in(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:

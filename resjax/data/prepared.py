@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resjax.data.pictures import Form, decode
+from resjax.data.pictures import Form, decode, tell_deep_colors
 
 NAME = re.compile(r"\w+(/\w[\w.-]*)?(:[\d.*]+)?", re.ASCII)  # of a set, its configuration and its version
 
@@ -72,6 +72,8 @@ def prepared(name: str, data_dir: str, others: str = "") -> Prepared:
     _check(name, features)
     image = features["image"]
     form = Form(tuple(image.shape), np.dtype(image.np_dtype).name)
+    if form.dtype == "uint16" and form.shape[-1] > 1:
+        tell_deep_colors(f"dataset {name!r}")
     own = form.dtype == "uint16" or (form.dtype == "uint8" and None in form.shape)  # float32 is four bytes a pixel
     decoders = {"image": tfds.decode.SkipDecoding()} if own else None
     splits = [split for split in builder.info.splits if _there(name, builder, split)] or ["train", "test"]

@@ -6,6 +6,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from resjax.lab import datasets
+from resjax.lab.trial import Trial, address
+
 GREY = tfds.features.Image(shape=(None, None, 1))
 COLOR = tfds.features.Image(shape=(None, None, 3))
 LABEL = tfds.features.ClassLabel(num_classes=3)
@@ -17,6 +20,12 @@ def png(pixels, mode=None):
     picture = Image.fromarray(pixels)
     (picture.convert(mode) if mode else picture).save(file, "png")
     return file.getvalue()
+
+
+def address_of(kind, path):
+    """The address of a network that trains on these files, as another process would find it."""
+    datasets._checksum.cache_clear()  # a process reads a file once
+    return address(Trial(dataset=f"{kind}:{path}"))
 
 
 def examples(count, label=lambda index: index % 3, image=None):
