@@ -72,7 +72,7 @@ def shallowest(config: Running, **choices: Any) -> Trial:
     """
     goal = {"stop_accuracy": config.accuracy, "stop_every": config.evaluate_every}
     deepest = Trial.of(config, depth=config.max_depth, **goal, **choices)
-    return dataclasses.replace(deepest, depth=lab.registry.depths(deepest)[0])
+    return dataclasses.replace(deepest, depth=lab.building.depths(deepest)[0])
 
 
 def rows(bench, trial: Trial, config: Config):
@@ -104,7 +104,7 @@ def search(bench, trial: Trial, config: Running, floor: int = 0) -> dict[str, An
         tried.append(f"{depth}:{max(value for value in accuracies if value == value):.3f}")  # but for nan
         return False
 
-    possible = lab.registry.depths(dataclasses.replace(trial, depth=config.max_depth))
+    possible = lab.building.depths(dataclasses.replace(trial, depth=config.max_depth))
     depths = [depth for depth in possible if depth >= floor]
     deepest = training.search.frontier(trains, depths, config.precision)
     ended = deepest == depths[-1]

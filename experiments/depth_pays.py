@@ -96,7 +96,7 @@ def count(trial: Trial, width: int) -> int:
 def built(trial: Trial):
     """The trial's network, and the shape of one input."""
     dataset = lab.plan.load(trial)
-    return lab.registry.network(trial, dataset.classes), dataset.inputs(1)
+    return lab.building.network(trial, dataset.classes), dataset.inputs(1)
 
 
 def rows(bench, trial: Trial, config: Config):

@@ -42,7 +42,7 @@ TABLES = {
         lens_loss=number("of the head on the stream behind the block, in nats"),
     ),
     "scores": KEY | columns(
-        "train_loss", "test_loss", blocks=whole("of the network"),
+        "train_loss", "test_loss",
         depth_score=number("mean number of the block, weighted by skip_effect, as a share of all blocks"),
     ),
     "rates": columns("order") | RATES,
@@ -102,7 +102,7 @@ def rows(bench, trial: Trial, config: Config):
         return
     found = bench.once(read, trial, when="trained", windows=config.windows)
     score = probes.depth_score(found["skip_effect"]) / len(found["block"])
-    yield "scores", done | {"blocks": len(found["block"]), "depth_score": score}
+    yield "scores", done | {"depth_score": score}
     for row in lab.tables.records(found):
         yield "results", row
 

@@ -79,7 +79,7 @@ def trials(config: Config) -> list[System]:
 
 def dealt_out(config: Config, deep: Trial, members: int) -> Trial:
     """So many networks that share the blocks of a deep one; no two seeds share a network."""
-    possible = lab.registry.depths(deep)
+    possible = lab.building.depths(deep)
     units, rest = divmod(len(possible), members)
     if rest or possible[-1] != deep.depth:
         raise UserError(f"--members={members}: the network of depth {deep.depth} can not be dealt out to so many")
@@ -89,7 +89,7 @@ def dealt_out(config: Config, deep: Trial, members: int) -> Trial:
 def as_large(members: Trial) -> int:
     """The width of one network of their depth that is nearest to all of them in parameters."""
     dataset = lab.plan.plan(members).dataset
-    build = functools.partial(lab.registry.network, members, dataset.classes)
+    build = functools.partial(lab.building.network, members, dataset.classes)
     return probes.ensembles.as_large(build, members.width, members.num_seeds, dataset.inputs(1))
 
 

@@ -94,7 +94,7 @@ def rows(bench, trial: Trial | Start, config: Config):
 
 def deepen(trial: Trial, snapshot, depth: int) -> dict[str, float]:
     """Loss and accuracies of the trained network with identity layers behind its own, `depth` layers in all."""
-    network = lab.registry.network(dataclasses.replace(trial, depth=depth), snapshot.data.classes)
+    network = lab.building.network(dataclasses.replace(trial, depth=depth), snapshot.data.classes)
     deep = probes.identity.deepen(snapshot.params, snapshot.state, network.length)
     loss, accuracy = training.evaluation.evaluate(network, *deep, snapshot.data.train)
     _, test_accuracy = training.evaluation.evaluate(network, *deep, snapshot.data.test)
@@ -103,7 +103,7 @@ def deepen(trial: Trial, snapshot, depth: int) -> dict[str, float]:
 
 def learn(trial: Start, seeds: int, rates: list[float], **options) -> dict[str, list[dict]]:
     """How near to the identity the trial's blocks come at the best of the rates, and how soon at the soonest."""
-    start = lab.registry.network(trial, classes=1), trial.width, training.step.keys_of(0, seeds)
+    start = lab.building.network(trial, classes=1), trial.width, training.step.keys_of(0, seeds)
     found = probes.identity.learn(*start, np.array(rates), target=0.01, **options)
     first, last, steps = (np.array(values, float) for values in (found.first, found.last, found.steps))  # S R
     best, soonest = best_rate(rates, last), best_rate(rates, steps)

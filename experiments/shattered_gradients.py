@@ -72,7 +72,7 @@ def build(trial: Variant):
     Raises:
       UserError: it cannot be, or its depth would not count ReLU layers.
     """
-    network = lab.registry.of_last_batch(trial, lab.registry.network(trial, classes=1))
+    network = lab.building.of_last_batch(trial, lab.building.network(trial, classes=1))
     if trial.network != "dense" or network.blocks[0].branch.layers != 1:
         raise UserError("--network, --branch: a depth counts blocks of one dense layer; other blocks, by --block")
     return network

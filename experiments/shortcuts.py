@@ -93,7 +93,7 @@ def measure(trial: Trial, snapshot, jacobians: int) -> dict[str, float]:
     import jax
 
     images, labels = next(snapshot.data.train.all(trial.batch_size))
-    network = lab.registry.of_last_batch(trial, snapshot.network)
+    network = lab.building.of_last_batch(trial, snapshot.network)
     with jax.enable_x64(True):
         images = images.astype("float64")
         params, state = jax.tree.map(lambda leaf: leaf.astype("float64"), (snapshot.params, snapshot.state))

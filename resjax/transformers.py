@@ -51,6 +51,10 @@ class Transformer(Checked):
         """The depths up to `limit` that there are."""
         return range(2 + self.step, limit + 1, self.step)
 
+    def blocks(self, depth: int) -> int:
+        """The blocks of the papers in a network of this depth."""
+        return (depth - 2) // self.step
+
     @property
     def step(self) -> int:
         """Weighted layers of a block of the papers."""
@@ -62,8 +66,8 @@ class Transformer(Checked):
         Raises:
           ValueError: a depth that is not of this form, with the nearest ones that are; or parts that do not fit.
         """
-        blocks, rest = divmod(depth - 2, self.step)
-        if rest or blocks < 1:
+        blocks = self.blocks(depth)
+        if depth != 2 + blocks * self.step or blocks < 1:
             below = 2 + max(blocks, 1) * self.step
             nearest = [below] if depth < below else [below, below + self.step]
             raise ValueError(

@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss
 from experiments import ensembles
 from resjax import data, models, nn
 from resjax.cost import forward_flops
-from resjax.lab import registry
+from resjax.lab import building
 from resjax.lab.bench import Bench
 from resjax.lab.store import Store
 from resjax.lab.view import view
@@ -42,7 +42,7 @@ def systems(**options):
 def test_the_blocks_of_a_deep_network_are_dealt_out_equally():
     found = systems(depths=(66,), members=(2, 4, 8), connections=("plain",), seeds=2)
     family = [system.trained for system in found if system.deep.seed == 1 and system.system in ("deep", "ensemble")]
-    assert [registry.network(trial, 10).length for trial in family] == [32, 16, 8, 4]
+    assert [building.network(trial, 10).length for trial in family] == [32, 16, 8, 4]
     assert [trial.num_seeds for trial in family] == [0, 2, 4, 8]
     assert [trial.seed for trial in family] == [1, 8, 8, 8]  # seed 0 has members 0 to 7
 

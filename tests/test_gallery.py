@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from resjax.lab import flags, gallery, published
+from resjax.lab import blocks, flags, gallery, published, sweep
 from resjax.lab.options import relevant
 
 FOLDERS = [(name, folder) for name in gallery.ORDER for folder in published.folders(name)]
@@ -38,9 +38,11 @@ def test_every_experiment_says_what_was_found_and_what_it_cannot_say(name):
 @pytest.mark.parametrize(("name", "folder"), FOLDERS)
 def test_published_tables_have_the_columns_that_are_said(name, folder):
     study = gallery.experiments()[name].STUDY
-    swept = [each.partition("=")[0] for each in recorded(folder)["sweep"].split()]
+    config = flags.parse(study.config, shlex.split(published.command(folder))[2:])
     for table, found in published.tables(folder).items():
-        assert list(found.columns) == list(dict.fromkeys([*swept, *study.tables[table]]))
+        own = study.tables[table]
+        counted = blocks.column(config) if "depth" in own else {}
+        assert list(found.columns) == list(dict.fromkeys([*sweep.fields(config), *counted, *own]))
 
 
 def test_every_published_folder_is_that_of_an_experiment_and_tells_of_its_machine():

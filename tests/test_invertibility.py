@@ -11,7 +11,7 @@ from commands import run
 
 from resjax import models, nn, theory
 from resjax.cost import parameter_count
-from resjax.lab import registry, start, wide_limit
+from resjax.lab import building, start, wide_limit
 from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
 
@@ -61,7 +61,7 @@ def test_an_iresnet_has_the_parameters_of_its_convolutions(blocks):
 
 def test_statistics_of_a_batch_at_once():
     trial = Trial(depth=6, width=5, norm="batch")
-    network = registry.network(trial, 10)
+    network = building.network(trial, 10)
     images = 3 + jax.random.normal(jax.random.key(0), (16, 4, 4, 1))
     params, state = jax.jit(network.init)(jax.random.key(1), images)
     found = start.settled(trial, network, params, state, images)
@@ -86,7 +86,7 @@ def test_statistics_of_a_batch_at_once():
 def test_each_law_of_the_condition_number_has_its_networks(options, gaussian, relu, monkeypatch):
     monkeypatch.setattr(theory, "relu_condition", lambda branch, layers: sum(branch) * layers)
     trial = Trial(**{"depth": 34, "connection": "scaled(power=0.5)", "norm": "none"} | options)
-    found = wide_limit.conditions(trial, registry.network(trial, 10), 1.0)
+    found = wide_limit.conditions(trial, building.network(trial, 10), 1.0)
     assert np.isfinite(found["condition_gaussian"]) == gaussian
     assert found["condition_relu"] == pytest.approx(2.0 if relu else np.nan, nan_ok=True)
     if gaussian and trial.norm == "none":
@@ -129,8 +129,8 @@ def test_what_is_refused(experiment, choices, says, tmp_path):
 
 def test_images_that_cannot_be_squeezed():
     trial = Trial(network="iresnet", depth=10, width=4)
-    network = registry.network(trial, 10)
+    network = building.network(trial, 10)
     with pytest.raises(UserError, match=r"squeezes squares of 4×4, which do not fill the 30×32 pixels of mine"):
-        registry.check(trial, network, (30, 32, 3), "mine")
+        building.check(trial, network, (30, 32, 3), "mine")
     with pytest.raises(UserError, match=r"--width=4: must be at least 5, the channels of mine"):
-        registry.check(trial, network, (32, 32, 5), "mine")
+        building.check(trial, network, (32, 32, 5), "mine")

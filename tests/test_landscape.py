@@ -211,7 +211,7 @@ def test_with_batch_statistics_the_loss_is_that_of_training():
     network = models.dense(4, width=4, norm=nn.BatchNorm())
     images = jax.random.normal(jax.random.key(0), (16, 2, 2, 1))
     labels = jnp.arange(16) % 10
-    params, state = network.init(jax.random.key(1), images[:1])
+    params, state = jax.jit(network.init)(jax.random.key(1), images[:1])
     point = np.array([[0.0, 0.0], [0.3, -0.2]])
     directions = [filter_normalized(jax.random.key(seed), params) for seed in (2, 3)]
     found, _ = loss_surface.losses(network, params, state, images, labels, directions, point, batch_statistics=True)
@@ -226,4 +226,4 @@ def test_with_batch_statistics_the_loss_is_that_of_training():
         return -jax.nn.log_softmax(logits)[jnp.arange(16), labels].mean()
 
     flat, unravel = ravel_pytree(params)
-    close(values[0], jnp.linalg.eigvalsh(jax.hessian(flat_loss)(flat))[-1], 1e-3)
+    close(values[0], jnp.linalg.eigvalsh(jax.jit(jax.hessian(flat_loss))(flat))[-1], 1e-3)

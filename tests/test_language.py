@@ -27,6 +27,7 @@ def test_orders_are_swept_and_losses_told_in_bits(tmp_path):
     table = depth_scaling.STUDY.tables["results"]
     found = np.genfromtxt(tmp_path / "results.csv", delimiter=",", names=True, dtype=None, encoding=None)
     assert list(found["order"]) == ["pre", "deepnorm"] and set(table) < set(found.dtype.names)
+    assert list(found["blocks"]) == [1, 1]  # of attention and MLP
     held_out = np.genfromtxt(tmp_path / "held_out.csv", delimiter=",", names=True, dtype=None, encoding=None)
     assert np.allclose(held_out["test_loss"], math.log(256), rtol=0.2)  # it has hardly begun
     assert (tmp_path / "figure.png").stat().st_size and (tmp_path / "curves.png").stat().st_size

@@ -58,7 +58,8 @@ def test_weights_split_over_four_devices(alone, tmp_path, names):
     same(alone(names), tmp_path / "four", names)
 
 
-@pytest.mark.parametrize("names", ("dense", pytest.param("images", marks=pytest.mark.slow)))
+@pytest.mark.slow
+@pytest.mark.parametrize("names", ("dense", "images"))
 def test_two_processes_of_two_devices(alone, tmp_path, names):
     with socket.create_server(("", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"

@@ -7,7 +7,7 @@ from helpers import close, layer
 from own_blocks import Mine, Wider
 
 from resjax import models, nn
-from resjax.lab import registry
+from resjax.lab import building
 from resjax.lab.trial import Variant
 from resjax.layers import Layers
 from resjax.system.errors import UserError
@@ -76,4 +76,4 @@ def test_one_that_changes_the_shape_is_refused():
 def test_what_cannot_be_a_block_is_refused(block, says):
     with pytest.raises(UserError, match=says):
         trial = Variant(block=block, width=6, depth=5)
-        registry.check(trial, registry.network(trial, 3), (4, 4, 2), "--inputs")
+        building.check(trial, building.network(trial, 3), (4, 4, 2), "--inputs")

@@ -5,7 +5,7 @@ import pytest
 
 from experiments import depth_frontier, depth_scaling, stochastic_depth
 from resjax import nn
-from resjax.lab import flags, presets, registry
+from resjax.lab import building, flags, presets
 from resjax.lab.optimizer import Optimizer
 from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
@@ -80,7 +80,7 @@ def test_an_experiment_takes_what_it_has_of_a_preset():
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_is_a_network_that_exists(name):
     recipe = presets.PRESETS[name]
-    network = registry.network(Trial(**recipe), classes=10)
+    network = building.network(Trial(**recipe), classes=10)
     counted_out = 2 if recipe["network"].startswith("wide") else 0  # three projections less one head
     assert network.depth + counted_out == recipe["depth"]
 
@@ -97,7 +97,7 @@ STARTS = {  # of presets, at a small depth: the axis that fans out or in
 
 def start(name, depth):
     """The parameters of a preset's network, of another depth and width 16, at their start: by path."""
-    network = registry.network(Trial(**presets.PRESETS[name] | {"depth": depth, "width": 16}), classes=10)
+    network = building.network(Trial(**presets.PRESETS[name] | {"depth": depth, "width": 16}), classes=10)
     params, _ = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(params)}
 
@@ -122,7 +122,7 @@ def test_a_preset_starts_as_the_code_of_its_paper(name):
 
 @pytest.mark.parametrize(("name", "shortcut"), (("stochastic110_cifar10", nn.AvgPool), ("resnet110_cifar10", nn.Pad)))
 def test_what_joins_the_stages_is_that_of_the_papers_codes(name, shortcut):
-    network = registry.network(Trial(**presets.PRESETS[name]), classes=10)
+    network = building.network(Trial(**presets.PRESETS[name]), classes=10)
     found = {type(block.shortcut) for block in network.blocks if isinstance(block, nn.Transition)}
     assert found == {shortcut}
 

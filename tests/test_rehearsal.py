@@ -10,7 +10,7 @@ import own_signatures
 import pytest
 
 from resjax import models, nn
-from resjax.lab import plan, registry, rehearsal
+from resjax.lab import building, plan, registry, rehearsal
 from resjax.lab.optimizer import Optimizer
 from resjax.lab.trial import Start, Trial
 from resjax.system import files, memory
@@ -105,7 +105,7 @@ def test_a_module_that_does_not_import_says_where(tmp_path, monkeypatch):
     ("network", "depth"), (("dense", 20), ("resnet", 20), ("bottleneck", 29), ("iresnet", 28), ("preact", 14))
 )
 def test_the_parameters_counted_of_the_short_network_are_those_of_the_long_one(network, depth, monkeypatch):
-    found = registry.network(Trial(network=network, depth=depth, width=4, norm="batch"), 10)
+    found = building.network(Trial(network=network, depth=depth, width=4, norm="batch"), 10)
     said = []
     monkeypatch.setattr(memory, "check", lambda needed, what, devices=1: said.append((needed, what)))
     rehearsal.network(found, (8, 8, 1))
@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_refused_with_its_size_and_what_is_there(monkeypatc
 def test_inputs_of_networks_that_are_only_read_are_tried_in_their_precision():
     def check(x64):
         trial = Start(depth=6, width=4, x64=x64, block="own_signatures:NoDouble")
-        registry.check(trial, registry.network(trial, 3), (8, 8, 1), "--inputs")
+        building.check(trial, building.network(trial, 3), (8, 8, 1), "--inputs")
 
     check(x64=False)
     with pytest.raises(UserError, match="block 'own_signatures:NoDouble': has no float64"):
@@ -183,7 +183,7 @@ def test_a_tilde_is_the_home_of_whoever_runs_it(monkeypatch, tmp_path):
 
 
 def test_the_abstract_network_of_stochastic_depth_has_the_least_probability():
-    network = registry.network(Trial(**SMALL | {"depth": 20}), 10)
+    network = building.network(Trial(**SMALL | {"depth": 20}), 10)
     gates = registry.survival("linear(last=0.3)", "sample", "test", network.lengths)
     short = rehearsal.shortened(dataclasses.replace(network, stochastic_depth=gates))
     assert short.length == 2 and short.stochastic_depth.survival == pytest.approx((0.3, 0.3))

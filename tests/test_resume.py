@@ -55,7 +55,7 @@ def test_the_figure_comes_from_the_table_alone(undisturbed):
 
 def test_kill_9_at_random_moments_loses_nothing(undisturbed, tmp_path):
     draw = random.Random(0)
-    for _ in range(3):  # from the imports to the last network
+    for _ in range(2):  # from the imports to the last network
         process = start(*COMMAND, f"--workdir={tmp_path}/run", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=draw.uniform(4, 14))

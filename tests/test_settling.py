@@ -29,6 +29,7 @@ def largest(kernel, vector):
     return np.linalg.svd(matrix, compute_uv=False)[0] / max(1, estimate / BOUND)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "shape"),
     ((rj.models.iresnet(10, width=2, classes=3, norm=rj.nn.NoNorm(), spectral_norm=BOUND), (SIZE + 2, SIZE + 2, 1)),),

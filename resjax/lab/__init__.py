@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "bench",
+        "building",
         "canvas",
         "config",
         "curves",
@@ -22,7 +23,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pictures",
         "plan",
         "presets",
-        "registry",
         "running",
         "signals",
         "start",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from resjax import data
 from resjax.data import Dataset
-from resjax.lab import datasets, registry, rehearsal
+from resjax.lab import building, datasets, registry, rehearsal
 from resjax.lab.optimizer import Optimizer
 from resjax.lab.trial import Trial
 from resjax.layers import Layers
@@ -45,13 +45,13 @@ def plan(trial: Trial, dataset: Dataset | None = None) -> Plan:
     if trial.batch_size > len(dataset.train):
         raise UserError(f"--batch_size={trial.batch_size}: {trial.dataset} has {len(dataset.train)} training images")
     task = registry.task(trial.task, dataset)
-    network = registry.network(trial, dataset.classes, pooled=task.pooled)
+    network = building.network(trial, dataset.classes, pooled=task.pooled)
     one, _ = dataset.train.example
-    registry.check(trial, network, one.shape, trial.dataset, one.dtype)
+    building.check(trial, network, one.shape, trial.dataset, one.dtype)
     gates = registry.survival(trial.survival, trial.drop, trial.scaling, network.lengths)
     network = dataclasses.replace(network, stochastic_depth=gates)
     optimizer = Optimizer(**{field.name: getattr(trial, field.name) for field in dataclasses.fields(Optimizer)})
-    with registry.refusing(trial):
+    with building.refusing(trial):
         tx = optimizer.build()
     optimizer.check()
     if trial.tensorboard:
@@ -61,7 +61,7 @@ def plan(trial: Trial, dataset: Dataset | None = None) -> Plan:
     changes = augmentations(trial, dataset)
     devices = layout(trial)
     split = devices.mesh.size if devices and devices.fsdp else 1
-    with registry.refusing(trial):
+    with building.refusing(trial):
         rehearsal.augmented(changes, dataset, trial.batch_size)
         rehearsal.training(network, tx, dataset, trial.batch_size, changes, trial.num_seeds, split, learned)
     return Plan(network, optimizer, dataset, task, learned)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from resjax.lab import registry
+from resjax.lab import building, registry
 from resjax.lab.trial import Start, Variant
 from resjax.network import Network
 from resjax.probes import backward, forward, whiteness
@@ -26,16 +26,16 @@ def plan(trial: Start) -> Network:
       UserError: a name, a depth or a size of the inputs that cannot be.
     """
     if of_tokens(trial):
-        network = registry.network(trial, VOCABULARY, pooled=False)
+        network = building.network(trial, VOCABULARY, pooled=False)
         if len(trial.inputs) != 1 or trial.inputs[0] > VOCABULARY:
             given = ",".join(map(str, trial.inputs))
             raise UserError(f"--inputs={given}: give the number of tokens, at most {VOCABULARY}, as in 64")
-        registry.check(trial, network, trial.inputs, "--inputs", jnp.int32)
+        building.check(trial, network, trial.inputs, "--inputs", jnp.int32)
         return network
-    network = registry.network(trial, CLASSES)
+    network = building.network(trial, CLASSES)
     if len(trial.inputs) != 3:
         raise UserError(f"--inputs={','.join(map(str, trial.inputs))}: give height, width and channels, as in 8,8,1")
-    registry.check(trial, network, trial.inputs, "--inputs")
+    building.check(trial, network, trial.inputs, "--inputs")
     return network
 
 
@@ -72,5 +72,5 @@ def _read(network: Network, names: tuple[str, ...], params, state, x, key) -> di
 def settled(trial: Variant, network: Network, params: dict, state: dict, images: jax.Array) -> dict:
     """The state whose running statistics are those of these images (B H W C), for norms that have some."""
     key = stream(jax.random.key(trial.seed), "noise")  # for networks that draw
-    twin = registry.of_last_batch(trial, network)
+    twin = building.of_last_batch(trial, network)
     return jit_unoptimized(whiteness.settled, 0)(twin, params, state, images, key)

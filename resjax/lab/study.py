@@ -102,14 +102,15 @@ class Study:
 
     def run(self, config: Running) -> None:
         """Does what is not done yet, then writes the tables and draws the figures."""
-        from resjax.lab import canvas, running, store, view, watched, workdir
+        from resjax.lab import blocks, canvas, running, store, view, watched, workdir
 
         parts = [] if config.plot_only else self.plan(config)
         networks = store.store_of(config)
         compiled = store.compiled_of(config)
         swept = {name: option_column(field) for name, field in sweep.fields(config).items()}
         asked = dict(self.tables) | watched.tables(config)
-        tables = {name: swept | dict(columns) for name, columns in asked.items()}
+        counts = blocks.column(config)
+        tables = {name: swept | (counts if "depth" in columns else {}) | columns for name, columns in asked.items()}
         work = workdir.work_directory(self.name, config, tables)
         work.open()
         rows: list[Row] = []
@@ -119,7 +120,7 @@ class Study:
             return
         with work.alone():
             if not config.plot_only:
-                work.write({table: [row for name, row in rows if name == table] for table in tables})
+                work.write({table: [blocks.counted(row) for name, row in rows if name == table] for table in tables})
             found = work.read()
             for own, drawn in canvas.canvases(found, work.path, config, list(swept), self.colored):
                 self.draw(own, drawn)
