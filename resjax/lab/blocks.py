@@ -4,9 +4,7 @@ from typing import Any
 
 from resjax.lab import registry, sweep
 from resjax.lab.config import Running
-from resjax.lab.tables import Column, whole
-
-BLOCKS = {"blocks": whole("of a transformer: attention and MLP, 4 weighted layers", optional=True)}
+from resjax.lab.tables import BLOCKS, Column
 
 
 def column(config: Running) -> dict[str, Column]:

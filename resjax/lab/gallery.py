@@ -12,10 +12,10 @@ from types import ModuleType
 
 import pandas as pd
 
-from resjax.lab import blocks, flags, published, watched
+from resjax.lab import flags, published, watched
 from resjax.lab.found import FOUND
 from resjax.lab.options import Options
-from resjax.lab.tables import Column
+from resjax.lab.tables import BLOCKS, Column
 from resjax.system.errors import UserError
 
 ROOT = published.ROOT
@@ -106,7 +106,7 @@ def columns() -> str:
         "An empty cell is a missing value. Accuracies are shares from 0 to 1, losses are in nats.",
     ]
     text += ["", "## In most tables", "", *_meanings(dict(sorted(common.items())))]
-    text += ["", "## Of transformers, wherever there is a depth", "", *_meanings(blocks.BLOCKS)]
+    text += ["", "## Of transformers, wherever there is a depth", "", *_meanings(BLOCKS)]
     for name, table, own in tables:
         rest = {column: kind for column, kind in own.items() if common.get(column) != kind}
         shared = ", ".join(f"`{column}`" for column in own if column not in rest)

@@ -63,6 +63,8 @@ TRAINED = {
     "accuracy": number("mean over the same batches"),
 }
 
+BLOCKS = {"blocks": whole("of a transformer: attention and MLP, 4 weighted layers", optional=True)}
+
 RECOVERED = {  # see `probes.recovery`
     "lipschitz_lower": number("what the Lipschitz constant of the block with the largest is at least"),
     "lipschitz_upper": number("what it is at most"),
