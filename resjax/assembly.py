@@ -46,7 +46,9 @@ def assemble(
         before = features
     if parts.projections:
         stages = _with_projections(parts, stages)
-    return Network(parts.styled(stem(width=parts.width)), tuple(stages), parts.styled(head(parts)), parts.dtype)
+    return Network(
+        parts.styled(stem(width=parts.width)), tuple(stages), parts.styled(head(parts)), parts.stream or parts.dtype
+    )
 
 
 def stacks(parts: Parts, blocks: Callable[[Parts], tuple[nn.Block, ...]], turns: int) -> list[Stack]:
@@ -60,7 +62,7 @@ def stacks(parts: Parts, blocks: Callable[[Parts], tuple[nn.Block, ...]], turns:
 
 def block(parts: Parts, branch: linen.Module) -> nn.Block:
     """A block that keeps the shape of the stream."""
-    return nn.Block(branch, parts.styled(parts.connection), parts.pointwise("after"))
+    return nn.Block(branch, parts.styled(parts.connection), parts.pointwise("after"), **parts.kept)
 
 
 def head(parts: Parts) -> nn.Head:
@@ -83,8 +85,9 @@ def transition(parts: Parts, connection: nn.Connection, features: int, stride: i
         parts.styled(parts.branch, features=features, stride=stride, order=parts.order._replace(before=())),
         connection,
         parts.pointwise("after"),
-        parts.styled(shortcut, features=features, stride=stride),
-        parts.pointwise("before"),
+        shortcut=parts.styled(shortcut, features=features, stride=stride),
+        before=parts.pointwise("before"),
+        **parts.kept,
     )
 
 

@@ -37,6 +37,7 @@ class Parts(Checked):
     spectral_norm: NotNegative = 0.0  # a bound on the norm of every layer of a branch; 0: none
     remat: Callable[..., bool] | None = None  # a policy of jax.checkpoint_policies; None stores every value
     dtype: Any = None  # what the network computes in; None: the inputs'
+    stream: Any = None  # what stem, head and the stream between the branches are kept in; None: as `dtype`
 
     def __post_init__(self):
         super().__post_init__()
@@ -79,6 +80,11 @@ class Parts(Checked):
     def pointwise(self, where: str) -> Pointwise:
         """The norms and activations that the order has at one place."""
         return self.styled(Pointwise(where=where))
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The fields of a block that say in what its branch computes, where the stream is kept in another precision."""
+        return {"dtype": self.dtype} if self.stream else {}
 
     @property
     def inner(self) -> linen.Module:

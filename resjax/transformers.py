@@ -81,7 +81,7 @@ class Transformer(Checked):
             parts.styled(self._stem(parts)),
             stacks(parts, self._blocks, blocks),
             parts.styled(nn.TiedHead(classes=parts.classes) if self.tied else head(parts)),
-            parts.dtype,
+            parts.stream or parts.dtype,
         )
 
     def _blocks(self, parts: Parts) -> tuple[nn.Block, ...]:
@@ -100,7 +100,9 @@ class Transformer(Checked):
         if self.patch:
             return nn.PatchStem(width=parts.width, patch=self.patch)
         learned = self.places == "learned"
-        return nn.TokenStem(width=parts.width, vocabulary=parts.classes, learned_places=learned, dtype=parts.dtype)
+        return nn.TokenStem(
+            width=parts.width, vocabulary=parts.classes, learned_places=learned, dtype=parts.stream or parts.dtype
+        )
 
     def _check(self, parts: Parts) -> None:
         if parts.width % self.heads:

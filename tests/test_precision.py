@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import close
 
-from resjax import models, nn
+from resjax import models, nn, transformers
 
 IMAGES = jax.random.normal(jax.random.key(0), (6, 4, 4, 1))  # B H W C
 
@@ -55,6 +55,29 @@ def test_integer_inputs_have_gradients_towards_all_that_they_reach():
 def test_integer_inputs_are_refused_where_weights_would_be_integers_too(model):
     with pytest.raises(TypeError, match="inputs are uint8: make images floating point"):
         model(8, norm=nn.NoNorm()).init(jax.random.key(0), IMAGES.astype(jnp.uint8))
+
+
+MIXED = {"dtype": jnp.bfloat16, "stream": jnp.float32}
+ROUNDED = {"stream": None}
+
+
+def test_a_stream_of_float32_is_not_rounded_where_branches_compute_in_bfloat16():
+    network = models.dense(8, 8, norm=nn.NoNorm(), **MIXED)
+    params, state = network.init(jax.random.key(1), IMAGES)
+    _, _, seen = network.apply(params, state, IMAGES, probe=lambda seen: (seen.x, seen.f, seen.y))
+    x, f, y = seen
+    assert (x.dtype, f.dtype, y.dtype) == (jnp.float32,) * 3
+    np.testing.assert_array_equal(x + f, y)
+    np.testing.assert_array_equal(f, f.astype(jnp.bfloat16).astype(jnp.float32))
+
+
+@pytest.mark.parametrize(("model", "depth"), ((models.dense, 8), (models.resnet, 8), (transformers.vit, 10)))
+def test_small_branches_lose_less_in_a_stream_of_float32_than_in_one_of_bfloat16(model, depth):
+    parts = {"width": 8, "norm": nn.NoNorm(), "connection": nn.Scaled(beta=0.1)}
+    exact, mixed, rounded = (model(depth, **parts, **own) for own in ({}, MIXED, MIXED | ROUNDED))
+    params, state = jax.jit(exact.init)(jax.random.key(1), IMAGES)
+    wanted, found, coarse = (network.apply(params, state, IMAGES)[0] for network in (exact, mixed, rounded))
+    assert 0 < jnp.linalg.norm(found - wanted) < jnp.linalg.norm(coarse - wanted)
 
 
 @pytest.mark.parametrize("inputs", (jnp.float32, jnp.float64))

@@ -34,6 +34,7 @@ def parts(trial: Architecture) -> dict[str, Any]:
         "spectral_norm": trial.spectral_norm,
         "remat": registry.remat(trial.remat),
         "dtype": None if trial.dtype == "float32" else jnp.dtype(trial.dtype),  # None: float64 stays what it is
+        "stream": jnp.dtype(trial.stream) if trial.stream and trial.dtype != trial.stream else None,
     }
     return found | ({"branch": registry.branch(trial.branch)} if trial.branch else {})
 

@@ -150,6 +150,11 @@ class Architecture(Options):
     dtype: str = option(
         "float32", "what the network computes in; weights and loss are float32", choices=("float32", "bfloat16")
     )
+    stream: str = option(
+        "",
+        "what stem, head and the stream are kept in where branches compute in bfloat16: float32; default: as --dtype",
+        choices=("", "float32"),
+    )
 
     def __post_init__(self):
         super().__post_init__()

@@ -110,7 +110,7 @@ class Study:
         swept = {name: option_column(field) for name, field in sweep.fields(config).items()}
         asked = dict(self.tables) | watched.tables(config)
         counts = blocks.column(config)
-        tables = {name: swept | (counts if "depth" in columns else {}) | columns for name, columns in asked.items()}
+        tables = {name: swept | (counts if "depth" in own else {}) | dict(own) for name, own in asked.items()}
         work = workdir.work_directory(self.name, config, tables)
         work.open()
         rows: list[Row] = []

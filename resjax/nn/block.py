@@ -1,6 +1,7 @@
 """A block: a branch and a connection."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -26,6 +27,7 @@ class Block(nn.Module):
     branch: nn.Module  # F: (x, train) -> f
     connection: Connection
     after: nn.Module = Pointwise()  # (x, train) -> y, what stands behind the addition; here nothing
+    dtype: Any = None  # what F computes in, where the stream is kept in another precision; None: the stream's
 
     def __call__(
         self,
@@ -52,8 +54,10 @@ class Block(nn.Module):
         if not keep:
             return call(self.after, self.connection.carry(onward, c, place), train, place), None
         z = self.connection.read(inward, c, place)
+        z = z if self.dtype is None else z.astype(self.dtype)
         f = call(self.branch, z, train, place)
         self.check(self.branch, z, onward, f)
+        f = f if self.dtype is None else f.astype(onward.dtype)
         f = f if scale is None else f * jnp.asarray(scale, f.dtype)
         written = self.connection.write(onward, f, c, place)
         refuse_other(self.connection, onward, written)
