@@ -40,6 +40,12 @@ CONNECTIONS = {
     "shortcut_gate": nn.ShortcutGate,
     "exclusive_gate": nn.ExclusiveGate,
     "dropout": nn.Dropout,
+    "hyper": nn.Hyper,
+    "mhc": nn.MHC,
+    "mhc_lite": nn.MHCLite,
+    "gated_streams": nn.GatedStreams,
+    "laurel": nn.Laurel,
+    "delta": nn.Delta,
 }
 NORMS = {
     "none": nn.NoNorm,

@@ -64,5 +64,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "place": ["Place"],
         "shortcuts": ["AvgPool", "MaxPool", "Pad", "Projection", "Shortcut", "orthogonal"],
         "stems": ["ConvStem", "DenseStem", "ImageNetStem", "PaddingStem", "PatchStem", "Stem", "TokenStem"],
+        "wirings.delta": ["Delta"],
+        "wirings.doubly_stochastic": ["MHC", "MHCLite"],
+        "wirings.gated_streams": ["GatedStreams"],
+        "wirings.hyper": ["Hyper"],
+        "wirings.laurel": ["Laurel"],
     },
 )

@@ -1,0 +1,1 @@
+"""Connections beyond one stream and one sum: several streams, and what else is written to one."""

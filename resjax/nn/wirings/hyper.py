@@ -1,0 +1,37 @@
+"""Hyper-connections: a block reads, mixes and writes n streams by learned numbers."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resjax.nn.place import Place
+from resjax.nn.wirings.streams import EPSILON, Mixing, Streams, home
+
+SCALE = 0.01  # of the part that depends on the streams, at the start (Zhu et al. 2024)
+
+
+class Hyper(Streams):
+    """X′ = A X + b F(aᵀX)ᵀ with learned a, A and b (Zhu et al. 2024, arXiv 2409.19606, eq. 1 to 5).
+
+    At the start a reads the stream whose turn it is, A is the identity and b is 1: the residual network. With `dynamic`
+    s·tanh(LN(X)W) is added to each of the three, of which W is zero and s 0.01 at the start.
+    """
+
+    dynamic: bool = False
+
+    @nn.compact
+    def coefficients(self, x: Float[Array, "B ... n D"], place: Place, train: bool) -> Mixing:
+        """n(n + 2) numbers; with `dynamic` those of each token."""
+        n = self.n
+        read = self.param("read", lambda _: home(place, n))
+        mix = self.param("mix", lambda _: jnp.eye(n, dtype=jnp.float32))
+        write = self.param("write", nn.initializers.ones, (n,), jnp.float32)
+        if self.dynamic:
+            wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+            centred = wide - wide.mean(-1, keepdims=True)
+            normed = centred / jnp.sqrt(centred.var(-1, keepdims=True) + EPSILON)
+            inward, onward = (self.param(name, nn.initializers.constant(SCALE), ()) for name in ("inward", "onward"))
+            read = read + inward * jnp.tanh(normed @ self.param("read_weights", nn.initializers.zeros, x.shape[-1:]))
+            mix = mix + inward * jnp.tanh(normed @ self.param("mix_weights", nn.initializers.zeros, (x.shape[-1], n)))
+            write = write + onward * jnp.tanh(normed @ self.param("write_weights", nn.initializers.zeros, x.shape[-1:]))
+        return Mixing(*(each.astype(x.dtype) for each in (read, mix, write)))
