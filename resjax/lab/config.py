@@ -117,7 +117,9 @@ class Architecture(Options):
         "y − x, so connection residual is the block itself; --norms, --order, --activation and the like reach stem, "
         "head and blocks that change the size alone",
     )
-    branch: str = option("", "what a block computes: dense(layers=3), basic, bottleneck; default: the network's own")
+    branch: str = option(
+        "", "what a block computes: dense(layers=3), crl (4 layers), basic, bottleneck; default: the network's own"
+    )
     width: int = option(0, "units or filters of the stem; 0: the network's own (64 or 16)", minimum=0)
     activation: str = option("relu", "relu, tanh, gelu, silu, …: a name of jax.nn; or crelu")
     order: str = option(

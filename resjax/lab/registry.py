@@ -29,7 +29,7 @@ NETWORKS = {
     "transformer": transformers.text_family,
     "vit": transformers.image_family,
 }
-BRANCHES = {"dense": nn.Dense, "basic": nn.Basic, "bottleneck": nn.Bottleneck}
+BRANCHES = {"dense": nn.Dense, "basic": nn.Basic, "bottleneck": nn.Bottleneck, "crl": nn.crl}
 CONNECTIONS = {
     "plain": nn.Plain,
     "residual": nn.Residual,

@@ -31,7 +31,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "attention": ["Attention", "MLP", "Parallel"],
         "block": ["Block", "Transition"],
-        "branches": ["Basic", "Bottleneck", "Branch", "BranchOf", "Dense"],
+        "branches": ["Basic", "Bottleneck", "Branch", "BranchOf", "Dense", "crl"],
         "connections": [
             "Connection",
             "Dropout",

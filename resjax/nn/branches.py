@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from resjax.nn.initializers import Site
+from resjax.nn.initializers import Site, variance_scaling
 from resjax.nn.kinds import Count, Range, Share, Size
 from resjax.nn.module import Part
-from resjax.nn.norms import NoNorm
+from resjax.nn.norms import LayerNorm, NoNorm
+from resjax.nn.order import ACTIVATION_BEFORE_ADDITION
 from resjax.nn.place import Place, call, refuse_other
 
 
@@ -45,6 +46,21 @@ class Dense(Branch):
                 x = self.pointwise("between", x, train, place)
             x = self.dense(x, width, layer, place)  # B … D
         return self.pointwise("end", x, train, place)
+
+
+def crl() -> Dense:
+    """Four dense layers, each with layer norm and swish behind it, whatever the network's style.
+
+    What 1000-layer reinforcement learning is made of (Wang et al. 2025, arXiv 2503.14858); weights are uniform of
+    variance 1/(3 fan-in).
+    """
+    return Dense(
+        layers=4,
+        norm=LayerNorm(epsilon=1e-6),  # Flax's own
+        activation=nn.swish,
+        initializer=variance_scaling(1 / 3, "fan_in", "uniform"),
+        order=ACTIVATION_BEFORE_ADDITION,
+    )
 
 
 class Basic(Branch):
