@@ -44,6 +44,13 @@ def test_a_platform_that_is_not_there(tmp_path, monkeypatch):
     assert line.startswith("depth_scaling: JAX_PLATFORMS=nowhere: Unable to initialize backend 'nowhere'")
 
 
+@pytest.mark.slow
+def test_a_variable_that_jax_cannot_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_ENABLE_X64", "nonsense")
+    line = refused(tmp_path, f"--workdir={tmp_path}/run", by=run)
+    assert line == "depth_scaling: invalid truth value 'nonsense' for environment 'JAX_ENABLE_X64'\n"
+
+
 def test_a_terminal_that_has_not_every_letter_and_the_home_of_who_runs_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     monkeypatch.setenv("HOME", str(tmp_path))

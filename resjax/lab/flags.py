@@ -4,6 +4,7 @@ Each command has its own `FlagValues`: nothing is global, and library and tests 
 """
 
 import dataclasses
+import importlib
 import inspect
 import io
 import os
@@ -193,6 +194,7 @@ def main(
         if isinstance(config, str):
             print(TOPICS[config]() if config else _help(module, config_class))
             return
+        _import_jax()
         several = getattr(config, "distributed", False)
         if several:
             distributed.start(config, command)
@@ -206,6 +208,14 @@ def main(
         if not several:
             raise
         leave(f"{error}; if another process is gone, the same command on all goes on from the last checkpoint", 1)
+
+
+def _import_jax() -> None:
+    """Refuses values of JAX's own environment variables that it cannot read, which its import would end with."""
+    try:
+        importlib.import_module("jax")
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _help(module: types.ModuleType, config_class: type) -> str:
