@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         *("backward", "blocks", "curvature", "deletion", "determinants", "directions", "ensembles", "forks"),
         *("forward", "identity", "inversion", "inversion_bounds", "lesion_checks", "lesion_study", "lipschitz_bounds"),
         *("loss_surface", "once", "path_lengths", "planes", "recovery", "singular_values", "solvers", "stretch"),
-        *("surroundings", "total_jacobian", "undoing", "utilization", "whiteness"),
+        *("stream_mixing", "surroundings", "total_jacobian", "undoing", "utilization", "whiteness"),
     ],
     submod_attrs={
         "backward": ["gradients"],
@@ -27,5 +27,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "loss_surface": ["landscape"],
         "path_lengths": ["paths"],
         "singular_values": ["jacobian"],
+        "stream_mixing": ["mixing", "reads"],
     },
 )

@@ -16,7 +16,7 @@ class Mixing(NamedTuple):
     """How a block reads, mixes and writes n streams: one for all tokens, or each has its own."""
 
     read: Float[Array, "... n"]  # z = Σ read_s X_s
-    mix: Float[Array, "... n n"] | None  # X′_s = Σ mix_st X_t + write_s F(z); None: the identity
+    mix: Float[Array, "... n n"]  # X′_s = Σ mix_st X_t + write_s F(z)
     write: Float[Array, "... n"]
 
 
@@ -47,7 +47,7 @@ class Streams(Connection):
 
     def carry(self, x: Float[Array, "B ... n D"], c: Any, place: Place) -> Float[Array, "B ... n D"]:
         """Σ mix_st X_t."""
-        return x if c.mix is None else jnp.einsum("...st,...td->...sd", c.mix, x)
+        return jnp.einsum("...st,...td->...sd", c.mix, x)
 
 
 def spread(numbers: Float[Array, "... n"], pixels: tuple[int, ...]) -> Float[Array, "... n"]:
