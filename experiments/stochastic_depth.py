@@ -1,17 +1,21 @@
 """May layers be dropped while a network trains: what does it gain, in error and in time?
 
     python -m experiments.stochastic_depth
+    python -m experiments.stochastic_depth --dataset=mnist1d --depths=56 --steps=1000 \\
+        --learning_rates=0.01,0.03,0.1,0.3 --seeds=5
     python -m experiments.stochastic_depth --preset=stochastic110_cifar10 --survival='none,linear(last=0.5)'
     python -m experiments.stochastic_depth --depths=56,1000 --drop=batch --survival='none,uniform(p=0.9)'
 
 Trains every depth × schedule × way of dropping × seed (Huang et al. 2016, arXiv 1603.09382). Draws the error, and the
-time of a step beside that of the full network, against the blocks that are expected to be live.
+time of a step beside that of the full network and the share of the blocks that are expected to be live.
 
-Found, in six minutes on 2 CPU cores, one seed, each network at its best rate: all errors on the held-out digits are
-between 0.7 and 4 %, and 297 images show no order among them. Whether dropping saves time is for `benchmarks.throughput`
-to say: these times are of a machine that others used, too.
+Found, with the second command, in 12 minutes on 2 CPU cores, five seeds, 95 % t intervals, each at its best rate: 56
+residual layers err on 38.4 ± 2.4 % of the held-out curves of MNIST-1D, and dropping blocks is a regulariser. The linear
+schedule to 0.5, drawn for each example, takes 3.2 ± 1.1 points off, seed by seed; drawn for the batch it is not told
+apart (1.6 ± 3.0). To drop half of all blocks, or blocks for a part of the batch, does harm. Training errors rise with
+all. These times are of a machine that others used, too: `benchmarks.throughput` says what dropping saves.
 
-Not shown: a data set on which regularisation matters.
+Not shown: larger images; other depths. On the 297 held-out digits no order is seen.
 """
 
 import dataclasses
@@ -88,26 +92,36 @@ def summary(tables):
 
 
 def draw(tables, canvas):
-    """Held-out error (left) and time of a step (right) against the expected share of live blocks, a colour a depth."""
-    results = tables["results"]
+    """Held-out error (left) and time of a step (right) of every schedule, a colour a way of dropping."""
     timings = tables["timings"]
-    with canvas.figure(panels=2, height=3.0, note="a marker: a network") as (left, right):
-        color = lab.figures.colors(sorted(results["depth"]))
-        marker = lab.figures.markers(results["drop"])
-        share = results["expected_blocks"] / results["blocks"]
-        error = 100 * (1 - results["test_accuracy"].fillna(0))
-        full = timings[timings["survival"] == "none"].groupby("depth")["step_milliseconds"].median()
-        time = timings["step_milliseconds"] / timings["depth"].map(full)
-        for (depth, drop), rows in results.groupby(["depth", "drop"], sort=False):
-            style = {"marker": marker[drop], "color": color[depth], "linestyle": "none", "alpha": 0.8}
-            left.plot(share[rows.index], error[rows.index], label=f"{depth} layers, {drop}", **style)
-            right.plot(share[rows.index], time[rows.index], **style)
-        right.plot([0, 1], [0, 1], "k:", linewidth=0.8, label="time as blocks")
-        left.set(ylabel="held-out error (%)", ylim=(0, None))
-        right.set(ylabel="time of a step / the full network's", ylim=(0, None))
-        for axis in (left, right):
-            axis.set(xlabel="expected share of live blocks", xlim=(0, 1.05))
-        lab.figures.legend((left, right), columns=4)
+    full = timings[timings["survival"] == "none"].groupby("depth")["step_milliseconds"].median()
+    results = tables["results"].assign(
+        error=100 * (1 - tables["results"]["test_accuracy"].fillna(0)),
+        time=timings["step_milliseconds"] / timings["depth"].map(full),
+        share=tables["results"]["expected_blocks"] / tables["results"]["blocks"],
+    )
+    schedules = list(dict.fromkeys(results["survival"]))
+    color = lab.figures.colors(results["drop"])
+    marker = lab.figures.markers(sorted(results["depth"]))
+    kinds = list(dict.fromkeys(zip(results["depth"], results["drop"], strict=True)))
+    note = "markers: means over the seeds; bars: 95 % t intervals"
+    with canvas.figure(panels=2, height=1.2 + 0.35 * len(schedules), sharey=True, note=note) as axes:
+        for (depth, drop, survival), rows in results.groupby(["depth", "drop", "survival"], sort=False):
+            place = schedules.index(survival) + 0.6 * ((kinds.index((depth, drop)) + 0.5) / len(kinds) - 0.5)
+            for axis, name in zip(axes, ("error", "time"), strict=True):
+                low, mean, high = lab.statistics.interval(rows[name])
+                label = f"{depth} layers, {drop}" if survival == schedules[-1] else None
+                axis.plot([low, high], [place, place], color=color[drop], linewidth=1)
+                axis.plot(mean, place, marker[depth], color=color[drop], label=label)
+        for place, name in enumerate(schedules):
+            share = results[results["survival"] == name]["share"].mean()
+            axes[1].plot(
+                [share, share], [place - 0.4, place + 0.4], "k:", label=None if place else "as its live blocks"
+            )
+        axes[0].set(xlabel="held-out error (%)", yticks=range(len(schedules)), yticklabels=schedules)
+        axes[1].set(xlabel="time of a step / the full network's", xlim=(0, None))
+        axes[0].invert_yaxis()
+        lab.figures.legend(axes, columns=4)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, timed=True, tuned=True)
