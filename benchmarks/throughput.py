@@ -24,14 +24,16 @@ RESULTS = columns(
     ratio=number("measured / reference"),
     at_most=number("what the ratio should be at most"),
 )
-KINDS = ("dense", "images", "transformers")
+KINDS = ("dense", "images", "transformers", "streams")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Running):
     """The options of this benchmark."""
 
-    networks: tuple[str, ...] = option(KINDS, "whose cost is measured: dense ones, of images, of texts")
+    networks: tuple[str, ...] = option(
+        KINDS, "whose cost is measured: dense ones, of images, of texts, of several streams"
+    )
     turns: int = option(5, "times each pair is measured", minimum=1)
     steps: int = option(10, "steps a turn", minimum=1)
 
