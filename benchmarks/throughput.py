@@ -32,7 +32,7 @@ class Config(Running):
     """The options of this benchmark."""
 
     networks: tuple[str, ...] = option(
-        KINDS, "whose cost is measured: dense ones, of images, of texts, of several streams"
+        KINDS, "whose cost is measured: dense, of images, texts, streams"
     )
     turns: int = option(5, "times each pair is measured", minimum=1)
     steps: int = option(10, "steps a turn", minimum=1)
