@@ -94,7 +94,7 @@ def refuse(trial: Trial, config: Config):
 
 
 def rows(bench, trial: Trial, config: Config):
-    """Trains it, then measures around its weights; surfaces are kept of the first seed."""
+    """Trains it, then measures around its weights; surfaces and lines are kept of the first seed."""
     way = list(range(0, config.steps if "pca" in config.planes else 0, config.trajectory_every))[1:]
     trained = bench.train(trial, keep=way)
     trained["matched"] = trained["train_loss"] <= config.matched_loss
@@ -112,7 +112,8 @@ def rows(bench, trial: Trial, config: Config):
             yield "results", trained | shared | own | key
             for table in ("surface", "curvature", "trajectory") if trial.seed == 0 else ():
                 yield from ((table, key | row) for row in records(own.get(table, {})))
-        yield from (("lines", {"statistics": statistics} | row) for row in records(shared["lines"]))
+        lines = records(shared["lines"]) if trial.seed == 0 else []
+        yield from (("lines", {"statistics": statistics} | row) for row in lines)
 
 
 def measure(trial: Trial, snapshot, plane: str, steps: list[int], images: int, statistics: str, **sampling) -> dict:
