@@ -87,7 +87,7 @@ class Many(Start):
 
 def trials(config: Config) -> list[Start]:
     """The networks to read."""
-    shared = {"connection": "plain", "norm": "none", "initializer": config.initializer[0]}
+    shared = {"connection": "plain", "norm": "none", "initializer": config.initializer[0], "looped": False}
     widths = config.widths if config.networks else ()
     many = [Many.of(config, depth=config.wandering_depth, width=width, **shared) for width in widths]
     names = "connection", "norm", "initializer", "depth", "seed"

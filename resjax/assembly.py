@@ -57,7 +57,7 @@ def stacks(parts: Parts, blocks: Callable[[Parts], tuple[nn.Block, ...]], turns:
     first = int(share * turns)
     parted = ((dataclasses.replace(parts, order=order), first), (parts, turns - first))
     found = [(blocks(own), count) for own, count in parted if count]
-    return [Stack(kinds, count * len(kinds), parts.remat) for kinds, count in found]
+    return [Stack(kinds, count * len(kinds), parts.remat, parts.looped) for kinds, count in found]
 
 
 def block(parts: Parts, branch: linen.Module) -> nn.Block:

@@ -191,6 +191,11 @@ class Network:
             first += stage.length
         return x, new_state, jax.tree.map(lambda *stacks: jnp.concatenate(stacks), *seen) if seen else None
 
+    def unrolled(self, params: dict) -> dict:
+        """The parameters, of each block apart where blocks share them: for `apply`, and gradients block by block."""
+        stages = [stack.unrolled(own) for stack, own in zip(self.stacks, params["stages"], strict=True)]
+        return params | {"stages": stages}
+
     def head_params(self, params: dict) -> dict:
         """The head's parameters, those that it shares with the stem among them."""
         return params["head"] | {SHARED: params["stem"][SHARED]} if self._tied else params["head"]

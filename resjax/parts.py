@@ -35,6 +35,7 @@ class Parts(Checked):
     order: nn.Order | nn.Arrangement = nn.PRE
     opening: tuple[Share, nn.Order] | None = None  # a share of the blocks, the first, and the order that they have
     spectral_norm: NotNegative = 0.0  # a bound on the norm of every layer of a branch; 0: none
+    looped: bool = False  # whether the blocks of a stage that keep its shape share one set of weights
     remat: Callable[..., bool] | None = None  # a policy of jax.checkpoint_policies; None stores every value
     dtype: Any = None  # what the network computes in; None: the inputs'
     stream: Any = None  # what stem, head and the stream between the branches are kept in; None: as `dtype`

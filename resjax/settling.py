@@ -22,7 +22,7 @@ def needed(state: Any) -> bool:
 def settled(network: Network, params: Any, state: Any, x: Shaped[Array, "B ..."]) -> Any:
     """The state with every σ̂ converged, a function of the parameters alone; x is shaped like the inputs (B H W C)."""
     stages = []
-    weights = zip(params["stages"], state["stages"], strict=True)
+    weights = zip(network.unrolled(params)["stages"], state["stages"], strict=True)
     x = jax.eval_shape(lambda x: network.run_stem(params, state, x), x)
     for stage in network.stages:
         if not isinstance(stage, Stack):

@@ -28,7 +28,8 @@ SOWN = "activations", "attention"  # the collections that modules sow for probes
 class Stack:
     """`length` blocks in a row: copies of one, or of several that take turns (attention, MLP, attention, …).
 
-    Parameters and state are tuples, a tree a kind of block, whose leaves have a leading axis of L/kinds.
+    Parameters and state are tuples, a tree a kind of block, whose leaves have a leading axis of L/kinds; that of the
+    parameters is 1 where they are tied.
 
     Raises:
       ValueError: a length that is no multiple of the number of kinds.
@@ -37,11 +38,19 @@ class Stack:
     blocks: tuple[Block, ...]  # or any other Linen modules that are called as `Block` is
     length: int  # L
     remat: Callable[..., bool] | None  # a policy of jax.checkpoint_policies; None stores every value
+    tied: bool  # one set of weights, which all turns share; their state is their own
 
-    def __init__(self, blocks: Block | tuple[Block, ...], length: int, remat: Callable[..., bool] | None = None):
+    def __init__(
+        self,
+        blocks: Block | tuple[Block, ...],
+        length: int,
+        remat: Callable[..., bool] | None = None,
+        tied: bool = False,
+    ):
         object.__setattr__(self, "blocks", blocks if isinstance(blocks, tuple) else (blocks,))
         object.__setattr__(self, "length", length)
         object.__setattr__(self, "remat", remat)
+        object.__setattr__(self, "tied", tied)
         if self.length < 1 or self.length % len(self.blocks):
             raise ValueError(f"length {self.length}: must be a multiple of {len(self.blocks)}, the kinds of block")
 
@@ -60,7 +69,7 @@ class Stack:
 
             found.append(jax.vmap(init)(*own))
         params, state = zip(*found, strict=True)
-        return params, state
+        return jax.tree.map(lambda leaf: leaf[:1], params) if self.tied else params, state
 
     def apply(
         self,
@@ -96,7 +105,7 @@ class Stack:
             policy = convolution.counted(self.remat)
             step = functools.partial(_checkpointed, step, policy)
         order = layers.order
-        weights = params, state
+        weights = self.unrolled(params), state
         if order is not None:
             weights = self.moved(weights, order)
             layers = layers.permuted()
@@ -137,6 +146,12 @@ class Stack:
             x, outs = body(x, jax.tree.map(lambda leaf: leaf[0], per_block))
             return x, jax.tree.map(lambda leaf: leaf[None], outs)
         return lax.scan(body, x, per_block, length=self.length // len(self.blocks), reverse=reverse)
+
+    def unrolled(self, params: Any) -> Any:
+        """The parameters of every block, L/kinds: those that are tied as often as there are turns."""
+        turns = self.length // len(self.blocks)
+        spread = functools.partial(jax.tree.map, lambda leaf: jnp.broadcast_to(leaf, (turns, *leaf.shape[1:])))
+        return spread(params) if self.tied else params
 
     def place(self, number: Int[Array, "..."] | int, total: int | None = None) -> Place:
         """That of a block of this number in a network of so many blocks, by default this stack."""

@@ -32,6 +32,7 @@ def parts(trial: Architecture) -> dict[str, Any]:
         "bias_initializer": registry.initializer(trial.bias_initializer),
         "order": registry.order(trial.order, trial.network),
         "spectral_norm": trial.spectral_norm,
+        "looped": trial.looped,
         "remat": registry.remat(trial.remat),
         "dtype": None if trial.dtype == "float32" else jnp.dtype(trial.dtype),  # None: float64 stays what it is
         "stream": jnp.dtype(trial.stream) if trial.stream and trial.dtype != trial.stream else None,

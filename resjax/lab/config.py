@@ -145,6 +145,7 @@ class Architecture(Options):
     spectral_norm: float = option(
         0.0, "a bound c on the spectral norm of every layer of a branch, W / max(1, σ/c); 0: none", minimum=0
     )
+    looped: bool = option(False, "the blocks of a stage share one set of weights: it is a loop over one block")
     remat: str = option(
         "nothing_saveable",
         "what a block keeps for the backward pass: a name of jax.checkpoint_policies, or '' for everything",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -33,7 +33,8 @@ def holds(options: Architecture, initializer: str, norm: str) -> bool:
 def _bare(options: Architecture) -> bool:
     """Whether they are dense, with pre-activation and without what no formula knows."""
     chosen = options.network, options.block, options.order, options.bias_initializer
-    return chosen == ("dense", "", "pre", "zeros") and not (options.projections or options.spectral_norm)
+    others = options.projections, options.spectral_norm, options.looped
+    return chosen == ("dense", "", "pre", "zeros") and not any(others)
 
 
 def branch_scale(network: Network) -> float:
@@ -87,6 +88,10 @@ def line(options: Architecture, family: "pd.DataFrame", quantity: str) -> Float[
     start = first["activation_mean_square"].mean()
     layers = (depth - 2) // length
     factors = theory.paths(registry.connection(connection), length)
+    if options.looped:
+        linear = (options.activation, initializer, norm) == ("identity", "lecun_normal", "none")
+        usual = linear and quantity == "activation_mean_square" and _bare(dataclasses.replace(options, looped=False))
+        return _looped_squares(factors, length, start) if usual else None
     if not holds(options, initializer, norm) or factors is None:
         return None
     if quantity != "input_cosine":
@@ -94,3 +99,10 @@ def line(options: Architecture, family: "pd.DataFrame", quantity: str) -> Float[
         return squares if quantity == "activation_mean_square" else gradients
     equally_large = norm == "none" or (norm != "batch" and not factors[0].any())  # all inputs stay so
     return theory.cosines(first["input_cosine"].mean(), length, *factors, layers)[:-1] if equally_large else None
+
+
+def _looped_squares(factors: Any, length: int, start: float) -> Float[np.ndarray, " L"] | None:
+    """Of linear blocks that share their weights, where the stream is multiplied by 1 and all branches by one number."""
+    if factors is None or (factors[0] != 1).any() or len(set(factors[1].tolist())) > 1:
+        return None
+    return start * theory.looped_squares(float(factors[1][0] ** 0.5), length)[:-1]

@@ -54,7 +54,7 @@ def sublayers(network: Network) -> tuple["theory.Sublayer", ...] | None:
     found: list[Any] = []
     first = 0
     for stack in network.stacks:
-        if len(stack.blocks) != 2 or not isinstance(stack.blocks[0].branch, nn.Attention):
+        if stack.tied or len(stack.blocks) != 2 or not isinstance(stack.blocks[0].branch, nn.Attention):
             return None
         for turn in range(stack.length // 2):
             place = stack.place(first + 2 * turn + 1, network.length)

@@ -127,5 +127,5 @@ def read(
         logits, _, seen = network.apply(params, state, x, layers, train=train, probe=forward.statistics, fork=fork)
         return loss(exact(logits)), seen
 
-    (on_stream, on_params), seen = jax.grad(run, argnums=(0, 1), has_aux=True)(tap, params)
+    (on_stream, on_params), seen = jax.grad(run, argnums=(0, 1), has_aux=True)(tap, network.unrolled(params))
     return seen | on_stream | {"parameter_gradient_norm": parameter_gradient_norms(network, on_params)}

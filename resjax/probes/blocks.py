@@ -55,7 +55,7 @@ def run(
 
 def by_stage(network: Network, params: dict, state: dict) -> Iterator[tuple[Stack | SpaceToDepth, Any]]:
     """The stages, first to last; and for `Stack.scan` what `at` takes of each block, a tree a kind of block."""
-    weights = zip(params["stages"], state["stages"], strict=True)
+    weights = zip(network.unrolled(params)["stages"], state["stages"], strict=True)
     scales = _evaluation(network).branch_scale
     first = 0
     for stage in network.stages:

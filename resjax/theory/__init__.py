@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "factors": ["paths"],
         "kernels": ["cosines", "gradient_correlation", "kappa0", "kappa1"],
+        "looped": ["looped_squares"],
         "mean_squares": ["growth", "normalized_residual"],
         "random_walks": ["random_walk", "random_walk_quantiles"],
         "shattering": ["correlations"],
