@@ -38,14 +38,7 @@ TABLES = {
         steps=number("to an error of .01, at the soonest of the rates; empty if there were too few"),
     ),
 }  # fmt: skip
-USUAL = {
-    "network": "dense",
-    "block": "",
-    "activation": "relu",
-    "survival": "none",
-    "spectral_norm": 0.0,
-    "looped": False,
-}
+USUAL = {"network": "dense", "block": "", "activation": "relu", "survival": "none", "spectral_norm": 0, "looped": False}
 PANELS = {"last_error": ("error of the learned identity", (1e-9, 3)), "steps": ("steps to an error of .01", (5, 5000))}
 
 
