@@ -12,7 +12,12 @@ from resjax.probes.stream_mixing import MIXED
 
 N = 3
 X = np.random.default_rng(0).normal(size=(5, 2, 2, 1))
-KINDS = (nn.Hyper(n=N), nn.Hyper(n=N, dynamic=True), nn.MHC(n=N, iterations=5), nn.MHCLite(n=N))
+KINDS = (
+    nn.Hyper(n=N, dynamic=True),
+    nn.MHC(n=N, iterations=5),
+    pytest.param(nn.Hyper(n=N), marks=pytest.mark.slow),
+    pytest.param(nn.MHCLite(n=N), marks=pytest.mark.slow),
+)
 
 
 def made(connection, depth=10):
@@ -39,7 +44,7 @@ def by_hand(network, params, state, x):
     return np.asarray(streams), found
 
 
-@pytest.mark.parametrize("connection", KINDS, ids=("hyper", "dynamic", "mhc", "lite"))
+@pytest.mark.parametrize("connection", KINDS)
 def test_the_table_is_that_of_a_loop(connection):
     arguments = made(connection)
     table = mixing(*arguments)
@@ -62,7 +67,7 @@ def test_the_table_is_that_of_a_loop(connection):
         np.testing.assert_allclose(row[list(MIXED)].astype(float), expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("connection", KINDS, ids=("hyper", "dynamic", "mhc", "lite"))
+@pytest.mark.parametrize("connection", KINDS)
 def test_who_reads_whom_is_that_of_a_loop(connection):
     arguments = made(connection)
     found = reads(*arguments)

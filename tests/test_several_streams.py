@@ -171,11 +171,17 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize("kind", MODELS)
+STARTS = (nn.Hyper(), nn.Hyper(dynamic=True), nn.MHC(), nn.MHCLite())
+FAST = {("dense", 1), ("dense", 2), ("images", 0), ("text", 2)}
+
+
 @pytest.mark.parametrize(
-    "connection",
-    (nn.Hyper(), nn.Hyper(dynamic=True), nn.MHC(), nn.MHCLite()),
-    ids=("hyper", "dynamic", "mhc", "mhc_lite"),
+    ("kind", "connection"),
+    [
+        pytest.param(kind, connection, marks=[] if (kind, at) in FAST else pytest.mark.slow)
+        for kind in MODELS
+        for at, connection in enumerate(STARTS)
+    ],
 )
 def test_it_starts_as_the_residual_network(kind, connection):
     x = jnp.asarray(INPUTS[kind])

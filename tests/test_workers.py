@@ -128,6 +128,7 @@ def test_a_worker_that_fails_is_named(tmp_path):
     assert re.search(r"^\[[12]\] product_study: 2: is bad$", out, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_processes_that_end_at_the_same_moment_all_write_and_draw(tmp_path):
     processes = [numbers(*NUMBERS, f"--workdir={tmp_path}/run") for _ in range(3)]
     said = [ended(process) for process in processes]
