@@ -106,6 +106,7 @@ OTHERS = {
     "signal_propagation": ["--width=16", "--depths=4,30", "--connections=plain,residual,scaled(power=0.5),rezero"],
     "signal_propagation_preact": [
         "--network=preact", "--inputs=8,8,1", "--depths=14", "--width=4", "--connections=residual", "--norms=batch",
+        "--networks=0",
     ],
     "stochastic_depth": [*SMALL, "--depths=12", "--survival=none,linear(last=0.5)"],
 }  # fmt: skip
