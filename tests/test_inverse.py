@@ -157,6 +157,7 @@ def test_networks_without_an_inverse(choices, says):
         inversion.check(choices.get("model", models.dense)(choices.get("depth", 8), order=choices.get("order", nn.PRE)))
 
 
+@pytest.mark.slow
 def test_a_stack_of_two_kinds_and_of_several_sizes_is_undone_in_order():
     """Blocks that differ from place to place: an inverse in another order is not theirs."""
     network, *_ = made(models.iresnet, depth=10, width=2, spectral_norm=0.7)

@@ -13,9 +13,9 @@ from resjax.probes.stream_mixing import MIXED
 N = 3
 X = np.random.default_rng(0).normal(size=(5, 2, 2, 1))
 KINDS = (
-    nn.Hyper(n=N, dynamic=True),
     nn.MHC(n=N, iterations=5),
     pytest.param(nn.Hyper(n=N), marks=pytest.mark.slow),
+    pytest.param(nn.Hyper(n=N, dynamic=True), marks=pytest.mark.slow),
     pytest.param(nn.MHCLite(n=N), marks=pytest.mark.slow),
 )
 

@@ -71,7 +71,10 @@ def test_a_stream_of_float32_is_not_rounded_where_branches_compute_in_bfloat16()
     np.testing.assert_array_equal(f, f.astype(jnp.bfloat16).astype(jnp.float32))
 
 
-@pytest.mark.parametrize(("model", "depth"), ((models.dense, 8), (models.resnet, 8), (transformers.vit, 10)))
+@pytest.mark.parametrize(
+    ("model", "depth"),
+    ((models.dense, 8), pytest.param(models.resnet, 8, marks=pytest.mark.slow), (transformers.vit, 10)),
+)
 def test_small_branches_lose_less_in_a_stream_of_float32_than_in_one_of_bfloat16(model, depth):
     parts = {"width": 8, "norm": nn.NoNorm(), "connection": nn.Scaled(beta=0.1)}
     exact, mixed, rounded = (model(depth, **parts, **own) for own in ({}, MIXED, MIXED | ROUNDED))

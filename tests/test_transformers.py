@@ -116,7 +116,12 @@ def turns(stack):
         yield from (jax.tree.map(lambda leaf, at=at: leaf[at], kind) for kind in stack)
 
 
-@pytest.mark.parametrize("name", NAMED)
+SIMPLE = {"peri", "rezero", "scaled", "layerscale"}  # of which branches and connections have tests of their own
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SIMPLE else name for name in NAMED]
+)
 def test_the_network_is_the_one_written_out(name):
     _, params, logits = built(order=NAMED[name])
     np.testing.assert_allclose(logits, by_hand(name, params), **CLOSE)

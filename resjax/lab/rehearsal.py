@@ -130,7 +130,9 @@ def _forward(found: Network, params: Any, state: Any, x: jax.Array) -> Any:
 def _needed(found: Network, short: Network, params: Any, copies: float) -> tuple[int, str]:
     """Bytes of so many copies of the parameters, known of the short network, and what they are, for the message."""
     turns = zip(found.stacks, short.stacks, params["stages"], strict=True)
-    blocks = sum(memory.bytes_of(own) * (1 if stack.tied else stack.length // one.length) for stack, one, own in turns)
+    blocks = sum(
+        memory.bytes_of(own) * (one.length if stack.tied else stack.length) // one.length for stack, one, own in turns
+    )
     weights = blocks + memory.bytes_of(params["stem"]) + memory.bytes_of(params["head"])
     return int(copies * weights), f"with {weights // 4:,} parameters it"
 
