@@ -27,9 +27,9 @@ def step_by_depth(turns: int, steps: int):
 
 
 def against_torch(turns: int, steps: int):
-    """A training step at depth 1002 against eager PyTorch's own encoder layers; both keep what the way back needs."""
+    """A training step at depth 1002 against eager PyTorch's own encoder layers."""
     theirs = functools.partial(milliseconds, peers.torch_transformer_step((DEPTH - 2) // 4, 64, 4, 8, 64), steps)
-    ours = functools.partial(Step(Trial(**NETWORK, depth=DEPTH, remat="")).stepper(), steps)
+    ours = functools.partial(Step(Trial(**NETWORK, depth=DEPTH)).stepper(), steps)
     yield compare(f"step time, transformer, depth {DEPTH}, against eager PyTorch", "ms", 0.7, turns, ours, theirs)
 
 

@@ -80,10 +80,11 @@ def sinkhorn(logits: Float[Array, "... n n"], iterations: int) -> Float[Array, "
 
     Rows sum to 1 to rounding; the columns carry the error.
     """
-    start = jnp.exp(logits - jax.lax.stop_gradient(logits.max((-2, -1), keepdims=True)))
+    logits = jnp.moveaxis(logits, (-2, -1), (0, 1))  # n n …: sums over few numbers are fast where many lie behind
+    start = jnp.exp(logits - jax.lax.stop_gradient(logits.max((0, 1), keepdims=True)))
 
     def step(found, _):
-        found = found / found.sum(-2, keepdims=True)
-        return found / found.sum(-1, keepdims=True), None
+        found = found / found.sum(0, keepdims=True)
+        return found / found.sum(1, keepdims=True), None
 
-    return jax.lax.scan(step, start, length=iterations)[0]
+    return jnp.moveaxis(jax.lax.scan(step, start, length=iterations)[0], (0, 1), (-2, -1))
