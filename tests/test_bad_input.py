@@ -136,7 +136,7 @@ def test_a_save_that_fails_half_way(tmp_path):
     arguments = (*SMALL, "--depths=4", "--width=256", "--steps=20", f"--workdir={tmp_path}/run")
     process = start("depth_scaling", *arguments)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate()
     assert (process.returncode, err.count("\n")) == (1, 1) and "cannot write checkpoint" in err, err
     assert run("depth_scaling", *arguments)[::2] == (0, "")
 

@@ -68,7 +68,7 @@ def test_a_run_in_a_bucket_is_stopped_goes_on_and_ends_like_one_on_a_disk(bucket
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate()
     assert process.returncode == 143
     assert run(*COMMAND, f"--workdir={bucket}/run", "--checkpoint_every=20")[0] == 0
     assert run(*COMMAND, f"--workdir={tmp_path}/run")[0] == 0
@@ -110,7 +110,7 @@ def test_shards_in_a_bucket_are_stopped_go_on_and_leave_the_tables_to_the_plain_
         assert first.poll() is None, first.communicate()
         time.sleep(0.2)
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=60)
+    first.communicate()
     assert first.returncode == 143
     for shard in ("2/2", "1/2"):
         code, said, err = run(*command, f"--shard={shard}")

@@ -45,7 +45,7 @@ def begin(workdir, *arguments, processes=2, members=(1, 0)):
 
 def finish(processes):
     """Exit codes and what was written to stderr, of each."""
-    ended = [process.communicate(timeout=300) for process in processes]
+    ended = [process.communicate() for process in processes]
     return [process.returncode for process in processes], [err for _, err in ended]
 
 

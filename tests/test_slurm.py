@@ -65,10 +65,10 @@ def test_a_warned_task_saves_is_queued_again_and_goes_on(submitted, tmp_path):
     task = submitted.start(0)
     until(lambda: diary(tmp_path))
     submitted.warn(task)
-    task.wait(timeout=60)
+    task.wait()
     assert submitted.requeued() == ["requeue 7_0"] and diary(tmp_path) == ["started", "saved"]
     (tmp_path / "go").touch()
-    assert submitted.start(0).wait(timeout=60) == 0
+    assert submitted.start(0).wait() == 0
     assert diary(tmp_path) == ["started", "saved", "started", "done"]
 
 
@@ -79,7 +79,7 @@ def test_a_task_that_gets_sigterm_waits_for_slurm_to_queue_it_again(submitted, t
     until(lambda: diary(tmp_path) == ["started", "saved"])
     assert task.poll() is None
     submitted.warn(task)
-    task.wait(timeout=60)
+    task.wait()
     assert submitted.requeued() == ["requeue 7_0"]
 
 
@@ -87,7 +87,7 @@ def test_the_tasks_run_side_by_side(submitted, tmp_path):
     tasks = [submitted.start(number) for number in range(2)]
     until(lambda: diary(tmp_path) == ["started"] * 2)
     (tmp_path / "go").touch()
-    assert [task.wait(timeout=60) for task in tasks] == [0, 0]
+    assert [task.wait() for task in tasks] == [0, 0]
 
 
 def test_without_execute_nothing_is_submitted(cluster, tmp_path):

@@ -49,7 +49,7 @@ def stopped(tmp_path, what, number):
     process = subprocess.Popen(command, env=environment, **pipes)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate()
     return process.returncode, out, err
 
 

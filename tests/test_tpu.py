@@ -74,9 +74,7 @@ def test_flags_arrive_as_they_were_given(tmp_path):
     python.chmod(0o755)
     line = next(word for word in gcloud.start(Config(command=tuple(wild))) if word.startswith("--command="))
     subprocess.run(["bash", "-c", line.removeprefix("--command=")], cwd=tmp_path, check=True)
-    end = time.monotonic() + 30
     while not (tmp_path / "resjax/exit-code").exists():
-        assert time.monotonic() < end
         time.sleep(0.02)
     assert json.loads((tmp_path / "resjax/run.log").read_text()) == ["-m", wild[0], "--workdir=runs/resjax", wild[1]]
 

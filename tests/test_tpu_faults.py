@@ -46,7 +46,7 @@ def start(*arguments):
 
 def run(*arguments):
     process = start(*arguments)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert "Traceback" not in err, err
     return process.returncode, out, err
 
@@ -57,9 +57,7 @@ def play(cloud, scenario, *arguments):
 
 
 def until(condition):
-    end = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < end
         time.sleep(0.02)
 
 

@@ -36,7 +36,7 @@ def numbers(*arguments):
 
 def ended(process):
     """What it has said; it has ended well."""
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate()
     assert (process.returncode, err) == (0, ""), err
     return out
 
@@ -83,7 +83,7 @@ def test_of_three_processes_one_may_be_killed(one, tmp_path):
     killed = kill_one(tmp_path / "run", processes)
     for process in processes:
         if process.pid == killed:
-            process.communicate(timeout=60)
+            process.communicate()
             assert process.returncode == -signal.SIGKILL
         else:
             ended(process)
@@ -113,7 +113,7 @@ def test_a_signal_ends_all_workers_with_its_code_and_one_line(tmp_path, number):
         time.sleep(0.05)
     pids = [re.search(r"process (\d+) ", path.read_text())[1] for path in locks]
     parent.send_signal(number)
-    out, err = parent.communicate(timeout=60)
+    out, err = parent.communicate()
     assert parent.returncode == 128 + number
     assert err == f"product_study: stopped by {number.name}; the same command goes on from here\n"
     assert not any(pathlib.Path("/proc", pid).exists() for pid in pids) and "Traceback" not in out
@@ -121,7 +121,7 @@ def test_a_signal_ends_all_workers_with_its_code_and_one_line(tmp_path, number):
 
 def test_a_worker_that_fails_is_named(tmp_path):
     process = numbers("--workers=2", *NUMBERS, "--bad=2", f"--workdir={tmp_path}/run")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert process.returncode == 1 and re.fullmatch(
         r"product_study: worker [12](, [12])? of 2 failed, see above\n", err
     )
