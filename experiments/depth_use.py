@@ -124,7 +124,7 @@ def draw(tables, canvas):
     """What each block does, against its place: a row a quantity, a column a depth, a colour an order."""
     results = tables["results"]
     depths = sorted(set(results["depth"]))
-    note = "lines: means over the seeds, of attention and MLP together"
+    note = "means, attention and MLP as one"
     height = 0.7 + 1.4 * len(PANELS)
     with canvas.figure("figure", len(depths), len(PANELS), height, note, sharex="col", sharey="row") as axes:
         for axis, (quantity, depth) in zip(axes, itertools.product(PANELS, depths), strict=False):
