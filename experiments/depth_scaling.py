@@ -20,9 +20,10 @@ Longer training does not close the gap (two hours of one core): convolutional ne
 20 plain layers after 3000 steps, and 52 ± 12 % with 56, where it was 66 % after 1000. 56 residual ones get none wrong.
 
 Of transformers on a text (202 layers are 50 blocks; 300 steps, three seeds, the best of four rates) those get better
-from 10 layers to 202 whose branches start small. With ReZero the held-out loss falls from 3.0 ± .3 bits a byte to 2.67
-± .04, with branches over √N from 2.84 ± .16 to 2.69 ± .10. Pre-norm rises from 2.87 ± .01 to 3.12 ± .13. Post-norm does
-not train from 50 layers on: its 4.6 to 4.7 bits are near the entropy of single bytes.
+from 10 layers to 202 whose branches start small: seed by seed the held-out loss falls by 0.34 ± 0.30 bits a byte with
+ReZero, and by 0.15 ± 0.08 with branches over √N, whose 10 layers have the highest rate tried as their best. With
+pre-norm it rises by 0.25 ± 0.15, with deepnorm and Keel no change is told apart. Post-norm does not train from 50
+layers on: its 4.6 to 4.7 bits are near the entropy of single bytes.
 
 Not shown: whether 56 plain layers would get there in ten times the steps; rates below 0.001; large images.
 """

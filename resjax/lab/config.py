@@ -3,43 +3,9 @@
 import dataclasses
 
 from resjax.lab import names, presets
+from resjax.lab.defaults import NETWORKS, OUTSIDE, STYLE
 from resjax.lab.options import Options, option
 from resjax.system.errors import UserError
-
-IMAGES = {  # CIFAR networks of He et al. 2015
-    "branch": "basic",
-    "width": 16,
-    "order": "post",
-    "shortcut": "pad",
-    "initializer": "he_normal",
-}
-TRANSFORMER = {
-    "branch": "",
-    "width": 64,
-    "order": "pre",
-    "shortcut": "projection",
-    "initializer": "xavier_normal",
-}
-NETWORKS = {  # what a network has where its flag is left open
-    "dense": {
-        "branch": "dense",
-        "width": 64,
-        "order": "pre",
-        "shortcut": "projection",
-        "initializer": "he_normal",
-    },
-    "resnet": IMAGES,
-    "preact": IMAGES | {"order": "pre"},
-    "bottleneck": IMAGES | {"branch": "bottleneck", "order": "pre", "shortcut": "projection"},
-    "wide": IMAGES | {"order": "pre", "shortcut": "projection"},
-    "iresnet": IMAGES | {"branch": "basic(layers=3,sizes=(3,1,3))", "order": "pre"},
-    "imagenet": IMAGES | {"branch": "", "width": 64, "shortcut": "projection"},
-    "transformer": TRANSFORMER,
-    "vit": TRANSFORMER,
-}
-
-STYLE = ("norms", "order", "initializer", "bias_initializer", "activation", "spectral_norm", "branch")
-OUTSIDE = "a block of your own, --block={}, is made without it; give one value of"  # stem and head alone have the style
 
 ALL = "1/1"  # the shard that is everything: of a process that trains and measures, and leaves the tables to another
 

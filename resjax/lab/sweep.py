@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from resjax.lab import names
-from resjax.lab.config import NETWORKS, OUTSIDE, STYLE, Architecture, Running
+from resjax.lab.config import Architecture, Running
+from resjax.lab.defaults import NETWORKS, OUTSIDE, STYLE
 from resjax.system.errors import UserError
 
 if TYPE_CHECKING:

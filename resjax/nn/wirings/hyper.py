@@ -28,8 +28,8 @@ class Hyper(Streams):
         write = self.param("write", nn.initializers.ones, (n,), jnp.float32)
         if self.dynamic:
             wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-            centred = wide - wide.mean(-1, keepdims=True)
-            normed = centred / jnp.sqrt(centred.var(-1, keepdims=True) + EPSILON)
+            norm = nn.LayerNorm(EPSILON, wide.dtype, use_bias=False, use_scale=False, use_fast_variance=False)
+            normed = norm(wide)
             inward, onward = (self.param(name, nn.initializers.constant(SCALE), ()) for name in ("inward", "onward"))
             read = read + inward * jnp.tanh(normed @ self.param("read_weights", nn.initializers.zeros, x.shape[-1:]))
             mix = mix + inward * jnp.tanh(normed @ self.param("mix_weights", nn.initializers.zeros, (x.shape[-1], n)))
