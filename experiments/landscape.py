@@ -14,7 +14,7 @@ plain layers are more curved than 20 residual ones. With the images' own statist
 those of 20, with λ_max of 1.8 (1.3–2.5) and 2.4 (1.6–3.6). Plain ones of 56 and 110 never come down: their whole plane
 lies at 2.1 to 3.5. The running statistics of training make of it a hole in losses of up to 10¹¹ and 10²⁵.
 
-Not shown: other shapes of directions than the filters'; minima of networks that do not come to --matched_loss.
+Not shown: rates above .1, the best of residual networks; minima of networks that do not come to --matched_loss.
 """
 
 import dataclasses
