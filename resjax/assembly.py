@@ -9,6 +9,7 @@ import flax.linen as linen
 from resjax import nn
 from resjax.network import Network, SpaceToDepth
 from resjax.nn import branches, shortcuts
+from resjax.nn.wirings.memory import Memory
 from resjax.parts import Parts, layers_of
 from resjax.stack import Stack
 
@@ -102,6 +103,9 @@ def _check(parts: Parts, dense: bool):
             f"block {type(parts.block).__name__}: needs as many layers as the branch, beside which it stands: "
             f"{layers_of(parts.branch)}"
         )
+    if isinstance(parts.connection, Memory) and (parts.projections or not dense):
+        name = type(parts.connection).__name__
+        raise ValueError(f"connection {name}: its memory goes with blocks that all keep the shape, as those of dense")
     if parts.opening and not dense:
         raise ValueError("an order whose first blocks have another: goes with a network of one stage, as dense")
     if parts.activation is nn.crelu and "activation" in parts.order.end + parts.order.after:

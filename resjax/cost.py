@@ -30,7 +30,7 @@ def forward_flops(network: Network, x: Shaped[Array | np.ndarray | jax.ShapeDtyp
         return costs["flops"], jax.ShapeDtypeStruct(shape.shape, shape.dtype)
 
     total, x = count(network.stem, params["stem"], state["stem"], x)
-    x = jax.eval_shape(network._widen, x)
+    x = jax.eval_shape(network.widen, x)
     weights = zip(params["stages"], state["stages"], strict=True)
     for stage in network.stages:
         if isinstance(stage, SpaceToDepth):
@@ -40,5 +40,6 @@ def forward_flops(network: Network, x: Shaped[Array | np.ndarray | jax.ShapeDtyp
             one = jax.eval_shape(lambda tree: jax.tree.map(lambda leaf: leaf[0], tree), stacked)
             flops, x = count(block, *one, x, stage.place(1, network.length))
             total += stage.length // len(stage.blocks) * flops
-    flops, _ = count(network.head, network.head_params(params), state["head"], jax.eval_shape(network._narrow, x))
+    x = jax.eval_shape(network.narrow, params, x)
+    flops, _ = count(network.head, network.head_params(params), state["head"], x)
     return total + flops

@@ -1,6 +1,7 @@
 """A network: stem → stages → head."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -13,11 +14,13 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from resjax.layers import BlockTrace, Layers
 from resjax.nn.block import Block, Transition
+from resjax.nn.place import Place
 from resjax.nn.space_to_depth import depth_to_space, space_to_depth
 from resjax.stack import Stack
 from resjax.stochastic_depth import StochasticDepth
 
 SHARED = "embedding"  # the parameter that a head that is tied shares with the stem
+NARROW = "narrow"  # the parameters, if there are any, with which the last connection narrows its streams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,10 @@ class SpaceToDepth:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Inputs to outputs. Parameters and state are dicts with the keys stem, stages (a list, an entry a stack), head.
+    """Inputs to outputs. Parameters and state are dicts.
+
+    Their keys are stem, stages (a list, an entry a stack) and head; the parameters have narrow, too, if the last
+    connection learns how to narrow its streams.
 
     Blocks are numbered through all stages, first to last; arrays over the layers (`Layers`) and
     probe values span them all.
@@ -113,7 +119,7 @@ class Network:
         params: dict[str, Any] = {"stages": []}
         state: dict[str, Any] = {"stages": []}
         x, params["stem"], state["stem"] = _init(self.stem, stem_key, self._cast(x))
-        x = self._widen(x)
+        x = self.widen(x)
         keys = iter(stack_keys)
         first = 0
         for stage in self.stages:
@@ -121,12 +127,15 @@ class Network:
                 stack_params, stack_state = stage.init(next(keys), x, first, self.length)
                 params["stages"].append(stack_params)
                 state["stages"].append(stack_state)
-                x, _, _ = jax.eval_shape(stage.apply, stack_params, stack_state, x)
+                run = functools.partial(stage.apply, first=first, total=self.length)
+                x, _, _ = jax.eval_shape(run, stack_params, stack_state, x)
                 first += stage.length
             else:
                 x = jax.eval_shape(stage, x)
             x = jnp.zeros(x.shape, x.dtype)  # the next stage's shapes are all that it is for
-        _, params["head"], state["head"] = _init(self.head, head_key, self._narrow(x))
+        if own := self._narrowing(x):
+            params[NARROW] = own
+        _, params["head"], state["head"] = _init(self.head, head_key, self.narrow(params, x))
         if self._tied:
             del params["head"][SHARED]
         return params, state
@@ -155,20 +164,20 @@ class Network:
             layers = self.stochastic_depth.training(layers, [stack.length for stack in self.stacks], len(x))
         stream, stem_state = _apply(self.stem, params["stem"], state["stem"], self._cast(x), train)
         stream, stage_states, seen = self.run_stages(
-            params["stages"], state["stages"], self._widen(stream), layers, train=train, probe=probe, fork=fork
+            params["stages"], state["stages"], self.widen(stream), layers, train=train, probe=probe, fork=fork
         )
-        stream = self._narrow(stream)
+        stream = self.narrow(params, stream)
         logits, head_state = _apply(self.head, self.head_params(params), state["head"], stream, train)
         precision = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.promote_types(logits.dtype, jnp.float32)
         return logits.astype(precision), {"stages": stage_states, "stem": stem_state, "head": head_state}, seen
 
     def run_stem(self, params: dict, state: dict, x: Shaped[Array, "B ..."]) -> Float[Array, "B ... D"]:
         """What the first block gets of inputs x, B … D, in evaluation."""
-        return self._widen(_apply(self.stem, params["stem"], state["stem"], self._cast(x), False)[0])
+        return self.widen(_apply(self.stem, params["stem"], state["stem"], self._cast(x), False)[0])
 
     def run_head(self, params: dict, state: dict, x: Float[Array, "B ... D"]) -> Float[Array, "B ... K"]:
         """The outputs of a stream x behind any block, B K or B … K, in evaluation."""
-        return _apply(self.head, self.head_params(params), state["head"], self._narrow(x), False)[0]
+        return _apply(self.head, self.head_params(params), state["head"], self.narrow(params, x), False)[0]
 
     def run_stages(
         self, params: list, state: list, x: Float[Array, "B ... D"], layers: Layers = Layers(), **options: Any
@@ -191,6 +200,17 @@ class Network:
             first += stage.length
         return x, new_state, jax.tree.map(lambda *stacks: jnp.concatenate(stacks), *seen) if seen else None
 
+    def widen(self, x: Float[Array, "B ... D"]) -> Float[Array, "B ... D"]:
+        """The streams before the first block, from the stem's output."""
+        return self.blocks[0].connection.widen(x, self.stacks[0].place(0, self.length)) if self.stacks else x
+
+    def narrow(self, params: dict, x: Float[Array, "B ... D"]) -> Float[Array, "B ... D"]:
+        """What the head gets of the streams behind the last block."""
+        if not self.stacks:
+            return x
+        connection, place = self._last
+        return connection.apply({"params": params.get(NARROW, {})}, x, place, method="narrow")
+
     def unrolled(self, params: dict) -> dict:
         """The parameters, of each block apart where blocks share them: for `apply`, and gradients block by block."""
         stages = [stack.unrolled(own) for stack, own in zip(self.stacks, params["stages"], strict=True)]
@@ -208,11 +228,16 @@ class Network:
         """Inputs in the precision of the network; integers, as tokens are, stay what they are."""
         return x.astype(self.dtype) if self.dtype and jnp.issubdtype(x.dtype, jnp.floating) else x
 
-    def _widen(self, x):
-        return self.blocks[0].connection.widen(x) if self.stacks else x
+    def _narrowing(self, x):
+        """What the last connection learns to narrow streams like x; nothing of most."""
+        if not self.stacks:
+            return {}
+        connection, place = self._last
+        return connection.init(jax.random.key(0), x, place, method="narrow").get("params", {})
 
-    def _narrow(self, x):
-        return self.blocks[-1].connection.narrow(x) if self.stacks else x
+    @property
+    def _last(self) -> tuple[Any, Place]:
+        return self.blocks[-1].connection, self.stacks[-1].place(self.length + 1, self.length)
 
 
 def _init(module, key, x):

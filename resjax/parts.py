@@ -12,6 +12,7 @@ from resjax.nn import branches, initializers, shortcuts
 from resjax.nn.arguments import Checked
 from resjax.nn.kinds import Count, NotNegative, Share, Size
 from resjax.nn.module import Part, Pointwise
+from resjax.nn.wirings.memory import Memory
 
 STYLE = tuple(field.name for field in dataclasses.fields(Part) if field.name not in ("parent", "name"))
 
@@ -42,7 +43,11 @@ class Parts(Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        end = self.order.end if isinstance(self.order, nn.Order) else self.order.order.end
+        order = self.order if isinstance(self.order, nn.Order) else self.order.order
+        end = order.end
+        if isinstance(self.connection, Memory) and order.after:
+            name = type(self.connection).__name__
+            raise ValueError(f"connection {name}: goes with an order that has nothing behind the sum, as pre")
         if getattr(self.norm, "zero_last", False) and end[-1:] != ("norm",):
             raise ValueError(
                 "a norm with zero_last: goes with an order whose branches end with a norm, as post does; before an "

@@ -15,10 +15,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from resjax.appending import appended
 from resjax.gating import gated
 from resjax.layers import BlockAt, BlockTrace, Layers
 from resjax.nn import convolution
 from resjax.nn.block import Block
+from resjax.nn.module import does_nothing
 from resjax.nn.place import Place
 
 SOWN = "activations", "attention"  # the collections that modules sow for probes
@@ -111,7 +113,9 @@ class Stack:
             layers = layers.permuted()
         keys = None if layers.key is None else jax.random.split(layers.key, self.length)
         own = self.by_kind((layers._replace(key=keys), first + 1 + jnp.arange(self.length)))
-        y, found = self.scan(step, x, tuple(zip(*weights, own, strict=True)))
+        once = self.remat and self.appends and train and not (probe or fork)
+        run = functools.partial(appended, self.scan) if once else self.scan
+        y, found = run(step, x, tuple(zip(*weights, own, strict=True)))
         new_state, seen = zip(*found, strict=True)
         seen = self.by_place(seen)
         if not train:
@@ -146,6 +150,13 @@ class Stack:
             x, outs = body(x, jax.tree.map(lambda leaf: leaf[0], per_block))
             return x, jax.tree.map(lambda leaf: leaf[None], outs)
         return lax.scan(body, x, per_block, length=self.length // len(self.blocks), reverse=reverse)
+
+    @property
+    def appends(self) -> bool:
+        """Whether no block depends on what it and those behind it write: with `remat` one stream is kept, not L."""
+        return all(
+            isinstance(block, Block) and block.connection.appends and does_nothing(block.after) for block in self.blocks
+        )
 
     def unrolled(self, params: Any) -> Any:
         """The parameters of every block, L/kinds: those that are tied as often as there are turns."""

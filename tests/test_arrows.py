@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parent.parent
 HEART = {
-    "assembly", "cost", "gating", "independence", "layers", "models", "network",
+    "appending", "assembly", "cost", "gating", "independence", "layers", "models", "network",
     "parts", "random_streams", "settling", "stack", "stochastic_depth", "theory", "transformers",
 }  # fmt: skip
 ROOMS = ({"system"}, {"nn"}, HEART, {"data"}, {"training"}, {"probes"}, {"lab"}, {"prepare"}, {""})  # "" is `resjax`

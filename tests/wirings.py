@@ -16,7 +16,7 @@ from resjax.stack import Stack
 class TwoStreams(nn.Connection):
     """X′ = MX + F(X₁): two streams, which a learned matrix M mixes in every block."""
 
-    def widen(self, x):
+    def widen(self, x, place):
         return jnp.stack([x, x], axis=-2)  # B 2 D
 
     @linen.compact
@@ -32,7 +32,7 @@ class TwoStreams(nn.Connection):
     def carry(self, x, c, place):
         return jnp.einsum("mn,bnd->bmd", c, x)
 
-    def narrow(self, x):
+    def narrow(self, x, place):
         return x.sum(-2)
 
 

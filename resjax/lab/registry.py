@@ -46,6 +46,8 @@ CONNECTIONS = {
     "gated_streams": nn.GatedStreams,
     "laurel": nn.Laurel,
     "delta": nn.Delta,
+    "attention_residual": nn.AttentionResidual,
+    "dense_former": nn.DenseFormer,
 }
 NORMS = {
     "none": nn.NoNorm,

@@ -3,12 +3,12 @@
 A connection is one small class. A plain network is a residual network with another connection, and has the same
 parameters. What is learned or drawn, `coefficients` makes, once a block; all else are pure functions of it:
 
-    widen(x) -> X                        once, before the first block; X may be several streams, B … n D
+    widen(x, place) -> X                 once, before the first block; X may be several streams, B … n D
     coefficients(X, place, train) -> c   the one compact method
     read(X, c, place) -> z               what the branch gets
     write(X, f, c, place) -> X′          the next stream
     carry(X, c, place) -> X′             what is left where the branch is left out
-    narrow(X) -> x                       once, before the head
+    narrow(X, place) -> x                once, before the head
     factors(place, params) -> a, b       what stream and branch are multiplied with, for theory and bounds
 """
 
@@ -32,12 +32,24 @@ class Connection(Checked, nn.Module):
 
     skip: ClassVar[bool] = True  # whether the stream leads past the branch
 
-    def widen(self, x: Stream) -> Stream:
-        """The streams before the first block, from the stem's output x (B … D)."""
+    @property
+    def appends(self) -> bool:
+        """Whether no block depends on what it, and those behind it, write to the stream."""
+        return False
+
+    def widen(self, x: Stream, place: Place) -> Stream:
+        """The streams before the first block, from the stem's output x (B … D); `place.block` is 0."""
         return x
 
-    def narrow(self, x: Stream) -> Stream:
-        """What the head gets, B … D, of the streams behind the last block."""
+    def narrow(self, x: Stream, place: Place) -> Stream:
+        """What the head gets, B … D, of the streams behind the last block; `place.block` is L + 1.
+
+        It may call `coefficients`: what is learned there is the network's own.
+        """
+        return x
+
+    def shown(self, x: Stream, place: Place) -> Stream:
+        """What probes read of the streams before a block."""
         return x
 
     def coefficients(self, x: Stream, place: Place, train: bool) -> Any:

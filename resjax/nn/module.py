@@ -101,3 +101,8 @@ class Pointwise(Part):
     def __call__(self, x: Float[Array, "... D"], train: bool, place: Place | None = None) -> Float[Array, "... _D"]:
         """x (… D) after them."""
         return self.pointwise(self.where, x, train, place)
+
+
+def does_nothing(module: nn.Module) -> bool:
+    """Whether a module is the identity for certain, as what stands behind the addition mostly is."""
+    return isinstance(module, NoNorm) or (isinstance(module, Pointwise) and not getattr(module.order, module.where))

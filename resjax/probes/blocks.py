@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, Shaped
 
 from resjax.layers import BlockAt, BlockTrace, Layers
 from resjax.network import Network, SpaceToDepth
-from resjax.nn.module import Pointwise
 from resjax.nn.norms import NoNorm
 from resjax.stack import Stack
 
@@ -83,11 +82,6 @@ def check(network: Network) -> None:
             f"block {block} opens a stage, which cannot be inverted: use dense, or iresnet, whose stages are joined by "
             "squeezing"
         )
-
-
-def does_nothing(module: nn.Module) -> bool:
-    """Whether a module is the identity for certain, as what stands behind the addition mostly is."""
-    return isinstance(module, NoNorm) or (isinstance(module, Pointwise) and not getattr(module.order, module.where))
 
 
 def table(values: dict[str, Shaped[Array, " L"]], names: Sequence[str]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """The curvature of the loss: eigenvalues of its Hessian by Lanczos' algorithm, from products with vectors alone."""
 
+import dataclasses
 import functools
 
 import jax
@@ -113,6 +114,8 @@ def _lanczos(network: Network, train: bool, params, state, x, labels, key, steps
     The last number has no place in the matrix: it is the length of what is left.
     """
 
+    network = _storing(network)
+
     def loss(params):
         logits, _, _ = network.apply(params, state, x, train=train)
         return losses.loss(logits, labels).mean()
@@ -126,3 +129,12 @@ def _lanczos(network: Network, train: bool, params, state, x, labels, key, steps
     diagonal, beside = found.J_small
     left = jnp.linalg.norm(ravel_pytree(found.residual)[0])
     return diagonal, jnp.append(beside, left)
+
+
+def _storing(network: Network) -> Network:
+    """The network, whose gradient has a derivative: that of `appending.appended`, which `remat` asks for, has none."""
+    stages = [
+        dataclasses.replace(stage, remat=None) if getattr(stage, "appends", False) else stage
+        for stage in network.stages
+    ]
+    return dataclasses.replace(network, stages=stages)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
 from resjax.layers import BlockTrace, Layers
 from resjax.network import Network
+from resjax.nn.block import Block
 from resjax.probes import blocks
 
 SIGNALS = (
@@ -57,14 +58,15 @@ def _signals(network: Network, params, state, x, key, train: bool):
 
 def statistics(trace: BlockTrace) -> dict[str, Float[Array, ""]]:
     """A probe (see `Stack.apply`): the block's stream and branch in numbers, see `signals`."""
-    precision = exact(trace.x).dtype
+    x = trace.at.block.connection.shown(trace.x, trace.at.place) if isinstance(trace.at.block, Block) else trace.x
+    precision = exact(x).dtype
     return {
-        "activation_mean_square": mean_square(trace.x),
+        "activation_mean_square": mean_square(x),
         "branch_mean_square": mean_square(trace.f),
-        "input_cosine": cosine(trace.x),
-        "token_cosine": token_cosine(trace.x),
+        "input_cosine": cosine(x),
+        "token_cosine": token_cosine(x),
         "dead_fraction": jnp.asarray(dead_fraction(trace.activations), precision),
-        "effective_rank": effective_rank(trace.x),
+        "effective_rank": effective_rank(x),
         "attention_entropy": jnp.stack(trace.entropies).mean() if trace.entropies else jnp.full((), jnp.nan, precision),
     }
 

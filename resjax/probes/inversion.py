@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from resjax.layers import BlockAt
 from resjax.network import Network
+from resjax.nn.module import does_nothing
 from resjax.probes import blocks
 from resjax.probes.solvers import fixed_point, newton
 from resjax.stack import Stack
@@ -130,5 +131,5 @@ def _norm(x):
 def check(network: Network) -> None:
     """Raises ValueError: its blocks have no inverse, whatever their weights."""
     blocks.check(network)
-    if any(hasattr(block, "after") and not blocks.does_nothing(block.after) for block in network.blocks):
+    if any(hasattr(block, "after") and not does_nothing(block.after) for block in network.blocks):
         raise ValueError("what stands behind the addition has no inverse; use the order PRE")

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from resjax.layers import BlockAt
 from resjax.network import Network
 from resjax.nn.block import Block
+from resjax.nn.module import does_nothing
 from resjax.probes import blocks, singular_values
 from resjax.probes.stretch import stretch
 from resjax.theory.factors import known
@@ -91,7 +92,7 @@ def _bound(at: BlockAt, x, key):
         return math.inf
     direct, factor = factors
     factor = abs(factor) if at.branch_scale is None else at.branch_scale * abs(factor)
-    if blocks.does_nothing(at.block.after):
+    if does_nothing(at.block.after):
         return abs(direct - 1) + factor * inside
     return 1 + behind * (abs(direct) + factor * inside)
 

@@ -10,7 +10,8 @@ import pandas as pd
 from jaxtyping import Array, Float, Shaped
 
 from resjax.layers import BlockTrace
-from resjax.network import Network
+from resjax.network import NARROW, Network
+from resjax.nn.wirings.memory import Memory
 from resjax.nn.wirings.streams import Mixing, Streams
 from resjax.probes import blocks
 
@@ -50,8 +51,10 @@ def reads(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."]
       column k of block k − 1's. A residual network has ones wherever k ≤ l.
 
     Raises:
-      ValueError: from `check`.
+      ValueError: from `check`; of connections with a memory, groups of blocks that it keeps as one.
     """
+    if isinstance(network.blocks[0].connection, Memory):
+        return _remembered(network, params, state, x)
     check(network)
     found, _ = _mixings(network, params, state, x)
     length, tokens, n = found.read.shape
@@ -64,6 +67,28 @@ def reads(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."]
     start = jnp.zeros((length + 1, tokens, n), found.read.dtype).at[0].set(1)
     last, rows = jax.lax.scan(step, start, (jnp.arange(length), found))
     return jnp.concatenate([rows, last.mean((1, 2))[None]])
+
+
+def _remembered(network: Network, params, state, x) -> Float[Array, "K K"]:
+    """The weights of the memory's entries, those of the head's last."""
+
+    def seen(trace: BlockTrace):
+        method: Any = lambda block, x, place: block.connection.coefficients(x, place, False)  # noqa: E731
+        c: Any = trace.at.block.apply(trace.at.variables, trace.x, trace.at.place, method=method)
+        return _mean(c), trace.y
+
+    connection = network.blocks[0].connection
+    if not connection.appends:
+        raise ValueError(f"connection {type(connection).__name__}: keeps groups of blocks as one; use blocks=0")
+    rows, streams = network.apply(params, state, x, probe=seen)[2]
+    place = network.stacks[-1].place(network.length + 1, network.length)
+    own = {"params": params[NARROW]}
+    last: Any = connection.apply(own, streams[-1], place, False, method="coefficients")
+    return jnp.concatenate([rows, _mean(last)[None]])
+
+
+def _mean(weights: Float[Array, "... N"]) -> Float[Array, " N"]:
+    return weights.reshape(-1, weights.shape[-1]).mean(0)
 
 
 def check(network: Network) -> None:

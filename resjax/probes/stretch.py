@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from resjax.nn import activations, branches, norms, place, weights
-from resjax.nn.module import Pointwise
+from resjax.nn.module import Pointwise, does_nothing
 from resjax.nn.place import Place
-from resjax.probes import blocks, singular_values
+from resjax.probes import singular_values
 
 # the steepest slope of each activation; of crelu, how much longer [ρ(x), ρ(−x)] can be than x
 ACTIVATIONS = {
@@ -37,7 +37,7 @@ def stretch(
     Returns:
       The bound; None where it is not known: of modules, layers and activations that are not of this library.
     """
-    if blocks.does_nothing(module):
+    if does_nothing(module):
         return 1.0
     if type(module) not in CHAINS:
         return None

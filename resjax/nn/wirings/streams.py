@@ -29,11 +29,11 @@ class Streams(Connection):
 
     n: Count = 4
 
-    def widen(self, x: Stream) -> Float[Array, "B ... n D"]:
+    def widen(self, x: Stream, place: Place) -> Float[Array, "B ... n D"]:
         """n copies of x."""
         return jnp.repeat(x[..., None, :], self.n, axis=-2)
 
-    def narrow(self, x: Float[Array, "B ... n D"]) -> Stream:
+    def narrow(self, x: Float[Array, "B ... n D"], place: Place) -> Stream:
         """Their mean."""
         return x.mean(-2)
 
