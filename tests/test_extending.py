@@ -23,6 +23,11 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 FILE = re.compile(r"# ([\w/]+\.py)\n")  # the first line of an example that belongs into a file
 COMMANDS = re.findall(r"^python -m experiments\.(.* --.*mine:.*)$", PAGE, re.MULTILINE)
 SMALL = ("--depths=8", "--width=4", "--steps=20")
+OF_ITS_OWN = {  # experiments that have other options, or other depths
+    "signal_propagation": ("--depths=8", "--width=4", "--networks=0"),
+    "lesions": (*SMALL, "--draws=1", "--deletions=1", "--swapped=1"),
+    "wirings": ("--depths=6", "--width=4", "--steps=21", "--learning_rates=0.003,0.01"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +64,8 @@ def mine(tmp_path):
 def test_every_command_with_parts_of_ones_own_runs(command, mine, monkeypatch):
     monkeypatch.syspath_prepend(mine)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
-    ended = here(*shlex.split(command), *SMALL, f"--workdir={mine}/run")
+    experiment, *options = shlex.split(command)
+    ended = here(experiment, *options, *OF_ITS_OWN.get(experiment, SMALL), f"--workdir={mine}/run")
     assert (ended.code, ended.err) == (0, "") and (mine / "run/results.csv").exists()
 
 

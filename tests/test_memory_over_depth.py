@@ -196,3 +196,11 @@ def test_its_hessian_has_eigenvalues():
     key = jax.random.key(1)
     found, _ = probes.curvature.eigenvalues(network, params, state, X, jnp.arange(B), key, 3, batch_statistics=True)
     assert np.isfinite(found).all()
+
+
+def test_what_has_no_inverse_and_no_use_says_so():
+    network, params, state = made(nn.DenseFormer())
+    with pytest.raises(ValueError, match="connection DenseFormer: its blocks write to a memory, which has no inverse"):
+        probes.inversion.check(network)
+    with pytest.raises(ValueError, match="connection DenseFormer: its blocks write to a memory, which no branch"):
+        probes.depth_use(network, params, state, X, jnp.arange(B))

@@ -81,7 +81,7 @@ def draw(table: "pd.DataFrame", canvas: Canvas) -> None:
             axis.plot(own[0.5], color=figures.COLORS[0], label="median")
             axis.axhline(0, color="k", linewidth=0.7, label="mean, theory")
             if wide_limit.holds(config, config.initializer[0], "none"):
-                lines = theory.random_walk_quantiles(width, layers.to_numpy(), np.array(LEVELS))
+                lines = theory.random_walk_quantiles(int(width), layers.to_numpy(), np.array(LEVELS))
                 axis.plot(own.index, lines.T, "k--", linewidth=0.7, label="quantiles, theory")
             axis.set(ylabel=label if width == widths[0] else "")
             if walk == "activation":

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Shaped
 from resjax.layers import BlockAt, BlockTrace, Layers
 from resjax.network import Network, SpaceToDepth
 from resjax.nn.norms import NoNorm
+from resjax.nn.wirings.memory import Memory
 from resjax.stack import Stack
 
 
@@ -75,13 +76,22 @@ def at(network: Network, stage: Stack, block: nn.Module, own: Any) -> BlockAt:
 
 
 def check(network: Network) -> None:
-    """Raises ValueError: a block is a `Transition`, which has no inverse and no y − x."""
+    """Raises ValueError: a block is a `Transition`, or writes to a memory: it has no inverse and no y − x."""
+    refuse_memory(network, "which has no inverse")
     if any(network.transitions):
         block = network.transitions.index(True)
         raise ValueError(
             f"block {block} opens a stage, which cannot be inverted: use dense, or iresnet, whose stages are joined by "
             "squeezing"
         )
+
+
+def refuse_memory(network: Network, why: str) -> None:
+    """Raises ValueError, with this reason: the blocks write to a memory."""
+    kinds = {type(block.connection) for block in network.blocks if hasattr(block, "connection")}
+    for kind in kinds:
+        if issubclass(kind, Memory):
+            raise ValueError(f"connection {kind.__name__}: its blocks write to a memory, {why}; use one with streams")
 
 
 def table(values: dict[str, Shaped[Array, " L"]], names: Sequence[str]) -> pd.DataFrame:

@@ -47,7 +47,8 @@ def depth_use(
 
 
 def check(network: Network) -> None:
-    """Raises ValueError: the stream is not of one shape, so that later branches and the head cannot be compared."""
+    """Raises ValueError: the stream changes its shape, or is a memory: branches behind a block cannot be compared."""
+    blocks.refuse_memory(network, "which no branch's output can be compared with")
     if len(network.lengths) > 1 or any(network.transitions):
         raise ValueError("its stream changes its shape from stage to stage: use a network of one stage")
 
