@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from resjax.nn.kinds import Count, Range
 from resjax.nn.place import Place
-from resjax.nn.wirings.streams import Mixing, Streams, home, rms
+from resjax.nn.wirings.streams import EPSILON, Mixing, Streams, home
 
 SCALE = 0.01  # of the part that depends on the streams, at the start
 OWN = 3.0  # logit of a stream's own, and −3 of the others', where a block starts with one stream
@@ -70,7 +70,9 @@ def logits(
     weights = module.param("weights", nn.initializers.lecun_normal(), (n * width, sum(sizes)), jnp.float32)
     bias = module.param("bias", lambda _: start.astype(jnp.float32))
     scales = module.param("scales", nn.initializers.constant(SCALE), (3,), jnp.float32)
-    found = jnp.repeat(scales, np.array(sizes), total_repeat_length=sum(sizes)) * (rms(x.reshape(*batch, -1)) @ weights)
+    wide = x.reshape(*batch, -1).astype(jnp.promote_types(x.dtype, jnp.float32))
+    lengths = jnp.sqrt((wide**2).mean(-1, keepdims=True) + EPSILON)
+    found = jnp.repeat(scales, np.array(sizes), total_repeat_length=sum(sizes)) * (wide @ weights / lengths)
     read, write, mix = jnp.split(found + bias, np.cumsum(sizes)[:-1], axis=-1)
     return read, write, mix
 
@@ -83,6 +85,7 @@ def sinkhorn(logits: Float[Array, "... n n"], iterations: int) -> Float[Array, "
     logits = jnp.moveaxis(logits, (-2, -1), (0, 1))  # n n …: sums over few numbers are fast where many lie behind
     start = jnp.exp(logits - jax.lax.stop_gradient(logits.max((0, 1), keepdims=True)))
 
+    @jax.checkpoint  # a turn is sooner done again than its divisions stored
     def step(found, _):
         found = found / found.sum(0, keepdims=True)
         return found / found.sum(1, keepdims=True), None
