@@ -13,7 +13,7 @@ from resjax.cost import parameter_count
 from resjax.lab.trial import Trial
 from resjax.probes import backward, blocks, forward
 from resjax.probes.singular_values import singular_values as values_of
-from resjax.training.step import initial_state, initialize
+from resjax.training.step import initial_state
 
 
 def compile_by_depth(turns: int, steps: int):
@@ -39,16 +39,9 @@ def against_unrolled(turns: int, steps: int):
     scanned = Step(Trial(depth=64))
     unrolled = Step(Trial(depth=64), peers.Unrolled(peers.UnrolledDense(depth=64, width=64)))
 
-    def first(step: Step, initialize) -> float:
-        jax.clear_caches()
-        started = time.perf_counter()
-        step.run(step.start(initialize))[1].block_until_ready()
-        return time.perf_counter() - started
-
-    ours = functools.partial(first, scanned, initialize)
-    theirs = functools.partial(first, unrolled, _usual())
+    theirs = functools.partial(unrolled.first_seconds, _usual())
     what = "time to the first step, depth 64, scanned against unrolled"
-    yield compare(what, "s", 0.2, min(turns, 3), ours, theirs)
+    yield compare(what, "s", 0.2, min(turns, 3), scanned.first_seconds, theirs)
     ours, theirs = (functools.partial(step.stepper(), 10 * steps) for step in (scanned, unrolled))
     yield compare("step time, depth 64, scanned against unrolled", "ms", 1.1, turns, ours, theirs)
 

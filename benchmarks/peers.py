@@ -139,8 +139,8 @@ def torch_resnet_step(depth: int, batch_size: int):
     return _torch_step(network, images, torch.randint(10, (batch_size,)))
 
 
-def torch_transformer_step(blocks: int, width: int, heads: int, batch_size: int, tokens: int):
-    """A function that does one eager PyTorch training step of a pre-norm decoder of its own encoder layers.
+def torch_transformer_step(blocks: int, width: int, heads: int, batch_size: int, tokens: int, compiled: bool = False):
+    """A function that does one PyTorch training step, eager or compiled, of a decoder of its own encoder layers.
 
     Raises:
       ModuleNotFoundError: PyTorch is not installed.
@@ -164,7 +164,8 @@ def torch_transformer_step(blocks: int, width: int, heads: int, batch_size: int,
 
     torch.manual_seed(0)
     x = torch.randint(256, (batch_size, tokens))
-    return _torch_step(Decoder(), x, x.flatten())
+    network = torch.compile(Decoder()) if compiled else Decoder()
+    return _torch_step(network, x, x.flatten())
 
 
 def _torch_step(network, images, labels):

@@ -64,6 +64,13 @@ class Step:
         self.lower().compile()
         return time.perf_counter() - started
 
+    def first_seconds(self, initialize=initialize) -> float:
+        """Seconds to the end of the first step: initialised, traced, compiled, run."""
+        jax.clear_caches()
+        started = time.perf_counter()
+        self.run(self.start(initialize))[1].block_until_ready()
+        return time.perf_counter() - started
+
     def stepper(self, source=None) -> Callable[[int], float]:
         """A function: steps -> milliseconds a step. One step is done here, so that it compiles here."""
         state = self.start()

@@ -8,6 +8,7 @@ from resjax.cost import parameter_count
 from resjax.lab.trial import Trial
 
 DEPTH = 1002  # weighted layers: 250 blocks of attention and MLP
+MIDDLE = 102
 SHALLOW = 50
 NETWORK = {"network": "transformer(heads=4)", "dataset": "text", "norm": "layer", "width": 64, "batch_size": 8}
 
@@ -33,6 +34,14 @@ def against_torch(turns: int, steps: int):
     yield compare(f"step time, transformer, depth {DEPTH}, against eager PyTorch", "ms", 0.7, turns, ours, theirs)
 
 
+def first_step_against_compiled(turns: int, steps: int):
+    """From nothing to the end of the first step at depth 102, against the same with `torch.compile`, once."""
+    theirs = functools.partial(peers.torch_transformer_step, (MIDDLE - 2) // 4, 64, 4, 8, 64, compiled=True)
+    what = f"time to the first step, transformer, depth {MIDDLE}, against torch.compile"
+    ours = Step(Trial(**NETWORK, depth=MIDDLE)).first_seconds
+    yield compare(what, "s", 1 / 20, 1, ours, lambda: milliseconds(theirs, 1) / 1e3)
+
+
 def memory(turns: int, steps: int):
     """Temporary memory of a step at depth 1002 with remat, against gradients + 1.3 × the blocks' inputs."""
     step = Step(Trial(**NETWORK, depth=DEPTH, remat="nothing_saveable"))
@@ -43,4 +52,4 @@ def memory(turns: int, steps: int):
     yield ratio(what, "MiB", 1.0, temporary / 2**20, (gradients + 1.3 * inputs) / 2**20)
 
 
-MEASURES = (compile_by_depth, step_by_depth, against_torch, memory)
+MEASURES = (compile_by_depth, step_by_depth, against_torch, first_step_against_compiled, memory)
