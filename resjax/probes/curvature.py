@@ -15,6 +15,7 @@ from scipy.linalg import eigh_tridiagonal
 from resjax.network import Network
 from resjax.probes.directions import displaced
 from resjax.probes.planes import Plane
+from resjax.stack import Stack
 from resjax.training import losses
 
 ROUNDING = 10  # in units of the precision: a step of Lanczos' algorithm that finds less of a new direction found none
@@ -134,7 +135,7 @@ def _lanczos(network: Network, train: bool, params, state, x, labels, key, steps
 def _storing(network: Network) -> Network:
     """The network, whose gradient has a derivative: that of `appending.appended`, which `remat` asks for, has none."""
     stages = [
-        dataclasses.replace(stage, remat=None) if getattr(stage, "appends", False) else stage
+        dataclasses.replace(stage, remat=None) if isinstance(stage, Stack) and stage.appends else stage
         for stage in network.stages
     ]
     return dataclasses.replace(network, stages=stages)
