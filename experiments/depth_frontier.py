@@ -2,18 +2,19 @@
 
     python -m experiments.depth_frontier
     python -m experiments.depth_frontier --connections=plain,residual --norms=none,batch --seeds=5
-    python -m experiments.depth_frontier --connections=plain --norms=none --initializer=orthogonal --activation=tanh
+    python -m experiments.depth_frontier --connections=plain --initializer=orthogonal --activation=tanh
 
-Grows the depth until a network misses the given training accuracy within the given steps at every one of the learning
-rates, then bisects; with clipped gradients and without. Takes a success to imply success at every smaller depth and
-with more steps, which noise can belie: `tried` lists every depth, with the rate that did or the best accuracy.
+Grows the depth until a network misses the accuracy within the steps at every one of the learning rates, then bisects.
+A success is taken to imply success with fewer layers and more steps; `tried` lists all depths with the best accuracy.
 
 Found, with the second command, in 13 minutes on 2 CPU cores, medians of five seeds: the frontier moves with the steps.
 Without a norm plain networks train to 14 layers in 100 steps and to 28 in 300. Batch norm adds 5 ± 3 layers at 100
 steps without clipping (95 % t interval, seed by seed), and none that is seen with it, nor at 300. Skips alone train to
 16 and 24 layers, with clipped gradients to 34 and 70. With skips and batch norm all train, up to 512.
+On a text (`depth_frontier_text`, transformers, 300 steps, three seeds) those with post-norm come below 4.2 bits a byte
+up to 22 layers, all seeds alike, at the best of three rates; with pre-norm all do, to 102, where the search ends.
 
-Not shown: other optimisers and schedules; other data than 8×8 digits.
+Not shown: other optimisers; larger images.
 """
 
 import dataclasses
@@ -94,8 +95,7 @@ def search(bench, trial: Trial, config: Running, floor: int = 0) -> dict[str, An
             return True
         accuracies = [0.0]
         for rate in rates:
-            network = dataclasses.replace(trial, depth=depth, learning_rate=rate)
-            found = bench.train(network)
+            found = bench.train(dataclasses.replace(trial, depth=depth, learning_rate=rate))
             accuracies.append(found["train_accuracy"])
             if accuracies[-1] >= trial.stop_accuracy and found["train_loss"] <= trial.stop_loss:
                 tried.append(f"{depth}:{rate:g}")
@@ -104,8 +104,7 @@ def search(bench, trial: Trial, config: Running, floor: int = 0) -> dict[str, An
         tried.append(f"{depth}:{max(value for value in accuracies if value == value):.3f}")  # but for nan
         return False
 
-    possible = lab.building.depths(dataclasses.replace(trial, depth=config.max_depth))
-    depths = [depth for depth in possible if depth >= floor]
+    depths = [d for d in lab.building.depths(dataclasses.replace(trial, depth=config.max_depth)) if d >= floor]
     deepest = training.search.frontier(trains, depths, config.precision)
     ended = deepest == depths[-1]
     return {"frontier_depth": deepest, "ended": ended, "tried": " ".join(tried), "steps": trial.steps}
@@ -121,20 +120,21 @@ def summary(tables):
 def draw(tables, canvas):
     """The frontier against the steps: a panel a clip, a line a family."""
     results = tables["results"].assign(frontier_depth=lambda table: table["frontier_depth"].clip(lower=1))
-    color = lab.figures.colors(results["connection"])
     style = lab.figures.styles(results["norm"])
     clips = list(results["clip_norm"].unique())
+    claims = CLAIMS.items() if "plain" in set(results["connection"]) else ()
     note = "lines: geometric means over the seeds; bands: 95 % t intervals; ▲: a search that ended there"
     with canvas.figure(panels=len(clips), height=3.2, sharey=True, note=note) as axes:
         for axis, clip in zip(axes, clips, strict=True):
-            for (label, (low, high)), shade in zip(CLAIMS.items(), ("0.45", "0.75"), strict=True):
+            for (label, (low, high)), shade in zip(claims, ("0.45", "0.75"), strict=False):
                 axis.axhspan(low, high, color=shade, alpha=0.5, linewidth=0, zorder=0, label=label)
             own = results[results["clip_norm"] == clip]
-            for (connection, norm), found in own.groupby(["connection", "norm"], sort=False):
-                look = {"color": color[connection], "label": f"{connection}, {norm}"}
-                lab.figures.line(axis, found.groupby("steps")["frontier_depth"], f"o{style[norm]}", log=True, **look)
-                ended = found[found["ended"]]
-                axis.plot(ended["steps"], ended["frontier_depth"], "^", color=color[connection], markersize=6)
+            for label, color, family in canvas.families(own, "connection"):
+                for norm, found in family.groupby("norm", sort=False):
+                    frontier = found.groupby("steps")["frontier_depth"]
+                    lab.figures.line(axis, frontier, f"o{style[norm]}", log=True, color=color, label=f"{label}, {norm}")
+                ended = family[family["ended"]]
+                axis.plot(ended["steps"], ended["frontier_depth"], "^", color=color, markersize=6)
             lab.figures.log_ticks(axis, results["steps"])
             axis.set(title=f"gradient clipped at {clip:g}" if clip else "no clipping", xlabel="steps")
             axis.set(yscale="log", ylim=(2, 2 * results["frontier_depth"].max()))
@@ -144,7 +144,7 @@ def draw(tables, canvas):
         lab.figures.legend(axes, columns=3)
 
 
-STUDY = Study(Config, {"results": RESULTS}, trials, rows, draw, summary)
+STUDY = Study(Config, {"results": RESULTS}, trials, rows, draw, summary, colored=True)
 
 if __name__ == "__main__":
     STUDY.main()

@@ -3,17 +3,18 @@
     python -m experiments.lesions
     python -m experiments.lesions --network=resnet --depths=20,32 --norms=batch,layer --connections=residual
 
-Trains every connection × norm × depth × survival × seed; plain networks only without stochastic depth, for no skip
-leads past a dropped block. What `depth_scaling` trained with the same options and store is taken from there. Then, as
-Veit et al. 2016 (arXiv 1605.06431): deletes each block in turn, deletes blocks at random, swaps random pairs of blocks
-of a stage, and measures the error on the held-out images. Of a block that changes the shape of the stream only the
-branch is left out (`branch`). All lesions of a network run in one compiled program.
+Trains every network, plain ones without stochastic depth alone, for no skip leads past a dropped block. Then, as Veit
+et al. 2016 (arXiv 1605.06431): deletes each block in turn, deletes blocks at random, swaps random pairs of blocks of a
+stage, and measures the held-out error. Of a block that changes the shape only the branch is left out (`branch`).
 
 Found, in two minutes on 2 CPU cores, five seeds (--seeds=5), means over blocks and draws with 95 % t intervals: as in
-the paper 27 residual blocks hardly miss one. The error is 2.5 ± 1.3 % before and 2.9 ± 1.4 % after. It grows step by
-step, to 18 ± 7 % with 12 blocks deleted, to 48 ± 10 % with 20, and to 17 ± 6 % with the order lost. With stochastic
-depth these are 16 ± 9, 40 ± 21 and 10 ± 4 %, which does not tell the two apart. The block that is missed most is the
-first (8 %). Plain networks of 56 layers do not train (81 ± 5 %), at any of the rates.
+the paper 27 residual blocks hardly miss one. The error is 2.5 ± 1.3 % before and 2.9 ± 1.4 % after. It grows, to
+18 ± 7 % with 12 blocks deleted, to 48 ± 10 % with 20, and to 17 ± 6 % with the order lost. With stochastic depth these
+are 16 ± 9, 40 ± 21 and 10 ± 4 %, which does not tell the two apart. 56 plain layers do not train (81 ± 5 %).
+
+A transformer on a text (`lesions_text`, 24 sublayers, three seeds) misses its first MLP most, by 0.6 to 1.1 nats.
+Behind that block an attention is missed by 0.041 ± 0.014 and an MLP by 0.014 ± 0.010. Stochastic depth makes that
+0.013 ± 0.008 and 0.002 ± 0.003; but its loss is higher before, by 0.12 ± 0.07.
 
 Not shown: deep plain networks that do train; differences under 1 %, which 297 images do not resolve.
 """
@@ -61,8 +62,8 @@ class Config(Running, Tuning, Training):
     @property
     def lesions(self) -> dict[str, object]:
         """What is done to each network: the fields of `lesion_study.Lesions`."""
-        chosen = {name: getattr(self, name) for name in ("blocks", "deletions", "swapped", "draws", "permutation")}
-        return {name: None if value == UNSET else value for name, value in chosen.items()}
+        names = "blocks", "deletions", "swapped", "draws", "permutation"
+        return {name: None if getattr(self, name) == UNSET else getattr(self, name) for name in names}
 
 
 def trials(config: Config) -> list[Trial]:
@@ -100,9 +101,8 @@ def measure(trial: Trial, snapshot, **lesions) -> dict[str, list[dict]]:
     """Loss and accuracy of every lesion, on the held-out images."""
     import jax
 
-    weights = snapshot.network, snapshot.params, snapshot.state
-    chosen = probes.lesion_study.Lesions(**lesions)
-    return {"rows": probes.lesion_study.measure(*weights, snapshot.data.test, jax.random.key(trial.seed), chosen)}
+    data = snapshot.data.test, jax.random.key(trial.seed), probes.lesion_study.Lesions(**lesions)
+    return {"rows": probes.lesion_study.measure(snapshot.network, snapshot.params, snapshot.state, *data)}
 
 
 def summary(tables):

@@ -15,6 +15,9 @@ schedule to 0.5, drawn for each example, takes 3.2 ± 1.1 points off, seed by se
 apart (1.6 ± 3.0). To drop half of all blocks, or blocks for a part of the batch, does harm. Training errors rise with
 all. These times are of a machine that others used, too: `benchmarks.throughput` says what dropping saves.
 
+On a text (`stochastic_depth_text`: transformers of 50 layers, 300 steps, three seeds) it gains nothing. The linear
+schedule raises the training loss by 0.16 ± 0.08 nats, and the held-out error is not told apart.
+
 Not shown: larger images; other depths. On the 297 held-out digits no order is seen.
 """
 
