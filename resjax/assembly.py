@@ -63,7 +63,7 @@ def stacks(parts: Parts, blocks: Callable[[Parts], tuple[nn.Block, ...]], turns:
 
 def block(parts: Parts, branch: linen.Module) -> nn.Block:
     """A block that keeps the shape of the stream."""
-    return nn.Block(branch, parts.styled(parts.connection), parts.pointwise("after"), **parts.kept)
+    return nn.Block(branch, parts.styled(parts.connection).beside(branch), parts.pointwise("after"), **parts.kept)
 
 
 def head(parts: Parts) -> nn.Head:
@@ -106,6 +106,8 @@ def _check(parts: Parts, dense: bool):
     if isinstance(parts.connection, Memory) and (parts.projections or not dense):
         name = type(parts.connection).__name__
         raise ValueError(f"connection {name}: its memory goes with blocks that all keep the shape, as those of dense")
+    if isinstance(parts.connection, nn.ValueResidual):
+        raise ValueError("connection ValueResidual: goes with the attention of transformers, whose values it keeps")
     if parts.opening and not dense:
         raise ValueError("an order whose first blocks have another: goes with a network of one stage, as dense")
     if parts.activation is nn.crelu and "activation" in parts.order.end + parts.order.after:

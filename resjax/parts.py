@@ -45,7 +45,7 @@ class Parts(Checked):
         super().__post_init__()
         order = self.order if isinstance(self.order, nn.Order) else self.order.order
         end = order.end
-        if isinstance(self.connection, Memory) and order.after:
+        if isinstance(self.connection, Memory | nn.ValueResidual) and order.after:
             name = type(self.connection).__name__
             raise ValueError(f"connection {name}: goes with an order that has nothing behind the sum, as pre")
         if getattr(self.norm, "zero_last", False) and end[-1:] != ("norm",):

@@ -109,6 +109,8 @@ class Transformer(Checked):
             raise ValueError(f"width {parts.width}: must be a multiple of {self.heads}, the heads")
         if self.tied and parts.pooled:
             raise ValueError("tied=True: goes with a task of tokens, of which each has outputs of its own")
+        if self.parallel and isinstance(parts.connection, nn.ValueResidual):
+            raise ValueError("connection ValueResidual: goes with attention as a branch of its own, parallel=False")
         if parts.block is not None or parts.branch != Parts().branch:
             raise ValueError("a transformer has its own branches: leave out branch and block")
         if parts.projections or parts.spectral_norm:

@@ -62,7 +62,7 @@ def averaged(stem, branches, numbers, last):
 
 LOOPS = (
     (nn.AttentionResidual(blocks=0), full),
-    (nn.AttentionResidual(blocks=4), grouped(4)),
+    pytest.param(nn.AttentionResidual(blocks=4), grouped(4), marks=pytest.mark.slow),
     (nn.AttentionResidual(blocks=5), grouped(5)),  # groups of 2 and of 3 blocks
     (nn.DenseFormer(), averaged),
 )
@@ -111,8 +111,17 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize("connection", (nn.AttentionResidual(), nn.AttentionResidual(blocks=0), nn.DenseFormer()))
+STARTS = (nn.AttentionResidual(), nn.AttentionResidual(blocks=0), nn.DenseFormer())
+
+
+@pytest.mark.parametrize(
+    ("kind", "connection"),
+    [
+        pytest.param(kind, connection, marks=pytest.mark.slow if kind == "patches" and at else [])
+        for kind in MODELS
+        for at, connection in enumerate(STARTS)
+    ],
+)
 def test_it_starts_as_the_residual_network(kind, connection):
     norm = nn.LayerNorm(epsilon=1e-12)
     residual, network = (MODELS[kind](connection=each, norm=norm) for each in (nn.Residual(), connection))

@@ -58,9 +58,10 @@ def turned(x, t):
     return np.concatenate([z.real, z.imag], -1)
 
 
-def attention(p, x, rotary=True):
-    """Token by token, head by head: each sees those before it and itself."""
+def attention(p, x, rotary=True, first=None):
+    """Token by token, head by head: each sees those before it and itself; half of the values are the first ones."""
     query, key, value = (dense(p[f"Dense_{number}"], x) for number in range(3))
+    value = value if first is None else (value + first) / 2
     out = np.zeros_like(x)
     size = WIDTH // HEADS
     for b, i, head in np.ndindex(len(x), x.shape[1], HEADS):
@@ -180,6 +181,18 @@ def test_parameters_in_closed_form(gated, parallel):
     assert count(network, 5) == blocks * (attention + mlp + norms * 2 * 16) + ends
 
 
+def test_half_of_the_values_are_those_of_the_first_attention():
+    _, params, logits = built(connection=rj.nn.ValueResidual())
+    p = jax.tree.map(np.asarray, params)
+    x = math.sqrt(WIDTH) * p["stem"]["embedding"][np.asarray(TOKENS)]
+    first = None
+    for n, own in enumerate(turns(p["stages"][0])):
+        z = layer_norm(own["branch"]["LayerNorm_0"], x)
+        x = x + (mlp(own["branch"], z) if n % 2 else attention(own["branch"], z, first=first))
+        first = dense(own["branch"]["Dense_2"], z) if first is None else first
+    np.testing.assert_allclose(logits, dense(p["head"]["Dense_0"], layer_norm(p["head"]["LayerNorm_0"], x)), **CLOSE)
+
+
 def test_a_token_does_not_see_those_behind_it():
     network, params, logits = built()
     other = TOKENS.at[:, 3:].set(0)
@@ -257,6 +270,12 @@ def test_what_cannot_be_is_refused(options, says):
     with pytest.raises(ValueError, match=says):
         network = rj.models.transformer(options.pop("depth", 10), **options)
         network.init(jax.random.key(0), TOKENS)
+
+
+def test_values_are_kept_of_an_attention_alone():
+    for build, options in ((rj.models.dense, {}), (rj.models.transformer, {"parallel": True})):
+        with pytest.raises(ValueError, match="connection ValueResidual: goes with"):
+            build(10, connection=rj.nn.ValueResidual(), norm=rj.nn.LayerNorm(), **options)
 
 
 def test_images_are_no_tokens_and_patches_must_fill_them():

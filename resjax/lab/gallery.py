@@ -27,6 +27,7 @@ ORDER = (
         "depth_frontier",
         "depth_pays",
         "depth_use",
+        "wirings",
         "signal_propagation",
         "shattered_gradients",
         "normalization",

@@ -48,6 +48,7 @@ CONNECTIONS = {
     "delta": nn.Delta,
     "attention_residual": nn.AttentionResidual,
     "dense_former": nn.DenseFormer,
+    "value_residual": nn.ValueResidual,
 }
 NORMS = {
     "none": nn.NoNorm,

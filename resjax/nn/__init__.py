@@ -71,5 +71,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "wirings.gated_streams": ["GatedStreams"],
         "wirings.hyper": ["Hyper"],
         "wirings.laurel": ["Laurel"],
+        "wirings.value_residual": ["ValueResidual"],
     },
 )

@@ -25,8 +25,10 @@ class Attention(Branch):
     rotary: bool = True  # queries and keys are turned by their places (Su et al. 2021, arXiv 2104.09864)
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B T D"], train: bool, place: Place | None = None) -> Float[Array, "B T D"]:
-        """F(x), in the shape of x.
+    def __call__(
+        self, x: Float[Array, "B T ... D"], train: bool, place: Place | None = None
+    ) -> Float[Array, "B T ... D"]:
+        """F(x), in the shape of x: B T D; or B T 2 D, the stream and the first attention's values, and V is returned.
 
         Raises:
           ValueError: a width that the heads do not divide, or, with rotary places, not into even parts.
@@ -34,17 +36,21 @@ class Attention(Branch):
         width = x.shape[-1]
         if width % self.heads:
             raise ValueError(f"width {width}: must be a multiple of {self.heads}, the heads")
-        x = self.pointwise("before", x, train, place)
+        first = x[..., 1, :] if x.ndim == 4 else None
+        x = self.pointwise("before", x if first is None else x[..., 0, :], train, place)
         query, key = (self.split(self.dense(x, width, layer, place)) for layer in (-2, -1))  # B T H D/H
-        value = self.split(self.dense(x, width, 0, place))
+        own = self.dense(x, width, 0, place)
+        value = self.split(
+            own if first is None or place is None else jnp.where(place.turn == 1, own, (own + first) / 2)
+        )
         if self.rotary:
             query = rotated(query)
             key = rotated(key)
         if not self.is_initializing() and self.is_mutable_collection("attention"):
             self.sow("attention", "entropy", entropy(query, key, self.causal))
         found = jax.nn.dot_product_attention(query, key, value, is_causal=self.causal)  # B T H D/H
-        x = self.dense(found.reshape(x.shape), width, 1, place)
-        return self.pointwise("end", x, train, place)
+        x = self.pointwise("end", self.dense(found.reshape(x.shape), width, 1, place), train, place)
+        return x if first is None else jnp.stack([x, own], -2)
 
     def split(self, x: Float[Array, "B T D"]) -> Float[Array, "B T {self.heads} D//{self.heads}"]:
         """The heads' parts of the width."""

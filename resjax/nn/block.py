@@ -58,7 +58,7 @@ class Block(nn.Module):
         f = call(self.branch, z, train, place)
         self.check(self.branch, z, onward, f)
         f = f if self.dtype is None else f.astype(onward.dtype)
-        f = f if scale is None else f * jnp.asarray(scale, f.dtype)
+        f = f if scale is None else self.connection.scaled(f, jnp.asarray(scale, f.dtype))
         written = self.connection.write(onward, f, c, place)
         refuse_other(self.connection, onward, written)
         return call(self.after, written, train, place), f

@@ -52,6 +52,14 @@ class Connection(Checked, nn.Module):
         """What probes read of the streams before a block."""
         return x
 
+    def beside(self, branch: nn.Module) -> "Connection":
+        """This connection, where it has to know what the branch is."""
+        return self
+
+    def scaled(self, f: Stream, scale: Float[Array, ""]) -> Stream:
+        """What the branch adds, times a number, such as a survival probability."""
+        return f * scale
+
     def coefficients(self, x: Stream, place: Place, train: bool) -> Any:
         """What is learned or drawn in this block; the other methods get it as c."""
         return None

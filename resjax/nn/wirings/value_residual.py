@@ -1,0 +1,47 @@
+"""Values over depth: every attention mixes its own values with those of the first."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from resjax.nn.attention import Attention
+from resjax.nn.connections import Connection, Stream
+from resjax.nn.place import Place
+
+
+class ValueResidual(Connection):
+    """x + F(x), and V ← ½(V + V₁) in every attention (Zhou et al. 2024, arXiv 2410.17897).
+
+    B T 2 D: the stream, and beside it the values V₁ of the first attention, which gets and gives both.
+    """
+
+    attends: bool = False  # whether the branch is an attention, as `beside` finds out
+
+    def beside(self, branch: nn.Module) -> Connection:
+        """This connection, for a branch of this kind."""
+        return self.clone(attends=isinstance(branch, Attention))
+
+    def widen(self, x: Stream, place: Place) -> Float[Array, "B T 2 D"]:
+        """x, and room for the values."""
+        return jnp.stack([x, jnp.zeros_like(x)], -2)
+
+    def narrow(self, x: Float[Array, "B T 2 D"], place: Place) -> Stream:
+        """x."""
+        return x[..., 0, :]
+
+    def read(self, x: Float[Array, "B T 2 D"], c: None, place: Place) -> Stream | Float[Array, "B T 2 D"]:
+        """x; of an attention both."""
+        return x if self.attends else x[..., 0, :]
+
+    def scaled(self, f: Stream, scale: Float[Array, ""]) -> Stream:
+        """F(x) times a number; the values stay what they are."""
+        return f * jnp.stack([scale, jnp.ones_like(scale)])[:, None] if self.attends else f * scale
+
+    def write(self, x: Float[Array, "B T 2 D"], f: Stream, c: None, place: Place) -> Float[Array, "B T 2 D"]:
+        """x + F(x), and the first attention's values."""
+        first = jnp.where(place.turn == 1, f[..., 1, :], x[..., 1, :]) if self.attends else x[..., 1, :]
+        return jnp.stack([x[..., 0, :] + (f[..., 0, :] if self.attends else f), first], -2)
+
+    def shown(self, x: Float[Array, "B T 2 D"], place: Place) -> Stream:
+        """x."""
+        return x[..., 0, :]
