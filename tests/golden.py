@@ -85,6 +85,7 @@ OTHERS = {
     ],
     "learning_rate": [*RATES, "--depths=6", "--connections=residual,scaled(power=1)"],
     "depth_use": [*RATES, "--depths=10", "--warmup_steps=2"],
+    "wirings": [*RATES, "--depths=10", "--warmup_steps=2", "--order=pre,deepnorm", "--connections=mhc,dense_former"],
     "lesions": [*SMALL, "--depths=20", "--deletions=1,3", "--swapped=1,2", "--draws=3"],
     "lesions_resnet": [
         *SMALL, "--depths=14", "--width=4", "--network=resnet", "--deletions=1", "--swapped=1", "--draws=2",

@@ -272,6 +272,12 @@ def test_what_cannot_be_is_refused(options, says):
         network.init(jax.random.key(0), TOKENS)
 
 
+def test_a_survival_probability_scales_what_the_branch_adds_and_not_the_values():
+    f = jnp.ones((1, 3, 2, 4))
+    scaled = rj.nn.ValueResidual(attends=True).scaled(f, jnp.asarray(0.5))
+    assert (scaled[:, :, 0] == 0.5).all() and (scaled[:, :, 1] == 1).all()
+
+
 def test_values_are_kept_of_an_attention_alone():
     for build, options in ((rj.models.dense, {}), (rj.models.transformer, {"parallel": True})):
         with pytest.raises(ValueError, match="connection ValueResidual: goes with"):
