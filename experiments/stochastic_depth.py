@@ -112,10 +112,8 @@ def draw(tables, canvas):
         for (depth, drop, survival), rows in results.groupby(["depth", "drop", "survival"], sort=False):
             place = schedules.index(survival) + 0.6 * ((kinds.index((depth, drop)) + 0.5) / len(kinds) - 0.5)
             for axis, name in zip(axes, ("error", "time"), strict=True):
-                low, mean, high = lab.statistics.interval(rows[name])
                 label = f"{depth} layers, {drop}" if survival == schedules[-1] else None
-                axis.plot([low, high], [place, place], color=color[drop], linewidth=1)
-                axis.plot(mean, place, marker[depth], color=color[drop], label=label)
+                lab.figures.across(axis, place, rows[name], marker[depth], color=color[drop], label=label)
         for place, name in enumerate(schedules):
             share = results[results["survival"] == name]["share"].mean()
             axes[1].plot(

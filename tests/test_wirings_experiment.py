@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import wirings
+from resjax.lab.statistics import spikes
 from tests.torture.commands import here
 
 
 def test_spikes_stand_above_the_median_of_the_five_losses_before():
     losses = [3.0, 2.9, 3.02, 2.8, 2.85, 2.7, 2.96, 2.7, 9.0, 2.6]  # 2.96 is 0.11 above 2.85, 3.02 is 0.07 above 2.95
-    assert wirings.spikes(losses) == 2
+    assert spikes(losses) == 2
 
 
 @pytest.fixture(scope="module")

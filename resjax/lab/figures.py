@@ -44,6 +44,13 @@ def line(axis: Any, grouped: Any, style: str = "o-", *, log: bool = False, **opt
     axis.plot(list(ends), mean, style, **options)
 
 
+def across(axis: Any, place: float, values: Any, style: str = "o", **options: Any) -> None:
+    """A marker at the mean of these values, at this height, and a bar, its 95 % t interval."""
+    low, mean, high = statistics.interval(values)
+    axis.plot([low, high], [place, place], color=options["color"], linewidth=1)
+    axis.plot(mean, place, style, **options)
+
+
 def leaving(
     axis: Any, x: Iterable[float], y: Iterable[float], limits: tuple[float, float], style: str = "-", **options: Any
 ) -> None:

@@ -56,3 +56,18 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     half = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((1 + rho**2 / 2) / (count - 3))
     middle = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
     return float(np.tanh(middle - half)), rho, float(np.tanh(middle + half))
+
+
+def spikes(losses: Sequence[float], height: float = 0.1, before: int = 5) -> int:
+    """How many losses of a curve stand so far above the median of those before."""
+    medians = (np.median(losses[max(0, at - before) : at]) for at in range(1, len(losses)))
+    return sum(loss > median + height for loss, median in zip(losses[1:], medians, strict=True))
+
+
+def sensitivity(losses: Sequence[float], first: float) -> float:
+    """What is lost, in the mean over the learning rates of these losses, against the best: E min(ℓ, ℓ₀) − min ℓ.
+
+    `first`, ℓ₀, is the loss before training, and that of a network that diverged (Wortsman et al. 2023, 2309.14322).
+    """
+    capped = np.fmin(np.asarray(losses, float), first)  # nan is first
+    return float(capped.mean() - capped.min())
