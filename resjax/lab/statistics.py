@@ -60,7 +60,7 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
 
 def spikes(losses: Sequence[float], height: float = 0.1, before: int = 5) -> int:
     """How many losses of a curve stand so far above the median of those before."""
-    medians = (np.median(losses[max(0, at - before) : at]) for at in range(1, len(losses)))
+    medians = (float(np.median(losses[max(0, at - before) : at])) for at in range(1, len(losses)))
     return sum(loss > median + height for loss, median in zip(losses[1:], medians, strict=True))
 
 
