@@ -133,6 +133,13 @@ def test_sinkhorns_rows_are_exact_and_its_columns_nearly():
     assert (jnp.linalg.norm(found, 2, axis=(-2, -1)) < 1 + 1e-4).all()  # as of every doubly stochastic matrix
 
 
+def test_sinkhorns_rows_are_exact_however_far_the_logits_are_apart():
+    logits = jnp.asarray([[300.0, 0.0], [200.0, -100.0]], jnp.float32)  # exp(-300) and exp(-400) are 0 in float32
+    found, slope = jax.value_and_grad(lambda logits: (sinkhorn(logits, 20) ** 2).sum())(logits)
+    close(sinkhorn(logits, 20).sum(-1), np.ones(2), 1e-6)
+    assert np.isfinite(found) and np.isfinite(slope).all()
+
+
 @pytest.mark.parametrize(
     ("connection", "count"),
     (

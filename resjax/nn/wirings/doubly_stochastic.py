@@ -15,6 +15,7 @@ from resjax.nn.place import Place
 from resjax.nn.wirings.streams import EPSILON, Mixing, Streams, home
 
 SCALE = 0.01  # of the part that depends on the streams, at the start
+LEAST = -40.0  # of logits, below the largest: sums of a column stay numbers, and so do the squares their slopes have
 OWN = 3.0  # logit of a stream's own, and −3 of the others', where a block starts with one stream
 
 
@@ -83,7 +84,8 @@ def sinkhorn(logits: Float[Array, "... n n"], iterations: int) -> Float[Array, "
     Rows sum to 1 to rounding; the columns carry the error.
     """
     logits = jnp.moveaxis(logits, (-2, -1), (0, 1))  # n n …: sums over few numbers are fast where many lie behind
-    start = jnp.exp(logits - jax.lax.stop_gradient(logits.max((0, 1), keepdims=True)))
+    below = logits - jax.lax.stop_gradient(logits.max((0, 1), keepdims=True))
+    start = jnp.exp(jnp.maximum(below, LEAST))
 
     @jax.checkpoint  # a turn is sooner done again than its divisions stored
     def step(found, _):
