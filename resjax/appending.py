@@ -15,8 +15,8 @@ def appended(scan: Scan, step: Callable, x: Float[Array, "B ... D"], per_block: 
     """`scan(step, x, per_block)`, for blocks that do not depend on what they and those behind them write.
 
     So the last memory stands for the memory before every block: the blocks are run once more on it, last to first, and
-    what goes from block to block is the gradient of the memory. O(L) are kept, where to store every block's input keeps
-    O(L²). The first gradient is the one there is; `out` has none.
+    what goes from block to block is the gradient of the memory. O(L) numbers are kept; the blocks' inputs are O(L²).
+    There is a first derivative in reverse mode and no other, and none of `out`.
     """
     numbers, rest = _parted(per_block)
 
