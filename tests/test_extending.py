@@ -23,6 +23,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 FILE = re.compile(r"# ([\w/]+\.py)\n")  # the first line of an example that belongs into a file
 COMMANDS = re.findall(r"^python -m experiments\.(.* --.*mine:.*)$", PAGE, re.MULTILINE)
 SMALL = ("--depths=8", "--width=4", "--steps=20")
+SLOW = re.compile("Repeat|^lesions|^wirings")
 OF_ITS_OWN = {  # experiments that have other options, or other depths
     "signal_propagation": ("--depths=8", "--width=4", "--networks=0"),
     "lesions": (*SMALL, "--draws=1", "--deletions=1", "--swapped=1"),
@@ -59,7 +60,7 @@ def mine(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [pytest.param(one, marks=pytest.mark.slow) if "Repeat" in one else one for one in COMMANDS]
+    "command", [pytest.param(one, marks=pytest.mark.slow) if SLOW.search(one) else one for one in COMMANDS]
 )
 def test_every_command_with_parts_of_ones_own_runs(command, mine, monkeypatch):
     monkeypatch.syspath_prepend(mine)
