@@ -58,7 +58,8 @@ def _signals(network: Network, params, state, x, key, train: bool):
 
 def statistics(trace: BlockTrace) -> dict[str, Float[Array, ""]]:
     """A probe (see `Stack.apply`): the block's stream and branch in numbers, see `signals`."""
-    x = trace.at.block.connection.shown(trace.x, trace.at.place) if isinstance(trace.at.block, Block) else trace.x
+    block = getattr(trace.at, "block", None)
+    x = block.connection.shown(trace.x, trace.at.place) if isinstance(block, Block) else trace.x
     precision = exact(x).dtype
     return {
         "activation_mean_square": mean_square(x),

@@ -15,7 +15,7 @@ from resjax.nn.place import Place
 from resjax.nn.wirings.streams import EPSILON, Mixing, Streams, home
 
 SCALE = 0.01  # of the part that depends on the streams, at the start
-LEAST = -40.0  # of logits, below the largest: sums of a column stay numbers, and so do the squares their slopes have
+LEAST = -0.3125  # of logits, below the largest, in units of the largest exponent: −40 in float32 and −320 in float64
 OWN = 3.0  # logit of a stream's own, and −3 of the others', where a block starts with one stream
 
 
@@ -85,7 +85,8 @@ def sinkhorn(logits: Float[Array, "... n n"], iterations: int) -> Float[Array, "
     """
     logits = jnp.moveaxis(logits, (-2, -1), (0, 1))  # n n …: sums over few numbers are fast where many lie behind
     below = logits - jax.lax.stop_gradient(logits.max((0, 1), keepdims=True))
-    start = jnp.exp(jnp.maximum(below, LEAST))
+    least = LEAST * jnp.finfo(logits.dtype).maxexp  # so that sums stay numbers, and their squares, which slopes have
+    start = jnp.exp(jnp.maximum(below, least))
 
     @jax.checkpoint  # a turn is sooner done again than its divisions stored
     def step(found, _):
