@@ -16,7 +16,7 @@ told apart from it, attention residuals (0.14 ± 0.18) and mHC (0.05 ± 0.05) am
 loses 0.22 ± 0.06 and ReZero alone gains, 0.11 ± 0.07. The mixings of hyper-connections multiply to 10⁵ to 10⁷, those of
 mHC to 1. Keel bears other rates worse than pre-norm, by 0.10 ± 0.02 nats, and DenseFormer by 0.04 ± 0.03.
 
-Not shown: more than 50 layers, more steps, large models; that one of 13 intervals misses by chance.
+Not shown: more than 50 layers, more steps, large models. Of 13 intervals of 95 % one may miss by chance.
 """
 
 import dataclasses
