@@ -116,7 +116,7 @@ def learn(trial: Start, seeds: int, rates: list[float], **options) -> dict[str, 
 def best_rate(rates: list[float], values: np.ndarray) -> int:
     """Which rate has the least values, S R, in the mean over the seeds; nan is worse than any."""
     results = [[{"steps": 0, "train_loss": value} for value in own] for own in values.T]
-    return rates.index(lab.tuning.choose(dict(zip(rates, results, strict=True))))
+    return rates.index(training.search.best_rate(dict(zip(rates, results, strict=True))))
 
 
 def summary(tables):

@@ -30,13 +30,12 @@ import dataclasses
 
 import numpy as np
 
-from resjax import lab
+from resjax import lab, training
 from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number
 from resjax.lab.trial import Trial
-from resjax.lab.tuning import choose
 
 KEY = columns("connection", "norm", "optimizer", "depth", "seed")
 TABLES = {
@@ -84,7 +83,7 @@ def rows(bench, trial: Trial, config: Config):
     found = dict(zip(config.rates, bench.train_all(networks), strict=True))
     losses = {rate: result["train_loss"] for rate, result in found.items()}
     borne = [rate for rate, loss in losses.items() if loss <= config.target]
-    best = choose({rate: [result] for rate, result in found.items()})
+    best = training.search.best_rate({rate: [result] for rate, result in found.items()})
     sound = np.isfinite(losses[best])
     yield (
         "results",

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["data", "lab", "models", "nn", "probes", "stochastic_depth", "system", "theory", "training"],
     submod_attrs={
         "cost": ["forward_flops", "parameter_count"],
+        "lab.report": ["Report", "report"],
         "layers": ["BlockTrace", "Layers"],
         "network": ["Network", "SpaceToDepth"],
         "nn.block": ["Block", "Transition"],

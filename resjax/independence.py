@@ -17,7 +17,7 @@ BATCH = 3
 TOLERANCE = 1e-3  # relative: what the order of sums may change in float32
 
 
-def check(network: Network, shape: Sequence[int], dtype: DTypeLike = jnp.float32):
+def check(network: Network, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> None:
     """Refuses a network with a block of the user's own in which one example depends on another, in evaluation.
 
     Args:
@@ -28,6 +28,11 @@ def check(network: Network, shape: Sequence[int], dtype: DTypeLike = jnp.float32
     Raises:
       ValueError: there is such a block. Whatever else a block raises passes, as for a stream of a wrong shape.
     """
+    _check(network, tuple(shape), jnp.dtype(dtype))
+
+
+@functools.lru_cache  # a network is often trained again, at another rate
+def _check(network: Network, shape: tuple[int, ...], dtype: jnp.dtype) -> None:
     x = jax.ShapeDtypeStruct((BATCH, *shape), dtype)
     params, state = jax.eval_shape(network.init, jax.random.key(0), x)
     x = jax.eval_shape(network.run_stem, params, state, x)

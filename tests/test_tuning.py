@@ -15,7 +15,7 @@ from resjax.lab.looks import Reached
 from resjax.lab.part import Part
 from resjax.lab.trial import Trial
 from resjax.system.errors import UserError
-from resjax.training import compilation, evaluation
+from resjax.training import compilation, evaluation, search
 from resjax.training.loop import Progress
 
 NAN = math.nan
@@ -35,12 +35,12 @@ NAN = math.nan
 )
 def test_the_best_rate_is_by_divergences_and_then_the_mean_loss(losses, best):
     results = {rate: [{"steps": 9, "train_loss": loss} for loss in own] for rate, own in losses.items()}
-    assert tuning.choose(results) == best
+    assert search.best_rate(results) == best
 
 
 def test_where_training_ends_at_a_goal_the_fewest_steps_win():
     results = {0.1: [{"steps": 40, "train_loss": 0.001}], 0.3: [{"steps": 20, "train_loss": 0.009}]}
-    assert tuning.choose(results) == 0.3
+    assert search.best_rate(results) == 0.3
 
 
 def config(**options):

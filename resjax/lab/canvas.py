@@ -41,9 +41,16 @@ STYLE: dict["RcKeyType", Any] = {
     "lines.markersize": 3.5,
     "figure.dpi": 150,
     "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "none",  # so it does here
+    "svg.hashsalt": "resjax",  # the same figure is the same file
 }
 COLUMN = 3.4  # inches, one column of a two-column paper
 NOTHING = "nothing to show"
+KINDS: dict[str, dict[str, Any]] = {
+    "png": {},
+    "pdf": {"metadata": {"CreationDate": None}},
+    "svg": {"metadata": {"Date": None}, "transparent": True},  # for pages of HTML
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +62,14 @@ class Canvas:
     suffix: str = ""  # of the figures' names: what is swept
     swept: tuple[str, ...] = ()  # options whose values are told apart by colour
     exhausted: int = 0  # networks for which the device's memory did not suffice
+    kinds: tuple[str, ...] = ("png", "pdf")
 
     @contextlib.contextmanager
     def figure(
         self, name: str = "figure", panels: int = 1, rows: int = 1, height: float = 2.4, note: str = "", **options: Any
     ) -> Iterator[Any]:
         """As `figure`, and below it the data set, the seeds, what is swept, and a note: what bands and dots are."""
-        with figure(self.folder / f"{name}{self.suffix}", panels, rows, height, **options) as axes:
+        with figure(self.folder / f"{name}{self.suffix}", panels, rows, height, self.kinds, **options) as axes:
             yield axes
             known = [
                 getattr(self.config, "dataset", ""),
@@ -101,15 +109,20 @@ def _labelled(name: str, value: Any) -> str:
 
 
 def canvases(
-    tables: Mapping[str, "pd.DataFrame"], folder: epath.Path, config: Running, swept: Sequence[str], colored: bool
+    tables: Mapping[str, "pd.DataFrame"],
+    folder: epath.Path,
+    config: Running,
+    swept: Sequence[str],
+    colored: bool,
+    kinds: tuple[str, ...],
 ) -> Iterator[tuple[dict[str, "pd.DataFrame"], Canvas]]:
     """The tables, and a canvas for them: all of them `colored`, or else those of each combination of what is swept."""
     if colored:
-        yield dict(tables), Canvas(folder, config, swept=tuple(swept), exhausted=_exhausted(tables))
+        yield dict(tables), Canvas(folder, config, swept=tuple(swept), exhausted=_exhausted(tables), kinds=kinds)
         return
     for chosen, own in parted(tables, swept):
         suffix = "".join(f"-{name}={value}" for name, value in chosen.items())
-        yield own, Canvas(folder, config, re.sub(r"[^\w.=-]+", "_", suffix), exhausted=_exhausted(own))
+        yield own, Canvas(folder, config, re.sub(r"[^\w.=-]+", "_", suffix), exhausted=_exhausted(own), kinds=kinds)
 
 
 def _exhausted(tables: Mapping[str, "pd.DataFrame"]) -> int:
@@ -119,8 +132,15 @@ def _exhausted(tables: Mapping[str, "pd.DataFrame"]) -> int:
 
 
 @contextlib.contextmanager
-def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4, **options: Any) -> Iterator[Any]:
-    """Yields the axes, `panels` side by side in each row, and writes `path`.png and `path`.pdf at the end.
+def figure(
+    path: epath.Path,
+    panels: int = 1,
+    rows: int = 1,
+    height: float = 2.4,
+    kinds: Sequence[str] = ("png", "pdf"),
+    **options: Any,
+) -> Iterator[Any]:
+    """Yields the axes, `panels` side by side in each row, and writes `path`.png, `path`.pdf … at the end.
 
     One panel is a column wide, several fill both columns of a page; `height` is the whole figure's. A panel in which
     nothing was drawn says so, as does a figure of no panels.
@@ -135,9 +155,9 @@ def figure(path: epath.Path, panels: int = 1, rows: int = 1, height: float = 2.4
             _make_positive(axis)
             axis.annotate(NOTHING, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color="0.4")
         if distributed.is_primary():
-            for kind, options in (("png", {}), ("pdf", {"metadata": {"CreationDate": None}})):
+            for kind in kinds:
                 drawn = io.BytesIO()
-                drawing.savefig(drawn, format=kind, **options)
+                drawing.savefig(drawn, format=kind, **KINDS[kind])
                 files.write(path.parent / f"{path.name}.{kind}", drawn.getvalue())
         plt.close(drawing)
 

@@ -1,6 +1,6 @@
 """The gallery, the columns, and what the README says was found: from docstrings and tables, never by hand.
 
-python -m resjax.lab.gallery          # writes docs/gallery.md, docs/columns.md and the README's list
+python -m resjax.lab.gallery          # writes docs/gallery.md, docs/index.html, docs/columns.md and the README's list
 """
 
 import collections
@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from resjax.lab import flags, published, watched
+from resjax.lab import flags, index, published, watched
 from resjax.lab.found import FOUND
 from resjax.lab.options import Options
 from resjax.lab.tables import BLOCKS, Column
@@ -138,9 +138,10 @@ class Config(Options):
 
 
 def run(config: Config) -> None:
-    """Writes all three."""
+    """Writes all four."""
     (ROOT / "docs/gallery.md").write_text(gallery())
     (ROOT / "docs/columns.md").write_text(columns())
+    (ROOT / "docs/index.html").write_text(index.index(experiments()))
     (ROOT / "README.md").write_text(readme())
 
 

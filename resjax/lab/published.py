@@ -28,6 +28,11 @@ def folders(experiment: str) -> list[str]:
     return sorted((name for name in found if _recorded(name)["experiment"] == experiment), key=experiment.__ne__)
 
 
+def experiment(folder: str) -> str:
+    """The name of the experiment that made results/FOLDER."""
+    return _recorded(folder)["experiment"]
+
+
 def command(folder: str) -> str:
     """The command that made the tables of results/FOLDER: the values that are not the defaults of its network."""
     recorded = _recorded(folder)

@@ -3,9 +3,11 @@
 All else stands here once: the loop over networks, which other processes may share, and what is left on disk.
 """
 
+import contextlib
 import dataclasses
 import inspect
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from resjax.system.errors import UserError
 
 if TYPE_CHECKING:  # what imports JAX, pandas or matplotlib is imported when it is used: `--help` is fast
     import pandas as pd
+    from etils import epath
 
     from resjax.lab.bench import Bench
     from resjax.lab.canvas import Canvas
@@ -38,6 +41,7 @@ class Study:
       timed: whether nothing may compile beside training, for steps are timed.
       images: whether it cannot be asked of networks of tokens.
       tuned: whether `rows` gets each trial at its best learning rate; its tables have one of all `rates`.
+      page: writes what else there is to see, of tables, folder and options, and returns the exit code.
     """
 
     config: type[Running]
@@ -51,6 +55,7 @@ class Study:
     timed: bool = False
     images: bool = False
     tuned: bool = False
+    page: Callable[[dict[str, "pd.DataFrame"], "epath.Path", Any], int] | None = None
 
     @property
     def module(self) -> Any:
@@ -101,7 +106,16 @@ class Study:
         return parts
 
     def run(self, config: Running) -> None:
-        """Does what is not done yet, then writes the tables and draws the figures."""
+        """Does what is not done yet, then writes the tables and draws the figures; `json` has stdout for itself."""
+        quiet = contextlib.redirect_stdout(sys.stderr) if getattr(config, "json", False) else contextlib.nullcontext()
+        with quiet:
+            done = self._run(config)
+        code = self.page(*done, config) if self.page and done else 0
+        if code:
+            sys.exit(code)
+
+    def _run(self, config: Running) -> tuple[dict[str, "pd.DataFrame"], "epath.Path"] | None:
+        """The tables and where they are; None of a shard, which has none."""
         from resjax.lab import blocks, canvas, running, store, view, watched, workdir
 
         parts = [] if config.plot_only else self.plan(config)
@@ -117,15 +131,17 @@ class Study:
         if not config.plot_only:
             rows = running.run(self, parts, config, networks, compiled)
         if config.shard:
-            return
+            return None
         with work.alone():
             if not config.plot_only:
                 work.write({table: [blocks.counted(row) for name, row in rows if name == table] for table in tables})
             found = work.read()
-            for own, drawn in canvas.canvases(found, work.path, config, list(swept), self.colored):
+            kinds = ("png", "pdf", "svg") if self.page else ("png", "pdf")
+            for own, drawn in canvas.canvases(found, work.path, config, list(swept), self.colored, kinds):
                 self.draw(own, drawn)
         for chosen, own in sweep.parted(found, list(swept)):
             shown, title = self.summary(own)
             view.show(shown, "; ".join([title, *(f"{name} {value}" for name, value in chosen.items())]))
         print(f"{'tables' if len(tables) > 1 else 'table'}: {work.path}/{', '.join(f'{name}.csv' for name in tables)}")
         print(f"figure: {work.path}/figure.png")
+        return found, work.path

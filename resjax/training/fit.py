@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from resjax.cost import parameter_count
 from resjax.data import Dataset
 from resjax.network import Network
 from resjax.training import evaluation, loop, tasks
-from resjax.training.step import initialize
+from resjax.training.step import TrainState, initialize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +55,7 @@ def fit(
     callbacks: Sequence[loop.Look] = (),
     log_every: int = 20,
     task: tasks.Task | None = None,
+    hyperparams: Mapping[str, float] | None = None,
 ) -> Result:
     """Trains a network, on the default device.
 
@@ -70,14 +71,16 @@ def fit(
       log_every: steps between rows of the history.
       task: what training makes small, and what counts as right; None is what the targets are for, see
         `resjax.training.tasks`. As `Task(loss=losses.smoothed(0.1))`.
+      hyperparams: numbers of a `tx` that `optax.inject_hyperparams` made, as learning_rate: they are data, so that one
+        compiled program serves all their values.
 
     Raises:
-      ValueError: a batch larger than the data, or a block that makes examples of a batch depend on each other.
+      ValueError: a batch larger than the data, hyperparameters that `tx` has not, or a block that makes examples of a batch depend on each other.
     """
     _check(network, data, steps, batch_size)
     one = jnp.zeros_like(data.inputs(1))
     batches = data.train.batches(batch_size, tuple(augmentations), key)
-    progress = loop.Progress(initialize(network, tx, key, one), batches)
+    progress = loop.Progress(_with(hyperparams or {}, initialize(network, tx, key, one)), batches)
     rows: list[tuple[int, float, float]] = []
     task = task or tasks.TASKS[tasks.usual(data)]
     loop.run(network, tx, progress, steps, [_History(log_every, rows), *callbacks], task=task)
@@ -98,6 +101,17 @@ def _check(network: Network, data: Dataset, steps: int, batch_size: int) -> None
         raise ValueError(f"steps={steps}: must be at least 1")
     one, _ = data.train.example
     independence.check(network, one.shape, one.dtype)
+
+
+def _with(hyperparams: Mapping[str, float], start: TrainState) -> TrainState:
+    """The start, with these numbers in the optimiser's state."""
+    if not hyperparams:
+        return start
+    known = getattr(start.optimizer, "hyperparams", {})
+    if unknown := hyperparams.keys() - known.keys():
+        raise ValueError(f"hyperparams {', '.join(sorted(unknown))}: tx has {', '.join(sorted(known)) or 'none'}")
+    values = {name: jnp.full_like(known[name], value) for name, value in hyperparams.items()}
+    return start._replace(optimizer=start.optimizer._replace(hyperparams=known | values))
 
 
 def _table(rows: list[tuple[int, float, float]]) -> pd.DataFrame:

@@ -1,6 +1,10 @@
-"""A search, with few training runs, for the deepest network that trains."""
+"""Searches among training runs: for the best learning rate, and with few runs for the deepest network that trains."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 
 def frontier(trains: Callable[[float], bool], depths: Sequence[float], precision: float) -> float:
@@ -30,3 +34,20 @@ def frontier(trains: Callable[[float], bool], depths: Sequence[float], precision
         else:
             break
     return depths[good] if good >= 0 else 0
+
+
+def best_rate(results: Mapping[float, Sequence[Mapping[str, Any]]]) -> float:
+    """The best rate, by the `steps` and `train_loss` of its networks, nan where one diverged.
+
+    It is that at which the fewest diverge; then that of the fewest steps, where training ends at a goal; then that of
+    the least loss, both in the mean over those that do not diverge; then the smallest.
+    """
+
+    def badness(rate: float) -> tuple[int, float, float]:
+        sound = [own for own in results[rate] if math.isfinite(own["train_loss"])]
+        if not sound:
+            return len(results[rate]), math.inf, math.inf
+        steps, loss = (float(np.mean([own[name] for own in sound])) for name in ("steps", "train_loss"))
+        return len(results[rate]) - len(sound), steps, loss
+
+    return min(sorted(results), key=badness)

@@ -1,0 +1,148 @@
+"""Will my block train at depth 1000, and why?
+
+python -m experiments.report --connections=plain
+python -m experiments.report --connections=mine:Highway --depth=1000 --against=plain,residual,rezero
+python -m experiments.report --block=mine:Swish --connections=residual
+python -m experiments.report --network=transformer --order=post
+python -m experiments.report --connections=mine:Highway --thorough
+"""
+
+import dataclasses
+import itertools
+
+from resjax import lab
+from resjax.lab.config import Running, Training, Tuning
+from resjax.lab.options import option
+from resjax.lab.study import Study
+from resjax.lab.tables import columns, number, text, truth, whole
+from resjax.lab.trial import Trial
+from resjax.reporting import assess, checks
+from resjax.reporting.start import SIGNALS
+from resjax.system.errors import UserError
+
+SUBJECT = {
+    "subject": text("the network: block or branch if they are one's own, connection, norm, order"),
+    "beside": truth("whether it is what the others are compared with"),
+}
+SHARE = number("of what there is to learn: 1 − loss / the loss of the best constant answer; 0 if that is better")
+SEED = columns("depth", "seed", "learning_rate")
+TABLES = {
+    "results": SUBJECT
+    | columns("depth", "parameters", trains=truth("whether it trains at this depth"))
+    | {"predicted": text("what its start alone says"), "share": SHARE, "flops": number("of a forward pass, one input")},
+    "checks": SUBJECT
+    | {
+        "check": text("what is looked at"),
+        "value": number("in the unit of what is shown"),
+        "shown": text("the same in words"),
+        "status": text("ok, watch, bad, or seen: without a judgement"),
+        "threshold": text("from where on"),
+        "reason": text("of the threshold"),
+        "experiment": text("which has the whole of it"),
+    },
+    "signals": SUBJECT
+    | {"layer": whole("weighted layers before the block")}
+    | {name: number("as in signal_propagation") for name in SIGNALS}
+    | {name: number("what the theory of wide networks says") for name in lab.reporting.THEORY.values()},
+    "rates": SUBJECT | SEED | columns("steps", "train_loss", "train_accuracy", "diverged", "chosen", share=SHARE),
+    "curves": SUBJECT | SEED | columns("step", "loss", "accuracy", share=SHARE),
+    "timings": SUBJECT | columns("depth", "first_step_seconds", "step_milliseconds", "total_seconds"),
+}
+DEPTHS = {"dense": 1000, "transformer": 102, "vit": 102, "iresnet": 109, "wide": 112, "imagenet": 152}  # else 110
+TOKENS = {"dataset": "text(window=64)", "optimizer": "adamw(b2=0.95)", "norms": ("layer",), "batch_size": 8}
+IMAGES = {"dataset": "digits", "optimizer": "sgd", "norms": ("batch",), "batch_size": 64}
+VIT = IMAGES | {"optimizer": TOKENS["optimizer"], "norms": TOKENS["norms"], "batch_size": 32}
+THOROUGH = {"seeds": 5, "rungs": 5}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Running, Tuning, Training):
+    """The options of this experiment."""
+
+    depth: int = option(0, "weighted layers; default: 1000, of transformers 102, of convolutions 110", minimum=0)
+    connections: tuple[str, ...] = option(("residual",), "connections to report on, as in depth_scaling")
+    norms: tuple[str, ...] = option(("",), "normalisations, as in depth_scaling; default: batch, of transformers layer")
+    against: tuple[str, ...] = option(("plain", "residual"), "connections that they are compared with")
+    dataset: str = option("", "as in depth_scaling; default: digits, of tokens text(window=64)")
+    optimizer: str = option("", "as in depth_scaling; default: sgd, of transformers adamw(b2=0.95)")
+    batch_size: int = option(0, "examples a step; default: 64, of tokens 8", minimum=0)
+    learning_rates: tuple[float, ...] = option((0.001, 0.003, 0.01, 0.03), "peak rates to choose from", minimum=1e-30)
+    steps: int = option(100, "training steps", minimum=2)
+    warmup_steps: int = option(10, "steps over which the learning rate rises from zero", minimum=0)
+    log_every: int = option(5, "steps between the points of the learning curves", minimum=1)
+    rungs: int = option(lab.reporting.RUNGS, "depths that are trained, from a hundredth of --depth on", minimum=1)
+    seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
+    thorough: bool = option(False, "5 seeds, 5 depths; lesions, paths and landscape")
+    json: bool = option(False, "print the checks as JSON, and nothing else on stdout", changes_results=False)
+
+    def __post_init__(self):
+        network = lab.names.parse(self.network, "network")[0]
+        usual = TOKENS if network == "transformer" else VIT if network == "vit" else IMAGES
+        for name, value in (usual | {"depth": DEPTHS.get(network, 110)}).items():  # so that the record says it
+            if getattr(self, name) in ("", 0, ("",)):
+                object.__setattr__(self, name, value)
+        if self.thorough:
+            for name, value in THOROUGH.items():
+                object.__setattr__(self, name, max(value, getattr(self, name)))
+        super().__post_init__()
+        if self.sweep:
+            raise UserError(
+                f"--sweep={self.sweep}: a report has no sweep; give --connections and --norms several values"
+            )
+
+
+def trials(config: Config) -> list[Trial]:
+    """The networks asked for at the depth asked for, and then those that they are compared with."""
+    shared = {"depth": config.depth, "learning_rate": config.rates[0]}
+    asked = [
+        Trial.of(config, connection=connection, norm=norm, **shared)
+        for connection in config.connections
+        for norm in config.norms
+    ]
+    own = {"block": "", "branch": "", "order": "", "initializer": "", "activation": "relu", "norm": config.norms[0]}
+    others = [Trial.of(config, connection=connection, **shared | own) for connection in config.against]
+    return asked + [other for other in others if other not in asked]
+
+
+def rows(bench, trial: Trial, config: Config):
+    """What its start looks like, what became of it at every rate and depth, and what to think of it."""
+    later = bench.following
+    asked = len(config.connections) * len(config.norms)
+    key = {"subject": lab.reporting.name(trial), "beside": trial not in trials(config)[:asked]}
+    seen = bench.once(lab.reporting.read, trial)
+    for row in lab.reporting.signals(trial, seen):
+        yield "signals", key | row
+    depths = lab.reporting.ladder(trial, config.rungs)
+    trained = []
+    curves = []
+    for depth, following in zip(depths, [*depths[1:], None], strict=True):
+        for rate, seed in itertools.product(config.rates, range(config.seeds)):
+            own = dataclasses.replace(trial, depth=depth, learning_rate=rate, seed=seed)
+            bench.following = dataclasses.replace(own, depth=following) if following else later
+            place = {"depth": depth, "learning_rate": rate, "seed": seed}
+            trained.append(place | bench.train(own))
+            curves += [row | place for row in bench.store.curve(own)]
+    for row in trained[:: len(config.rates) * config.seeds]:
+        yield "timings", key | row
+    for table, row in assess.assessed(seen, trained, curves, trial.depth, config.steps):
+        yield table, key | {"flops": seen["flops"]} | row
+
+
+def summary(tables):
+    """A check a row, a network a column."""
+    found = tables["checks"]
+    judged = "[" + found["status"] + "]"
+    seen = found["shown"] + judged.where(found["status"] != checks.NONE, "").radd(" ").str.rstrip()
+    shown = found.assign(seen=seen).pivot_table("seen", "check", "subject", "first", sort=False)
+    return shown.fillna("–").reset_index(), " ".join(lab.reporting.verdicts(tables))
+
+
+def draw(tables, canvas):
+    """Signals, learning curves, and what is learned against the depth."""
+    lab.report_figures.draw(tables, canvas)
+
+
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, colored=True, page=lab.report_page.write)
+
+if __name__ == "__main__":
+    STUDY.main()

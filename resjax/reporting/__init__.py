@@ -1,0 +1,1 @@
+"""The depth report: will this block train at that depth, and why?"""

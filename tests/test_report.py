@@ -1,0 +1,145 @@
+"""The experiment `report`, small: its exit codes, tables, page and JSON, and the report of Python's own objects."""
+
+import html.parser
+import json
+import re
+import shlex
+
+import flax.linen as linen
+import jax
+import numpy as np
+import optax
+import pandas as pd
+import pytest
+from scipy import stats
+
+import resjax as rj
+from experiments import report as experiment
+from resjax.lab import gallery, page
+from resjax.system.errors import UserError
+from tests.torture.commands import here
+
+SMALL = ("--depth=8", "--width=8", "--steps=40", "--learning_rates=0.01,0.03", "--rungs=2", "--batch_size=32")
+
+
+class Swish(linen.Module):
+    """y = x + swish(Wx)."""
+
+    @linen.compact
+    def __call__(self, x, train):
+        return x + linen.swish(linen.Dense(x.shape[-1], dtype=x.dtype)(x))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Runs the report, with networks that all runs share: (code, out, err), and its work directory."""
+    store = tmp_path_factory.mktemp("store")
+
+    def of(*flags):
+        workdir = tmp_path_factory.mktemp("report")
+        return here("report", *SMALL, f"--store={store}", f"--workdir={workdir}", *flags), workdir
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def trains(run):
+    return run("--connections=residual", "--against=plain")
+
+
+def test_a_network_that_trains_ends_with_0_and_says_where_its_page_is(trains):
+    (code, out, err), workdir = trains
+    assert (code, err) == (0, "") and f"report: {workdir}/report.html" in out
+    results = pd.read_csv(workdir / "results.csv")
+    assert results[["subject", "beside"]].to_numpy().tolist() == [["residual, batch", False], ["plain, batch", True]]
+
+
+def test_one_that_does_not_ends_with_3_and_json_is_all_of_stdout(run):
+    (code, out, _), workdir = run(
+        "--connections=residual", "--against=plain", "--initializer=zeros", "--norms=none", "--json"
+    )
+    found = json.loads(out)
+    assert code == 3 and (workdir / "report.html").exists()
+    assert "does not train at depth 8" in found["verdict"][0]
+    assert {check["check"] for check in found["checks"]} >= {"learned", "gradients", "frontier"}
+
+
+def test_the_share_learned_is_that_of_the_table_of_rates(trains):
+    _, workdir = trains
+    results, rates = (pd.read_csv(workdir / f"{name}.csv") for name in ("results", "rates"))
+    best = rates[rates["chosen"] & (rates["depth"] == 8)].set_index("subject")["train_loss"]
+    _, labels = next(rj.data.digits().train.all(1500))
+    constant = stats.entropy(np.bincount(labels))
+    for row in results.itertuples():
+        assert row.share == pytest.approx(max(0, 1 - best[row.subject] / constant), rel=1e-3)
+
+
+class Reader(html.parser.HTMLParser):
+    """The addresses and tags of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_page_needs_nothing_beside_it(trains):
+    _, workdir = trains
+    reader = Reader()
+    reader.feed((workdir / "report.html").read_text())
+    addresses = [
+        value for _, attrs in reader.tags for name, value in attrs.items() if name in ("src", "href", "xlink:href")
+    ]
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    pictures = [attrs for tag, attrs in reader.tags if tag == "svg"]
+    assert len(pictures) == 2 and all(attrs["aria-label"] for attrs in pictures)
+
+
+def test_every_command_of_the_page_is_one_that_can_be_asked_for(trains):
+    _, workdir = trains
+    commands = set(re.findall(r"<code>(python -m [^<]*)</code>", (workdir / "report.html").read_text()))
+    assert len(commands) >= 4
+    for command in commands:
+        _, _, module, *flags = shlex.split(command)
+        gallery.experiments()[module.removeprefix("experiments.")].STUDY.check(flags)
+
+
+def test_names_are_escaped_and_numbers_saved_in_full():
+    text = page.table(pd.DataFrame({"a<b": [1 / 3], "c": ["<script>"]}), "x")
+    assert "<script>" not in text and f'data-value="{1 / 3!r}"' in text and "a&lt;b" in text
+
+
+def test_a_report_of_an_own_block_is_made_of_what_fit_says():
+    options = {"rates": (0.01, 0.03), "steps": 20, "batch_size": 32}
+    found = rj.report(Swish(), depth=5, against={}, **options)
+    best = found.tables["rates"].query("depth == 5 and chosen").iloc[0]
+    network = rj.models.dense(5, block=Swish(), connection=rj.nn.Residual(), classes=10)
+    tx = optax.sgd(best["learning_rate"], momentum=0.9)
+    result = rj.fit(network, rj.data.digits(), tx, steps=20, batch_size=32, key=jax.random.key(0))
+    assert best["train_loss"] == pytest.approx(result.train_loss, rel=1e-5)
+    assert "Swish" in found.verdict and "<iframe" in found._repr_html_() and found.trains in (True, False)
+
+
+def test_hyperparameters_that_a_transformation_has_not_are_refused():
+    network = rj.models.dense(4, width=4)
+    with pytest.raises(ValueError, match=r"hyperparams rate: tx has learning_rate"):
+        tx = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+        rj.fit(network, rj.data.digits(), tx, steps=1, key=jax.random.key(0), hyperparams={"rate": 1.0})
+    with pytest.raises(ValueError, match="tx has none"):
+        rj.fit(network, rj.data.digits(), optax.sgd(0.1), steps=1, key=jax.random.key(0), hyperparams={"rate": 1.0})
+
+
+def test_a_report_has_no_sweep():
+    with pytest.raises(UserError, match="--sweep=width=4,8: a report has no sweep"):
+        experiment.Config(sweep="width=4,8")
+
+
+@pytest.mark.parametrize(
+    ("network", "depth", "dataset"),
+    (("dense", 1000, "digits"), ("transformer", 102, "text(window=64)"), ("resnet", 110, "digits")),
+)
+def test_what_is_left_open_is_what_the_kind_of_network_has(network, depth, dataset):
+    config = experiment.Config(network=network)
+    assert (config.depth, config.dataset) == (depth, dataset)
