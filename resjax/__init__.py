@@ -15,7 +15,18 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["data", "lab", "models", "nn", "probes", "stochastic_depth", "system", "theory", "training"],
+    submodules=[
+        "data",
+        "lab",
+        "models",
+        "nn",
+        "probes",
+        "reporting",
+        "stochastic_depth",
+        "system",
+        "theory",
+        "training",
+    ],
     submod_attrs={
         "cost": ["forward_flops", "parameter_count"],
         "lab.report": ["Report", "report"],

@@ -1,6 +1,5 @@
 """What a network costs: parameters and floating-point operations."""
 
-import functools
 from typing import Any
 
 import jax
@@ -23,8 +22,8 @@ def forward_flops(network: Network, x: Shaped[Array | np.ndarray | jax.ShapeDtyp
     params, state = jax.eval_shape(network.init, jax.random.key(0), x)
 
     def count(module, own_params, own_state, x, *place):
-        run = functools.partial(module.apply, train=False)
-        lowered = jax.jit(run).lower({"params": own_params, **own_state}, x, *place)
+        run = lambda variables, x: module.apply(variables, x, *place, train=False)  # noqa: E731 (a place is no argument)
+        lowered = jax.jit(run).lower({"params": own_params, **own_state}, x)
         shape = jax.tree.leaves(lowered.out_info)[0]  # of a block, the stream and F(x)
         costs: Any = lowered.cost_analysis()
         return costs["flops"], jax.ShapeDtypeStruct(shape.shape, shape.dtype)

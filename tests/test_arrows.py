@@ -11,7 +11,18 @@ HEART = {
     "appending", "assembly", "cost", "gating", "independence", "layers", "models", "network",
     "parts", "random_streams", "settling", "stack", "stochastic_depth", "theory", "transformers",
 }  # fmt: skip
-ROOMS = ({"system"}, {"nn"}, HEART, {"data"}, {"training"}, {"probes"}, {"lab"}, {"prepare"}, {""})  # "" is `resjax`
+ROOMS = (
+    {"system"},
+    {"nn"},
+    HEART,
+    {"data"},
+    {"training"},
+    {"probes"},
+    {"reporting"},
+    {"lab"},
+    {"prepare"},
+    {""},
+)  # "" is `resjax`
 OUTSIDE = {  # what each may import, but for itself
     "resjax": set(),
     "experiments": {"resjax"},

@@ -180,3 +180,12 @@ def test_operations_of_a_dense_network_are_two_a_weight():
     one = forward_flops(network, jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32))
     weights = 64 * 64 + 18 * 64 * 64 + 64 * 10
     assert 2 * weights < one < 2.1 * weights
+
+
+@pytest.mark.parametrize("power", (0.5, 1))
+def test_flops_of_scaled_branches_are_a_product_a_unit_and_block_more(power):
+    x = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
+    scaled, unscaled = (
+        forward_flops(models.dense(8, width=5, connection=own), x) for own in (nn.Scaled(power=power), nn.Residual())
+    )
+    assert 3 * 5 <= scaled - unscaled <= 3 * (5 + 4)  # and what the scale itself takes

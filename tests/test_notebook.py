@@ -25,7 +25,13 @@ def test_from_arrays_to_the_picture_takes_few_lines():
     assert len(lines) <= LINES and "plt.semilogy" in first[-1]
 
 
-SMALLER = {"dense(1000": "dense(20", "steps=150": "steps=20", "length=200": "length=10", "steps=100": "steps=20"}
+SMALLER = {
+    "dense(1000": "dense(20",
+    "steps=150": "steps=20",
+    "length=200": "length=10",
+    "steps=100": "steps=20",
+    "depth=200": "depth=6",
+}
 
 
 def ran(smaller=MappingProxyType({})):
@@ -43,6 +49,7 @@ def test_every_cell_runs_with_smaller_networks():
     names = ran(SMALLER)
     assert names["result"].diverged is None and names["result"].network.depth == 20
     assert len(names["table"]) == names["plain"].length == 9
+    assert "depth 6" in names["report"].verdict
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pictures",
         "plan",
         "report_figures",
+        "report_tables",
         "report_page",
         "reporting",
         "presets",

@@ -46,6 +46,7 @@ STYLE: dict["RcKeyType", Any] = {
 }
 COLUMN = 3.4  # inches, one column of a two-column paper
 NOTHING = "nothing to show"
+PRINTED = ("png", "pdf")
 KINDS: dict[str, dict[str, Any]] = {
     "png": {},
     "pdf": {"metadata": {"CreationDate": None}},
@@ -62,7 +63,7 @@ class Canvas:
     suffix: str = ""  # of the figures' names: what is swept
     swept: tuple[str, ...] = ()  # options whose values are told apart by colour
     exhausted: int = 0  # networks for which the device's memory did not suffice
-    kinds: tuple[str, ...] = ("png", "pdf")
+    kinds: tuple[str, ...] = PRINTED
 
     @contextlib.contextmanager
     def figure(
@@ -114,7 +115,7 @@ def canvases(
     config: Running,
     swept: Sequence[str],
     colored: bool,
-    kinds: tuple[str, ...],
+    kinds: tuple[str, ...] = PRINTED,
 ) -> Iterator[tuple[dict[str, "pd.DataFrame"], Canvas]]:
     """The tables, and a canvas for them: all of them `colored`, or else those of each combination of what is swept."""
     if colored:
@@ -137,7 +138,7 @@ def figure(
     panels: int = 1,
     rows: int = 1,
     height: float = 2.4,
-    kinds: Sequence[str] = ("png", "pdf"),
+    kinds: Sequence[str] = PRINTED,
     **options: Any,
 ) -> Iterator[Any]:
     """Yields the axes, `panels` side by side in each row, and writes `path`.png, `path`.pdf … at the end.

@@ -1,4 +1,4 @@
-"""More of what is said of deep networks, and what the published tables say: for the page that shows all (see `found`)."""
+"""More of what is said of deep networks, and what the published tables say: for docs/index.html (see `found`)."""
 
 from collections.abc import Mapping
 
@@ -64,8 +64,9 @@ def dropped_layers(tables: Tables) -> tuple[str, str]:
     ]
     low, _, high = statistics.interval(test[0] - test[1])
     return HOLDS if low > 0 else "undecided" if high > 0 else NOT, (
-        f"Dropping blocks for each example, by the linear schedule to 0.5, takes {statistics.plus_minus(test[0] - test[1])} "
-        f"points off the held-out error of 56 residual layers, which is {statistics.plus_minus(test[0])} %."
+        "Dropping blocks for each example, by the linear schedule to 0.5, takes "
+        f"{statistics.plus_minus(test[0] - test[1])} points off the held-out error of 56 residual layers, "
+        f"{statistics.plus_minus(test[0])} %."
     )
 
 
@@ -77,9 +78,12 @@ def ensemble(tables: Tables) -> tuple[str, str]:
     same, more = (error[name] - error["ensemble"] for name in ("deep", "longer"))
     beaten = statistics.interval(same)[0] > 0
     longer = statistics.interval(more)[0] > 0
-    return (HOLDS if longer else "holds at equal steps, not at equal compute") if beaten else NOT, (
-        f"A residual network of 66 layers errs on {statistics.plus_minus(same)} % more of the held-out digits than eight "
-        f"shallow ones of its blocks together; with four times their steps on {statistics.plus_minus(more)} % more."
+    return (
+        HOLDS if longer else "holds at equal compute; with four times as much they are not told apart"
+    ) if beaten else NOT, (
+        f"A residual network of 66 layers errs on {statistics.plus_minus(same)} % more of the held-out digits than "
+        "eight shallow ones of its blocks together; with four times their steps on "
+        f"{statistics.plus_minus(more)} % more."
     )
 
 

@@ -22,6 +22,7 @@ ROOT = published.ROOT
 MADE = "<!-- made by `python -m resjax.lab.gallery`: change docstrings and tables, not this -->"
 MARKS = "<!-- found -->", "<!-- /found -->"
 ORDER = (
+    *("report", "report_calibration"),
     *(
         "depth_scaling",
         "depth_frontier",

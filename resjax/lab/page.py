@@ -51,6 +51,6 @@ def drawn(svg: str, alt: str, caption: str) -> str:
     """A figure whose lines and words have the page's colour, from matplotlib's SVG."""
     inner = svg[svg.index("<svg") :]
     inner = re.sub(r"<metadata>.*?</metadata>", "", inner, flags=re.DOTALL)
-    inner = inner.replace("#000000", "currentColor")
+    inner = re.sub("#000000|#666666", "currentColor", inner)  # of axes and words, and of the note below them
     inner = inner.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
     return f"<figure>\n{inner}<figcaption>{html.escape(caption)}</figcaption>\n</figure>"

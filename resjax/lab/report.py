@@ -23,6 +23,7 @@ from resjax.lab import canvas, report_figures, report_page, reporting
 from resjax.network import Network
 from resjax.nn.connections import Connection
 from resjax.reporting import assess, learned, start
+from resjax.reporting.asked import RUNGS
 from resjax.training.fit import fit
 
 Build = Callable[[int], Network]  # a network of any depth
@@ -141,7 +142,7 @@ def _name(subject: Any) -> str:
 def _depths(build: Build, depth: int) -> list[int]:
     """A hundredth and a tenth of the depth, or the nearest below that there are, and the depth."""
     found = set()
-    for wanted in np.geomspace(depth / 100, depth, reporting.RUNGS):
+    for wanted in np.geomspace(depth / 100, depth, RUNGS):
         for near in range(round(wanted), depth + 1):
             try:
                 found.add(build(near).depth)
@@ -157,7 +158,7 @@ def _of(build: Build, depths: Sequence[int], dataset: Dataset, steps: int, key: 
     network = build(deepest)
     one, _ = dataset.train.example
     seen = start.read(network, one, dataset.classes, key) | {"constant_loss": learned.constant_loss(dataset.train)}
-    yield from (("signals", row) for row in reporting.by_block(seen, deepest))
+    yield from (("signals", row) for row in reporting.rows(reporting.by_block(seen, deepest)))
     trained: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     for depth in depths:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from resjax.lab import figures, reporting
+from resjax.lab import figures
 from resjax.lab.canvas import Canvas
+from resjax.reporting.asked import THEORY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ def _signals(signals: "pd.DataFrame", color: Mapping[str, str], canvas: Canvas) 
                 line = own[quantity] / own[quantity].iloc[-1] if quantity == "gradient_mean_square" else own[quantity]
                 ends = LIMITS if squares else (-0.1, 1.1)
                 figures.leaving(axis, own["layer"], line, ends, color=color[subject], label=subject)
-                theory = own.get(reporting.THEORY[quantity])
+                theory = own.get(THEORY[quantity])
                 if theory is not None and theory.notna().any():
                     axis.plot(own["layer"], theory, "k--", linewidth=0.7)
         figures.legend(axes, columns=6)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from etils import epath
 
 from resjax.lab import environment, flags, page, reporting
+from resjax.lab.advice import advice
 from resjax.lab.config import Architecture
-from resjax.reporting.advice import advice
-from resjax.reporting.checks import BAD, NONE, OK, Check
+from resjax.reporting.checks import NONE, Check
+from resjax.reporting.limits import BAD, OK
 from resjax.system import distributed, files
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ FAILS = 3  # the exit code of networks that do not train
 FIGURES = {
     "figure": "Left: what is learned, step by step, at the depth asked for. Middle and right: against the depth, each "
     "network at its best learning rate, and that rate.",
-    "signals": "The start, before any training: mean squares of activations and gradients, and cosines, block by block.",
+    "signals": "The start, before any training: mean squares of activations and gradients, cosines, block by block.",
 }
 EXTRA = {  # what the commands of some experiments need
     "signal_propagation": ["--networks=0", "--depths={}"],
@@ -52,7 +53,7 @@ def write(tables: Tables, folder: epath.Path, config: Any) -> int:
 def as_json(tables: Tables) -> dict[str, Any]:
     """Verdicts, results and checks, ready for JSON: NaN, which it has not, is null."""
     found = {name: json.loads(tables[name].to_json(orient="records")) for name in ("results", "checks")}
-    return {"verdict": reporting.verdicts(tables)} | found
+    return {"verdict": reporting.verdicts(tables), "start": reporting.accuracy()} | found
 
 
 def html_of(tables: Tables, svgs: Mapping[str, str], made: str, command: Command) -> str:
@@ -68,7 +69,8 @@ def html_of(tables: Tables, svgs: Mapping[str, str], made: str, command: Command
     title = f"Does it train at depth {asked['depth'].iloc[0]}?"
     parts = [
         f"<h1>{title}</h1>",
-        *_verdicts(asked),
+        *_verdicts(tables),
+        f'<p class="soft">{html.escape(reporting.accuracy())}</p>',
         "<h2>Checks</h2>",
         _checks(tables["checks"], command),
         "<h2>What to try</h2>",
@@ -88,10 +90,10 @@ def html_of(tables: Tables, svgs: Mapping[str, str], made: str, command: Command
     return page.document(title, "\n".join(parts))
 
 
-def _verdicts(asked: "pd.DataFrame") -> Iterator[str]:
-    for row in asked.to_dict("records"):
-        status = OK if row["trains"] else BAD
-        yield f'<p class="verdict {status}">{html.escape(reporting.verdict(row))}</p>'
+def _verdicts(tables: Tables) -> Iterator[str]:
+    asked = tables["results"].query("not beside")
+    for sentence, trains in zip(reporting.verdicts(tables), asked["trains"], strict=True):
+        yield f'<p class="verdict {OK if trains else BAD}">{html.escape(sentence)}</p>'
 
 
 def _checks(checks: "pd.DataFrame", command: Command) -> str:
@@ -112,7 +114,8 @@ def _checks(checks: "pd.DataFrame", command: Command) -> str:
 
 def _judged(row: "pd.Series") -> str:
     status = f'<br><span class="status {row["status"]}">{row["status"]}</span>' if row["status"] != NONE else ""
-    return f'<td data-head="{html.escape(row["subject"])}" data-value="{row["value"]}">{html.escape(row["shown"])}{status}</td>'
+    subject, shown = (html.escape(row[name]) for name in ("subject", "shown"))
+    return f'<td data-head="{subject}" data-value="{row["value"]}">{shown}{status}</td>'
 
 
 def _advice(checks: "pd.DataFrame") -> Iterator[str]:

@@ -10,18 +10,12 @@ import pandas as pd
 
 from resjax.cost import forward_flops
 from resjax.lab import building, plan, wide_limit
-from resjax.lab.tables import records
 from resjax.lab.trial import Start, Trial
-from resjax.reporting import learned, start
-from resjax.reporting.start import SIGNALS
-
-RUNGS = 3  # depths that are trained
-THEORY = {  # of the signals: the column of theory's line
-    "activation_mean_square": "activation_theory",
-    "gradient_mean_square": "gradient_theory",
-    "input_cosine": "cosine_theory",
-    "token_cosine": "token_theory",
-}
+from resjax.reporting import calibrated, learned, start, trained
+from resjax.reporting.asked import PLACES, SIGNALS, THEORY
+from resjax.reporting.assess import FAILS, OPEN, TRAINS
+from resjax.reporting.calibrated import LIMITS
+from resjax.reporting.limits import BAD
 
 
 def read(trial: Trial) -> dict[str, Any]:
@@ -39,6 +33,13 @@ def read(trial: Trial) -> dict[str, Any]:
     return seen | {"shape": list(one.shape), "flops": flops, "constant_loss": constant}
 
 
+def look(trial: Trial, snapshot: Any) -> dict[str, float]:
+    """What is seen of its trained network, on the first examples (see `trained.read`)."""
+    x, labels = next(snapshot.data.train.all(trained.EXAMPLES))
+    place = snapshot.network, snapshot.params, snapshot.state
+    return trained.read(*place, x, labels, jax.random.key(trial.seed))
+
+
 def ladder(trial: Trial, rungs: int) -> list[int]:
     """So many depths that its network can have, evenly in the logarithm from a hundredth of its depth up to it."""
     possible = np.array(building.depths(trial))
@@ -47,22 +48,28 @@ def ladder(trial: Trial, rungs: int) -> list[int]:
     return sorted(nearest)
 
 
-def by_block(seen: Mapping[str, Any], depth: int) -> list[dict[str, Any]]:
+def by_block(seen: Mapping[str, Any], depth: int) -> pd.DataFrame:
     """A row a block: its place in weighted layers, and its signals."""
     length = len(seen["activation_mean_square"])
-    a_block = (depth - 2) / length
-    return records({"layer": [1 + round(place * a_block) for place in range(length)]} | {n: seen[n] for n in SIGNALS})
+    layers = [1 + round(place * (depth - 2) / length) for place in range(length)]
+    return pd.DataFrame({"layer": layers} | {name: seen[name] for name in SIGNALS})
 
 
-def signals(trial: Trial, seen: Mapping[str, Any]) -> list[dict[str, Any]]:
+def signals(trial: Trial, seen: Mapping[str, Any]) -> pd.DataFrame:
     """`by_block`, and theory's lines where there are some."""
-    table = pd.DataFrame(by_block(seen, trial.depth))
+    table = by_block(seen, trial.depth)
     options = Start.of(trial, inputs=tuple(seen["shape"]))
     family = table.assign(**{name: getattr(trial, name) for name in ("connection", "norm", "initializer", "depth")})
     for quantity, column in THEORY.items():
         line = wide_limit.line(options, family, quantity) if family[quantity].notna().any() else None
         table[column] = math.nan if line is None else line
-    return table.to_dict("records")
+    return table
+
+
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of at most `PLACES` blocks, spread evenly."""
+    places = np.linspace(0, len(table) - 1, min(len(table), PLACES)).round().astype(int)
+    return table.iloc[places].to_dict("records")
 
 
 def name(trial: Trial) -> str:
@@ -75,13 +82,32 @@ def name(trial: Trial) -> str:
 
 
 def verdicts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """A sentence on each network that was asked for."""
-    asked = tables["results"].query("not beside")
-    return [verdict(row) for row in asked.to_dict("records")]
+    """A sentence on each network that was asked for, and one on what its start alone said."""
+    checks = tables["checks"]
+    asked = tables["results"].query("not beside").to_dict("records")
+    return [verdict(row, checks[checks["subject"] == row["subject"]]) for row in asked]
 
 
-def verdict(row: Mapping[str, Any]) -> str:
-    """A sentence on a row of the results."""
+def verdict(row: Mapping[str, Any], checks: pd.DataFrame) -> str:
+    """The same of a row of the results and the checks of its network."""
     trains = "trains" if row["trains"] else "does not train"
-    share = f"it learns {100 * row['share']:.0f} % of what there is to learn"
-    return f"{row['subject']} {trains} at depth {row['depth']}: {share}."
+    learned_share = checks.set_index("check")["shown"]["learned"]
+    bad = checks[checks["check"].isin(LIMITS) & (checks["status"] == BAD)]
+    seen = "; ".join(f"{check}: {shown}" for check, shown in zip(bad["check"], bad["shown"], strict=True))
+    start_said = {
+        TRAINS: "Its start alone said so.",
+        FAILS: f"Its start alone said so ({seen}).",
+        OPEN: "Its start alone could not tell.",
+    }[row["told"]]
+    if row["told"] == (FAILS if row["trains"] else TRAINS):
+        start_said = f"Its start alone said the opposite{f' ({seen})' if seen else ''}."
+    return f"{row['subject']} {trains} at depth {row['depth']}: it learns {learned_share}. {start_said}"
+
+
+def accuracy() -> str:
+    """How far what a start says is to be trusted."""
+    networks = calibrated.RIGHT + calibrated.WRONG + calibrated.OPEN
+    return (
+        f"Of {networks} dense networks of {calibrated.DEPTH} layers the start alone told {calibrated.RIGHT} right and "
+        f"{calibrated.WRONG} wrong, and left {calibrated.OPEN} open; limits that one half chose judged the other."
+    )

@@ -136,7 +136,7 @@ class Study:
             if not config.plot_only:
                 work.write({table: [blocks.counted(row) for name, row in rows if name == table] for table in tables})
             found = work.read()
-            kinds = ("png", "pdf", "svg") if self.page else ("png", "pdf")
+            kinds = (*canvas.PRINTED, "svg") if self.page else canvas.PRINTED
             for own, drawn in canvas.canvases(found, work.path, config, list(swept), self.colored, kinds):
                 self.draw(own, drawn)
         for chosen, own in sweep.parted(found, list(swept)):

@@ -3,9 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from resjax.reporting import checks, learned, prediction
+from resjax.reporting import checks, learned, limits
+from resjax.reporting.calibrated import LIMITS
 from resjax.reporting.indicators import indicators
 
+TRAINS = "trains"
+FAILS = "does not train"
+OPEN = "cannot tell"
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -43,7 +47,7 @@ def assessed(
             "depth": depth,
             "parameters": next(row["parameters"] for row in rates if row["depth"] == depth),
             "trains": checks.trains(share, shallowest),
-            "predicted": prediction.predicted(indicators(seen)),
+            "told": {True: TRAINS, False: FAILS, None: OPEN}[limits.told(LIMITS, indicators(seen))],
             "share": share,
         },
     )

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 from resjax.reporting.calibrated import LIMITS
 from resjax.reporting.indicators import indicators
 from resjax.reporting.laws import law
+from resjax.reporting.limits import BAD, OK, WATCH
 from resjax.training import search
 
-OK = "ok"
-WATCH = "watch"
-BAD = "bad"
 NONE = "seen"  # no judgement
 HALF = 0.5  # of what its shallowest network learns: who learns less at a depth does not train there
 MOST = 0.9  # of it: who learns less is to be watched
@@ -51,31 +49,14 @@ def of_start(seen: Mapping[str, Any]) -> list[Check]:
             name,
             value,
             shown(name, value, seen),
-            status(name, value),
-            limits_shown(name),
+            LIMITS[name].status(value) if name in LIMITS else NONE,
+            f"{LIMITS[name]}" if name in LIMITS else "no limit",
             WHY[name],
             FROM.get(name, "signal_propagation"),
         )
         for name, value in indicators(seen).items()
         if not math.isnan(value)
     ]
-
-
-def status(name: str, value: float) -> str:
-    """What to think of an indicator, by the limits that calibration has chosen."""
-    if name not in LIMITS:
-        return NONE
-    well, badly = LIMITS[name]
-    size = abs(value)
-    return OK if size <= well else BAD if size > badly else WATCH
-
-
-def limits_shown(name: str) -> str:
-    """Both limits in words."""
-    if name not in LIMITS:
-        return "no limit"
-    well, badly = LIMITS[name]
-    return f"ok to {well:.2g}, bad from {badly:.2g}"
 
 
 def shown(name: str, value: float, seen: Mapping[str, Any]) -> str:

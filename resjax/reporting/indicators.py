@@ -30,10 +30,10 @@ def indicators(found: Mapping[str, Any]) -> dict[str, float]:
     )
     return {
         "activations": decades(activations[-1], activations[0]),
-        "gradients": decades(gradients[0], gradients[-1]),
+        "gradients": decades(gradients[0], gradients[-1]) if gradients[-1] > LEAST else math.nan,  # of a head that is 0
         "inputs": decades(1 - inputs[-1], 1 - inputs[0]),
         "tokens": decades(1 - tokens[-1], 1 - tokens[0]),
-        "shattering": float(max(0.0, 0.5 - shattering[0])),
+        "shattering": float(np.maximum(0.0, 0.5 - shattering[0])),
         "condition": decades(float(found["condition"]), 1.0),
         "contracting": 1 - float(found["contracting"]),
         "dead": float(np.nanmax(dead)) if np.isfinite(dead).any() else math.nan,
@@ -46,6 +46,6 @@ def decades(end: float, start: float) -> float:
         return math.nan
     if not math.isfinite(end) or not math.isfinite(start):
         return math.inf
-    if end <= LEAST or start <= LEAST:
+    if end <= LEAST or start <= LEAST:  # nothing arrives
         return -math.inf
     return math.log10(end) - math.log10(start)

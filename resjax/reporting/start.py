@@ -13,11 +13,8 @@ from resjax.layers import Layers
 from resjax.network import Network
 from resjax.probes import backward, blocks, forward, lipschitz_bounds, total_jacobian
 from resjax.random_streams import stream
+from resjax.reporting.asked import SIGNALS
 
-SIGNALS = (
-    *("activation_mean_square", "gradient_mean_square", "input_cosine", "token_cosine", "gradient_cosine"),
-    *("dead_fraction", "branch_mean_square"),
-)
 LANCZOS = 30  # steps for the chain, where its matrix would be large
 TOKENS = 8  # of the input of the chain, at most
 FEW = 10  # steps for a block's
@@ -69,8 +66,9 @@ def _chain(network: Network, params, state, x, key) -> dict[str, float]:
     except ValueError:
         return {"condition": math.nan, "contracting": math.nan}
     values, lengths, size = jax.device_get(_stretching(network, params, state, x, key))
-    spread = total_jacobian.spread(np.asarray(values), int(size))
-    return {"condition": spread["condition"], "contracting": float((lengths < 1).mean())}
+    known = np.isfinite(np.asarray(values)).any(axis=1).all()  # else a stream is no number
+    condition = total_jacobian.spread(np.asarray(values), int(size))["condition"] if known else math.inf
+    return {"condition": condition, "contracting": float((lengths < 1).mean())}
 
 
 @functools.partial(jax.jit, static_argnums=0)

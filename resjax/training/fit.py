@@ -75,7 +75,8 @@ def fit(
         compiled program serves all their values.
 
     Raises:
-      ValueError: a batch larger than the data, hyperparameters that `tx` has not, or a block that makes examples of a batch depend on each other.
+      ValueError: a batch larger than the data, hyperparameters that `tx` has not, or a block that makes examples of a
+        batch depend on each other.
     """
     _check(network, data, steps, batch_size)
     one = jnp.zeros_like(data.inputs(1))

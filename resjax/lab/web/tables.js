@@ -4,10 +4,10 @@ for (const table of document.querySelectorAll("table.data")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
   const value = (row, at) => row.cells[at].dataset.value ?? row.cells[at].textContent.trim();
-  const compare = (a, b) => {
+  const compare = (a, b, sign) => {
+    if (a === "" || b === "") return (a === "") - (b === ""); // what is missing comes last, either way
     const [x, y] = [Number(a), Number(b)];
-    if (a !== "" && b !== "" && !Number.isNaN(x) && !Number.isNaN(y)) return x - y;
-    return a.localeCompare(b, "en", { numeric: true });
+    return sign * (Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, "en", { numeric: true }) : x - y);
   };
   heads.forEach((head, at) => {
     const button = document.createElement("button");
@@ -17,7 +17,7 @@ for (const table of document.querySelectorAll("table.data")) {
       const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
-      const rows = [...body.rows].sort((a, b) => sign * compare(value(a, at), value(b, at)));
+      const rows = [...body.rows].sort((a, b) => compare(value(a, at), value(b, at), sign));
       body.replaceChildren(...rows);
     });
   });

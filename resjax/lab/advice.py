@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from resjax.reporting.checks import BAD, WATCH, Check
+from resjax.reporting.checks import Check
+from resjax.reporting.limits import BAD, WATCH
 
 Seen = Mapping[str, Check]  # by the check's name
 
