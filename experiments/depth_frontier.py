@@ -141,7 +141,7 @@ def draw(tables, canvas):
             axis.set_yticks([tick for tick in TICKS if tick < 2 * results["frontier_depth"].max()])
             axis.yaxis.set_major_formatter("{x:g}")
         axes[0].set_ylabel("deepest network that trains")
-        lab.figures.legend(axes, columns=3)
+        lab.legends.legend(axes, columns=3)
 
 
 STUDY = Study(Config, {"results": RESULTS}, trials, rows, draw, summary, colored=True)

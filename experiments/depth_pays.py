@@ -139,7 +139,7 @@ def draw(tables, canvas):
             lab.figures.line(axis, accuracy.groupby(found["depth"]), style[norm], **look)
         lab.figures.log_ticks(axis, results["depth"])
         axis.set(xlabel="depth (weighted layers), at equal parameters", ylabel="held-out accuracy (%)")
-        lab.figures.legend([axis], columns=1)
+        lab.legends.legend([axis], columns=1)
 
 
 STUDY = Study(Config, {"results": RESULTS, "rates": RATES}, trials, rows, draw, summary, tuned=True, images=True)

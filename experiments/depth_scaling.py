@@ -127,7 +127,7 @@ def draw(tables, canvas):
             axis.plot([], [], "kx", label="failed (100 %: diverged)")
             lab.figures.log_ticks(axis, results["depth"])
             axis.set(xlabel="depth (weighted layers)", ylabel=f"{split} error (%)", ylim=(-3, 103))
-        lab.figures.legend(axes, columns=3)
+        lab.legends.legend(axes, columns=3)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, colored=True, tuned=True)

@@ -139,7 +139,7 @@ def draw(tables, canvas):
             axis.set_ylabel(label)
         for axis in axes[-max(1, len(depths)) :]:
             axis.set_xlabel("block")
-        lab.figures.legend(axes, columns=4)
+        lab.legends.legend(axes, columns=4)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse, tuned=True)

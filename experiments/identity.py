@@ -140,7 +140,7 @@ def draw(tables, canvas):
                 lab.figures.leaving_means(axis, known, limits, "o-", log=True, color=color, label=label)
             lab.figures.log_ticks(axis, maps["depth"])
         axes[0].axhline(probes.identity.RECTIFIED, color="k", linewidth=0.5, label="plain, pre: at least")
-        lab.figures.legend(axes, columns=5)
+        lab.legends.legend(axes, columns=5)
 
 
 PLAN = lambda trial, config: (lab.start if isinstance(trial, Start) else lab.plan).plan(trial)  # noqa: E731

@@ -140,7 +140,7 @@ def draw(tables, canvas):
                             axis.plot(by_width[law].mean(), f"k{mark}", label=what if rows[law].notna().any() else "")
         for depth in style:
             axes[0].plot([], [], style[depth], color="k", label=f"{depth} layers")
-        lab.figures.legend(axes, columns=3)
+        lab.legends.legend(axes, columns=3)
 
 
 TABLES = {"results": RESULTS, "rates": columns("activation", "spectral_norm") | RATES}

@@ -139,7 +139,7 @@ def draw(tables, canvas):
                 lab.figures.line(axes[0], places[column], style, **look)
             errors = places["inverse_error"].max()
             lab.figures.leaving(axes[1], errors.index, errors, ERRORS, "o-", color=color[steps])
-        lab.figures.legend(axes, columns=2)
+        lab.legends.legend(axes, columns=2)
     if len(tables["pictures"]):
         lab.pictures.draw(tables["pictures"], canvas)
 

@@ -123,7 +123,7 @@ def draw(tables, canvas):
                     axis.plot(depths, first * (depths / depths[0]) ** (power - 1), "k:", linewidth=0.8, label="theory")
             axis.set(yscale="log", xlabel="depth (weighted layers)", ylabel=title)
             lab.figures.log_ticks(axis, results["depth"])
-        lab.figures.legend(axes, columns=3)
+        lab.legends.legend(axes, columns=3)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, colored=True)

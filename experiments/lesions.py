@@ -140,7 +140,7 @@ def draw(tables, canvas):
         several.set(xlabel="deleted blocks, at random")
         moved.set(xlabel="Kendall's τ of the order")
         moved.invert_xaxis()
-        lab.figures.legend((several, single), columns=3)
+        lab.legends.legend((several, single), columns=3)
 
 
 TABLES = {"results": RESULTS, "rates": columns("survival") | RATES}

@@ -112,8 +112,8 @@ def draw(tables, canvas):
         for axis in axes[-len(columns) :]:
             axis.set_xlabel("depth (weighted layers)")
         for axis in axes[:: len(columns)]:
-            axis.set_ylabel("gradient, first block / last")
-        lab.figures.legend(axes, columns=3)
+            axis.set_ylabel("gradient,\nfirst / last block")
+        lab.legends.legend(axes, columns=3)
 
 
 STUDY = Study(

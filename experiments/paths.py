@@ -139,7 +139,7 @@ def draw(tables, canvas):
         contributions.set(ylabel="share of the gradient")
         for axis in axes:
             axis.set_xlabel("length, in blocks")
-        lab.figures.legend(axes, columns=4)
+        lab.legends.legend(axes, columns=4)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse, tuned=True)

@@ -29,10 +29,14 @@ from resjax.lab.trial import Trial
 from resjax.reporting.asked import RUNGS
 from resjax.system.errors import UserError
 
-DEPTHS = {"dense": 1000, "transformer": 50, "vit": 50, "iresnet": 109, "wide": 112, "imagenet": 152}  # else 110
-TOKENS = {"dataset": "text(window=64)", "optimizer": "adamw(b2=0.95)", "norms": ("layer",), "batch_size": 4}
-IMAGES = {"dataset": "digits", "optimizer": "sgd", "norms": ("batch",), "batch_size": 64}
-VIT = IMAGES | {"optimizer": TOKENS["optimizer"], "norms": TOKENS["norms"], "batch_size": 32}
+DEPTHS = {"dense": 1000, "transformer": 50, "vit": 50, "wide": 58, "iresnet": 55, "imagenet": 34}  # of others 56
+TEXT = {"dataset": "text(window=64)", "optimizer": "adamw(b2=0.95)", "norms": ("layer",), "batch_size": 4}
+IMAGES = {"dataset": "digits", "optimizer": "sgd", "norms": ("batch",), "batch_size": 32}
+USUAL = {  # what a network has where its flag is left open
+    "dense": IMAGES | {"batch_size": 64},
+    "transformer": TEXT,
+    "vit": IMAGES | {"optimizer": TEXT["optimizer"], "norms": TEXT["norms"]},
+}
 THOROUGH = {"seeds": 5, "rungs": 5}
 
 
@@ -40,13 +44,13 @@ THOROUGH = {"seeds": 5, "rungs": 5}
 class Config(Running, Tuning, Training):
     """The options of this experiment."""
 
-    depth: int = option(0, "weighted layers; default: 1000, of transformers 50, of convolutions 110", minimum=0)
+    depth: int = option(0, "weighted layers; default: 1000, of transformers 50, of convolutions 56", minimum=0)
     connections: tuple[str, ...] = option(("residual",), "connections to report on, as in depth_scaling")
     norms: tuple[str, ...] = option(("",), "normalisations, as in depth_scaling; default: batch, of transformers layer")
     against: tuple[str, ...] = option(("plain", "residual"), "connections that they are compared with")
     dataset: str = option("", "as in depth_scaling; default: digits, of tokens text(window=64)")
     optimizer: str = option("", "as in depth_scaling; default: sgd, of transformers adamw(b2=0.95)")
-    batch_size: int = option(0, "examples a step; default: 64, of tokens 4", minimum=0)
+    batch_size: int = option(0, "examples a step; default: 64, of tokens 4, of convolutions 32", minimum=0)
     learning_rates: tuple[float, ...] = option((0.001, 0.003, 0.01, 0.03), "peak rates to choose from", minimum=1e-30)
     steps: int = option(100, "training steps", minimum=2)
     warmup_steps: int = option(10, "steps over which the learning rate rises from zero", minimum=0)
@@ -58,8 +62,8 @@ class Config(Running, Tuning, Training):
 
     def __post_init__(self):
         network = lab.names.parse(self.network, "network")[0]
-        usual = TOKENS if network == "transformer" else VIT if network == "vit" else IMAGES
-        for name, value in (usual | {"depth": DEPTHS.get(network, 110)}).items():  # so that the record says it
+        usual = USUAL.get(network, IMAGES) | {"depth": DEPTHS.get(network, 56)}
+        for name, value in usual.items():  # so that the record says it
             if getattr(self, name) in ("", 0, ("",)):
                 object.__setattr__(self, name, value)
         if self.thorough:

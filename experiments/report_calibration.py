@@ -137,7 +137,7 @@ def draw(tables, canvas):
             axis.set_visible(False)
         axes[0].set_ylabel("learned (%)")
         axes[3].set_ylabel("learned (%)")
-        lab.figures.legend(axes, columns=2)
+        lab.legends.legend(axes, columns=2)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, colored=True, tuned=True, images=True)

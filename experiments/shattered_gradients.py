@@ -117,7 +117,9 @@ def draw(tables, canvas):
     series = tables["series"].groupby(["connection", "norm"])
     color = lab.figures.colors(results["connection"])
     style = lab.figures.styles(results["norm"])
-    with canvas.figure(panels=2, height=3.1, note="lines: means over the networks") as (left, right):
+    with canvas.figure(
+        panels=2, height=3.1, note="lines: means over the networks; grey: the shallowest; right, black: theory"
+    ) as (left, right):
         right.set(xlabel="depth (ReLU layers)", ylabel="correlation of gradients", xscale="log", yscale="log")
         for (connection, norm), rows in results.groupby(["connection", "norm"], sort=False):
             by_depth = rows.groupby("depth")
@@ -126,7 +128,7 @@ def draw(tables, canvas):
             lab.figures.leaving(right, mean.index, mean, LIMITS, style[norm], **look)
             own = series.get_group((connection, norm)).groupby(["lag", "depth"])["autocorrelation"].mean().unstack()
             left.plot(own.iloc[:, -1], style[norm], color=color[connection])
-            left.plot(own.iloc[:, 0], color="0.7", linewidth=0.8, label="each, shallowest")
+            left.plot(own.iloc[:, 0], color="0.7", linewidth=0.8)
         config = canvas.config
         for noise, dashes in (("white", "-."), ("Brown", "-")):
             sizes = max(config.seeds, 200), config.points, config.lags
@@ -136,10 +138,10 @@ def draw(tables, canvas):
         scales = [lab.names.parse(name, "connection") for name in config.connections]
         betas = [arguments.get("beta", 1.0) for name, arguments in scales if name in ("residual", "scaled")]
         lines = theory.correlations(int(depth.max()), betas)
-        for (label, own), dashes in zip(lines.items(), ("k--", "k:"), strict=True):
-            right.plot(depth, own[:, depth].T, dashes, linewidth=0.8, label=label)
+        for own, dashes in zip(lines.values(), ("k--", "k:"), strict=True):
+            right.plot(depth, own[:, depth].T, dashes, linewidth=0.8)
         left.set(xlabel="lag", ylabel="autocorrelation of df/dx", ylim=(-0.1, 1.03))
-        lab.figures.legend((left, right), columns=3)
+        lab.legends.legend((left, right), columns=3)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, lambda trial, config: build(trial), images=True)

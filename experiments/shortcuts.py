@@ -141,7 +141,7 @@ def draw_projections(results, axes, config):
     bare = results[(results["projections"] == 0) & (results["stage"] == "start")]["condition"].median()
     wide = theory.gaussian_conditions(bare, config.width, max(results["projections"], default=0))
     axes[1].plot(wide, "k:", label="theory, dense: Gaussian factors")
-    lab.figures.legend(axes, columns=3)
+    lab.legends.legend(axes, columns=3)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, lambda case, config: lab.plan.plan(case[1]), images=True)

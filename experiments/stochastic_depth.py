@@ -122,7 +122,7 @@ def draw(tables, canvas):
         axes[0].set(xlabel="held-out error (%)", yticks=range(len(schedules)), yticklabels=schedules)
         axes[1].set(xlabel="time of a step / the full network's", xlim=(0, None))
         axes[0].invert_yaxis()
-        lab.figures.legend(axes, columns=4)
+        lab.legends.legend(axes, columns=4)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, timed=True, tuned=True)

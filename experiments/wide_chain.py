@@ -141,7 +141,7 @@ def draw(tables, canvas):
             low, rho, high = lab.statistics.rank_correlation(results[x], results[y])
             axis.set(xscale="log", yscale="log", xlabel=LABELS[x], ylabel=LABELS[y])
             axis.set_title(f"ρ = {rho:.2f} ({low:.2f} to {high:.2f})")
-        lab.figures.legend(axes, columns=4)
+        lab.legends.legend(axes, columns=4)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, tuned=True, images=True)

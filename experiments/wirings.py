@@ -141,7 +141,7 @@ def draw(tables, canvas):
             axis.set(xlabel=label, xlim=(means.min() - 0.1, means.max() + 0.1))
         axes[0].set(yticks=range(len(wirings)), yticklabels=wirings)
         axes[0].invert_yaxis()
-        lab.figures.legend(axes, columns=4)
+        lab.legends.legend(axes, columns=4)
 
 
 STUDY = Study(Config, TABLES, trials, rows, draw, summary, tuned=True)

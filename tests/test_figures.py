@@ -231,15 +231,6 @@ def test_log_ticks_stand_at_the_values_and_nowhere_else(drawn):
     assert [label.get_text() for label in axis.get_xticklabels()] == ["4", "20", "110"]
 
 
-def test_a_legend_has_every_label_once(drawn):
-    drawing, axes = plt.subplots(1, 2, layout="constrained")
-    for axis in axes:
-        axis.plot([0], label="residual")
-    axes[1].plot([0], label="plain")
-    figures.legend(axes, columns=2)
-    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["residual", "plain"]
-
-
 def test_equal_values_have_one_colour_and_there_are_colours_for_any_number():
     found = figures.colors([*"abcdefghi", "a"])
     assert list(found) == list("abcdefghi") and len({found[name] for name in "abcdefgh"}) == 8

@@ -138,7 +138,7 @@ def test_a_report_has_no_sweep():
 
 @pytest.mark.parametrize(
     ("network", "depth", "dataset"),
-    (("dense", 1000, "digits"), ("transformer", 50, "text(window=64)"), ("resnet", 110, "digits")),
+    (("dense", 1000, "digits"), ("transformer", 50, "text(window=64)"), ("resnet", 56, "digits")),
 )
 def test_what_is_left_open_is_what_the_kind_of_network_has(network, depth, dataset):
     config = experiment.Config(network=network)

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "figures",
         "flags",
         "inverses",
+        "legends",
         "names",
         "optimizer",
         "options",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib import ticker
 
 from resjax.system import distributed, files
 
@@ -155,12 +156,26 @@ def figure(
         for axis in filter(empty, axes.ravel()):
             _make_positive(axis)
             axis.annotate(NOTHING, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", color="0.4")
+        for axis in drawing.axes:
+            _label_logarithms(axis)
         if distributed.is_primary():
             for kind in kinds:
                 drawn = io.BytesIO()
                 drawing.savefig(drawn, format=kind, **KINDS[kind])
                 files.write(path.parent / f"{path.name}.{kind}", drawn.getvalue())
         plt.close(drawing)
+
+
+def _label_logarithms(axis: Any) -> None:
+    """Gives logarithmic axes of which fewer than two ticks would have a label more of them; ticks of one's own stay."""
+    for own, limits in ((axis.xaxis, axis.get_xlim()), (axis.yaxis, axis.get_ylim())):
+        decades = [at for at in own.get_majorticklocs() if min(limits) <= at <= max(limits)]
+        if own.get_scale() != "log" or len(decades) > 1 or isinstance(own.get_major_locator(), ticker.FixedLocator):
+            continue
+        narrow = max(limits) < 4 * min(limits)
+        own.set_major_locator(ticker.MaxNLocator(4) if narrow else ticker.LogLocator(subs=(1, 2, 5)))
+        own.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        own.set_minor_formatter(ticker.NullFormatter())
 
 
 def empty(axis: Any) -> bool:

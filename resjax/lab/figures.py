@@ -114,10 +114,3 @@ def log_ticks(axis: Any, values: Iterable[float]) -> None:
     axis.set_xscale("log")
     axis.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
-
-
-def legend(axes: Iterable[Any], columns: int) -> None:
-    """One legend above all panels, each label once."""
-    axes = list(axes)
-    shown = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    axes[0].figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=columns)

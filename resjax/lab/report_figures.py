@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from resjax.lab import figures
+from resjax.lab import figures, legends
 from resjax.lab.canvas import Canvas
 from resjax.reporting.asked import THEORY
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 LIMITS = 1e-15, 1e15
 PANELS = {
-    "activation_mean_square": "activations, mean square",
-    "gradient_mean_square": "gradient, mean square",
+    "activation_mean_square": "activations,\nmean square",
+    "gradient_mean_square": "gradient,\nmean square",
     "input_cosine": "cosine of two inputs",
     "token_cosine": "cosine of two tokens",
 }
@@ -39,7 +39,7 @@ def _signals(signals: "pd.DataFrame", color: Mapping[str, str], canvas: Canvas) 
                 theory = own.get(THEORY[quantity])
                 if theory is not None and theory.notna().any():
                     axis.plot(own["layer"], theory, "k--", linewidth=0.7)
-        figures.legend(axes, columns=6)
+        legends.legend(axes, columns=6)
 
 
 def _training(tables: Mapping[str, "pd.DataFrame"], color: Mapping[str, str], canvas: Canvas) -> None:
@@ -59,4 +59,4 @@ def _training(tables: Mapping[str, "pd.DataFrame"], color: Mapping[str, str], ca
         axes[2].set(xlabel="depth", ylabel="best learning rate", yscale="log", title="at the best rate")
         for axis in axes[1:]:
             figures.log_ticks(axis, rates["depth"])
-        figures.legend(axes, columns=6)
+        legends.legend(axes, columns=6)

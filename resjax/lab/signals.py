@@ -3,7 +3,7 @@
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from resjax.lab import figures, wide_limit
+from resjax.lab import figures, legends, wide_limit
 from resjax.lab.canvas import Canvas
 
 if TYPE_CHECKING:
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 LIMITS = 1e-15, 1e15  # of the figure
 NARROW = 1e-4, 1e4  # of that of tokens, whose networks mostly have norms
 PANELS = {
-    "activation_mean_square": "activations, mean square",
-    "gradient_mean_square": "gradient, mean square\n(last block = 1)",
+    "activation_mean_square": "activations,\nmean square",
+    "gradient_mean_square": "gradient, mean\nsquare (last = 1)",
     "input_cosine": "cosine of two inputs",
 }
 OF_TOKENS = {
     "activation_mean_square": PANELS["activation_mean_square"],
     "gradient_mean_square": PANELS["gradient_mean_square"],
     "token_cosine": "cosine of two tokens",
-    "attention_entropy": "entropy of attention (nats)",
+    "attention_entropy": "entropy of\nattention (nats)",
 }
 LOGARITHMIC = "activation_mean_square", "gradient_mean_square"
 
@@ -51,7 +51,7 @@ def draw(results: "pd.DataFrame", canvas: Canvas) -> None:
             axis.set_ylabel(label)
         for axis in axes[-len(norms) :]:
             axis.set_xlabel("layer")
-        figures.legend(axes, columns=3 if len(norms) == 1 else 5)
+        legends.legend(axes, columns=3 if len(norms) == 1 else 5)
 
 
 def limits(quantity: str, values: "pd.Series", logarithmic: tuple[float, float]) -> tuple[float, float]:

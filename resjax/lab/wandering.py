@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from resjax import theory
-from resjax.lab import figures, start, wide_limit
+from resjax.lab import figures, legends, start, wide_limit
 from resjax.lab.canvas import Canvas
 from resjax.lab.trial import Start
 from resjax.network import Network
@@ -88,4 +88,4 @@ def draw(table: "pd.DataFrame", canvas: Canvas) -> None:
                 axis.set_title(f"width {width}")
             else:
                 axis.set_xlabel("layer")
-        figures.legend(axes, columns=3)
+        legends.legend(axes, columns=3)

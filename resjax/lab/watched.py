@@ -55,7 +55,7 @@ def draw(found: Mapping[str, "pd.DataFrame"], canvas: "Canvas") -> None:
 
 def errors(table: "pd.DataFrame", canvas: "Canvas") -> None:
     """Training and test error against the step (He et al. 2015, figure 6): a panel a family, a colour a depth."""
-    from resjax.lab import figures
+    from resjax.lab import figures, legends
 
     families = list(canvas.families(table, "connection", "norm"))
     depths = sorted(set(table["depth"]))
@@ -68,7 +68,7 @@ def errors(table: "pd.DataFrame", canvas: "Canvas") -> None:
                 axis.plot(100 * (1 - means["train_accuracy"]), ":", color=shade, label=f"{depth} layers, training")
             axis.set(title=label, xlabel="step", ylim=(-3, 103))
         axes[0].set_ylabel("error (%)")
-        figures.legend(axes, columns=4)
+        legends.legend(axes, columns=4)
 
 
 def blocks(table: "pd.DataFrame", quantity: str, canvas: "Canvas") -> None:
