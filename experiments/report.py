@@ -109,6 +109,7 @@ def rows(bench, trial: Trial, config: Config):
             curves += [row | place for row in bench.store.curve(own)]
     for row in trained[:: len(config.rates) * config.seeds]:
         yield "timings", key | row
+    cost = {"flops": seen["flops"]} | bench.once(lab.reporting.memory, trial)
     if config.thorough:
         rates = [row for row in trained if row["depth"] == trial.depth]
         best = dataclasses.replace(trial, learning_rate=reporting.checks.best_of(rates, trial.depth))
@@ -117,7 +118,7 @@ def rows(bench, trial: Trial, config: Config):
             for check in reporting.trained.checks(found, len(seen["activation_mean_square"])):
                 yield "checks", key | check._asdict()
     for table, row in reporting.assess.assessed(seen, trained, curves, trial.depth, config.steps):
-        yield table, key | {"flops": seen["flops"]} | row
+        yield table, key | cost | row
 
 
 STUDY = Study(

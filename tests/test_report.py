@@ -131,6 +131,44 @@ def test_hyperparameters_that_a_transformation_has_not_are_refused():
         rj.fit(network, rj.data.digits(), optax.sgd(0.1), steps=1, key=jax.random.key(0), hyperparams={"rate": 1.0})
 
 
+BROKEN = """
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+class Nan(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        return x + jnp.log(-1.0 - nn.Dense(x.shape[-1])(x) ** 2)
+
+
+class Narrow(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        return x + nn.Dense(3)(x)
+"""
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """A file of blocks that are wrong, on the path."""
+    (tmp_path / "broken_blocks.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_no_number_at_the_start_is_a_verdict(run, broken):
+    (code, out, err), workdir = run("--block=broken_blocks:Nan", "--against=plain")
+    assert (code, err) == (3, "") and "broken_blocks:Nan, residual does not train at depth 8" in " ".join(out.split())
+    found = pd.read_csv(workdir / "checks.csv").query("not beside").set_index("check")["status"]
+    assert found["condition"] == "bad"
+
+
+def test_a_block_that_cannot_be_built_is_told_with_its_line_before_anything_is_done(run, broken):
+    (code, _, err), workdir = run("--block=broken_blocks:Narrow", "--against=plain")
+    assert code == 2 and "(broken_blocks.py, line 15)" in err and err.count("\n") == 1
+    assert list(workdir.iterdir()) == []
+
+
 def test_a_report_has_no_sweep():
     with pytest.raises(UserError, match="--sweep=width=4,8: a report has no sweep"):
         experiment.Config(sweep="width=4,8")

@@ -20,11 +20,11 @@ class Advice:
 
 
 def _grows(seen: Seen, name: str) -> bool:
-    return name in seen and seen[name].status in (BAD, WATCH) and seen[name].value > 0
+    return name in seen and seen[name].status == BAD and seen[name].value > 0
 
 
 def _vanishes(seen: Seen, name: str) -> bool:
-    return name in seen and seen[name].status in (BAD, WATCH) and seen[name].value < 0
+    return name in seen and seen[name].status == BAD and seen[name].value < 0
 
 
 def _edge(seen: Seen) -> bool:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -127,17 +127,42 @@ def compile_ahead(trial: Trial) -> None:
 
     Meant for a second thread, while another network trains: XLA compiles outside Python's lock.
     """
-    network, optimizer, dataset, task, learned = plan(trial)
-    tx = optimizer.build()
+    planned = plan(trial)
     if layout(trial):
         return  # several processes must compile in the same order
-    key = jax.eval_shape(lambda: step.keys_of(0, trial.num_seeds))
-    lowered = jit_unoptimized(step.initial_state, (0, 1, 4)).lower(network, tx, key, dataset.inputs(1), None)
-    lowered.compile()
-    state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), lowered.out_info)
-    source = dataset.train.abstract(trial.batch_size, augmentations(trial, dataset), trial.num_seeds)
-    step.train_step.lower(network, tx, state, source, None, learned).compile()
+    state = _state(planned, trial)
+    state.compile()
+    _step(planned, trial, state).compile()
+    _, _, dataset, task, _ = planned
     batch = dataset.inputs(evaluation.BATCH), dataset.targets(evaluation.BATCH)
-    weights = state.params, state.state
+    shapes = _shapes(state)
+    weights = shapes.params, shapes.state
     weights = jax.eval_shape(lambda tree: step.member(tree, 0), weights) if trial.num_seeds else weights
-    evaluation.evaluate_batch.lower(network, *weights, *batch, Layers(), None, task).compile()
+    evaluation.evaluate_batch.lower(planned.network, *weights, *batch, Layers(), None, task).compile()
+
+
+def compiled_step(trial: Trial) -> Any:
+    """The program of a training step on one device; of one that has been trained, found again."""
+    planned = plan(trial)
+    return _step(planned, trial, _state(planned, trial)).compile()
+
+
+def _state(planned: Plan, trial: Trial) -> Any:
+    """The program that makes the state before the first step."""
+    network, optimizer, dataset, _, _ = planned
+    key = jax.eval_shape(lambda: step.keys_of(0, trial.num_seeds))
+    return jit_unoptimized(step.initial_state, (0, 1, 4)).lower(
+        network, optimizer.build(), key, dataset.inputs(1), None
+    )
+
+
+def _shapes(state: Any) -> TrainState:
+    """Of what that program makes."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state.out_info)
+
+
+def _step(planned: Plan, trial: Trial, state: Any) -> Any:
+    """The program of a step from such a state."""
+    network, optimizer, dataset, _, learned = planned
+    source = dataset.train.abstract(trial.batch_size, augmentations(trial, dataset), trial.num_seeds)
+    return step.train_step.lower(network, optimizer.build(), _shapes(state), source, None, learned)

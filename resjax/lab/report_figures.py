@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from resjax.lab import figures, legends
 from resjax.lab.canvas import Canvas
 from resjax.reporting.asked import THEORY
+from resjax.reporting.checks import largest_stable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +56,12 @@ def _training(tables: Mapping[str, "pd.DataFrame"], color: Mapping[str, str], ca
             best = own[own["chosen"]].groupby("depth")
             axes[1].plot(best["share"].mean().index, 100 * best["share"].mean(), "o-", color=color[subject])
             axes[2].plot(best["learning_rate"].first(), "o-", color=color[subject])
+            shallowest = best["share"].mean().iloc[0]
+            borne = {depth: largest_stable(own.to_dict("records"), depth, shallowest) for depth in best.groups}
+            stable = {depth: rate for depth, rate in borne.items() if rate}
+            axes[2].plot(list(stable), list(stable.values()), "^:", color=color[subject])
         axes[1].set(xlabel="depth", ylabel="learned (%)", title="at the best rate", ylim=(-3, 103))
-        axes[2].set(xlabel="depth", ylabel="best learning rate", yscale="log", title="at the best rate")
+        axes[2].set(xlabel="depth", ylabel="learning rate", yscale="log", title="best, and largest stable (▲)")
         for axis in axes[1:]:
             figures.log_ticks(axis, rates["depth"])
         legends.legend(axes, columns=6)

@@ -24,8 +24,8 @@ Tables = Mapping[str, "pd.DataFrame"]
 Command = Callable[["pd.Series"], str]
 FAILS = 3  # the exit code of networks that do not train
 FIGURES = {
-    "figure": "Left: what is learned, step by step, at the depth asked for. Middle and right: against the depth, each "
-    "network at its best learning rate, and that rate.",
+    "figure": "Left: what is learned, step by step, at the depth asked for. Middle: against the depth, each network at "
+    "its best learning rate. Right: that rate, and the largest at which it trains.",
     "signals": "The start, before any training: mean squares of activations and gradients, cosines, block by block.",
 }
 EXTRA = {  # what the commands of some experiments need
@@ -130,7 +130,8 @@ def _advice(checks: "pd.DataFrame") -> Iterator[str]:
 
 
 def _cost(tables: Tables) -> "pd.DataFrame":
-    results = tables["results"][["subject", "depth", "parameters", "flops"]]
+    known = [name for name in ("subject", "depth", "parameters", "flops", "memory") if name in tables["results"]]
+    results = tables["results"][known]
     if "timings" not in tables:
         return results
     timings = tables["timings"].drop(columns=["total_seconds", "beside"])

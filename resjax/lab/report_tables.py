@@ -22,6 +22,7 @@ TABLES = {
         "told": text("what its start alone says: trains, does not train, cannot tell"),
         "share": SHARE,
         "flops": number("of a forward pass, one input"),
+        "memory": whole("bytes of a training step: weights, momenta, data, what is kept for the way back"),
     },
     "checks": SUBJECT
     | {

@@ -40,6 +40,12 @@ def look(trial: Trial, snapshot: Any) -> dict[str, float]:
     return trained.read(*place, x, labels, jax.random.key(trial.seed))
 
 
+def memory(trial: Trial) -> dict[str, int]:
+    """memory, the bytes of a training step on one device: weights, momenta, data, and what is kept for the way back."""
+    analysis = plan.compiled_step(trial).memory_analysis()
+    return {"memory": int(analysis.argument_size_in_bytes + analysis.temp_size_in_bytes)}
+
+
 def ladder(trial: Trial, rungs: int) -> list[int]:
     """So many depths that its network can have, evenly in the logarithm from a hundredth of its depth up to it."""
     possible = np.array(building.depths(trial))
@@ -101,7 +107,8 @@ def verdict(row: Mapping[str, Any], checks: pd.DataFrame) -> str:
     }[row["told"]]
     if row["told"] == (FAILS if row["trains"] else TRAINS):
         start_said = f"Its start alone said the opposite{f' ({seen})' if seen else ''}."
-    return f"{row['subject']} {trains} at depth {row['depth']}: it learns {learned_share}. {start_said}"
+    share = f"it learns {learned_share} of what there is to learn"
+    return f"{row['subject']} {trains} at depth {row['depth']}: {share}. {start_said}"
 
 
 def accuracy() -> str:

@@ -50,7 +50,7 @@ def of_start(seen: Mapping[str, Any]) -> list[Check]:
             value,
             shown(name, value, seen),
             LIMITS[name].status(value) if name in LIMITS else NONE,
-            f"{LIMITS[name]}" if name in LIMITS else "no limit",
+            f"in decades: {LIMITS[name]}" if name in LIMITS else "no limit",
             WHY[name],
             FROM.get(name, "signal_propagation"),
         )
