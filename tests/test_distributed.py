@@ -72,7 +72,8 @@ def test_two_processes_train_what_one_does(undisturbed, tmp_path):
     np.testing.assert_allclose(loss(tmp_path / "run"), loss(undisturbed), rtol=1e-4)  # in float32
 
 
-@pytest.mark.parametrize("killed", (pytest.param(0, marks=pytest.mark.slow), 1))
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", (0, 1))
 def test_a_killed_process_ends_the_other_with_one_line_and_the_pair_goes_on(undisturbed, tmp_path, killed):
     pair = begin(tmp_path / "run")
     saved(tmp_path / "run")

@@ -69,6 +69,7 @@ def test_a_plain_block_behind_a_relu_stays_above_that_error_and_one_between_weig
     assert np.isnan(pre.steps).all() and np.isfinite(between.steps[between.last <= 0.1]).all()
 
 
+@pytest.mark.slow
 def test_training_is_optax_adam_in_a_loop_and_the_steps_are_those_to_the_target():
     network = models.dense(4, 5, norm=nn.NoNorm(), classes=3)
     blocks = without_ends(network)

@@ -30,7 +30,7 @@ SMALLER = {
     "steps=150": "steps=20",
     "length=200": "length=10",
     "steps=100": "steps=20",
-    "depth=200": "depth=6",
+    "depth=200": "depth=6, against={}",
 }
 
 

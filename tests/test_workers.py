@@ -98,6 +98,7 @@ def test_two_workers_end_with_the_tables_of_one_process(one, tmp_path):
     assert len(trained) == 3 and "figure: " in said
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_named_and_its_work_is_done(one, tmp_path):
     parent = begin("--workers=2", f"--workdir={tmp_path}/run")
     kill_one(tmp_path / "run", [parent])
