@@ -84,7 +84,8 @@ def trials(config: Config) -> list[Trial]:
         for connection in config.connections
         for norm in config.norms
     ]
-    own = {"block": "", "branch": "", "order": "", "initializer": "", "activation": "relu", "norm": config.norms[0]}
+    usual = Trial(network=config.network)
+    own = {name: getattr(usual, name) for name in ("block", *lab.reporting.VARIED)} | {"norm": config.norms[0]}
     others = [Trial.of(config, connection=connection, **shared | own) for connection in config.against]
     return asked + [other for other in others if other not in asked]
 

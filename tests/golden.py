@@ -84,6 +84,7 @@ OTHERS = {
         "--trajectory_every=4", "--planes=random,pca",
     ],
     "learning_rate": [*RATES, "--depths=6", "--connections=residual,scaled(power=1)"],
+    "report": [*RATES, "--depth=12", "--connections=plain", "--warmup_steps=2", "--thorough"],
     "depth_use": [*RATES, "--depths=10", "--warmup_steps=2"],
     "wirings": [*RATES, "--depths=10", "--warmup_steps=2", "--order=pre,deepnorm", "--connections=mhc,dense_former"],
     "lesions": [*SMALL, "--depths=20", "--deletions=1,3", "--swapped=1,2", "--draws=3"],

@@ -103,7 +103,11 @@ def test_every_link_leads_somewhere(page, link):
 def test_the_example_in_python_runs():
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}
-    smaller = {"steps=200": "steps=2", "dense(1000,": "dense(10, width=4,", "depth=1000": "depth=6, steps=5, against={}"}
+    smaller = {
+        "steps=200": "steps=2",
+        "dense(1000,": "dense(10, width=4,",
+        "depth=1000": "depth=6, steps=5, against={}",
+    }
     for text, other in smaller.items():
         assert text in code
         code = code.replace(text, other)

@@ -15,6 +15,7 @@ from scipy import stats
 
 import resjax as rj
 from experiments import report as experiment
+from resjax import lab
 from resjax.lab import gallery, page
 from resjax.system.errors import UserError
 from tests.torture.commands import here
@@ -120,6 +121,22 @@ def test_a_report_of_an_own_block_is_made_of_what_fit_says():
     result = rj.fit(network, rj.data.digits(), tx, steps=20, batch_size=32, key=jax.random.key(0))
     assert best["train_loss"] == pytest.approx(result.train_loss, rel=1e-5)
     assert "Swish" in found.verdict and "<iframe" in found._repr_html_() and found.trains in (True, False)
+
+
+@pytest.mark.parametrize(
+    "flag", ("activation=tanh", "order=post", "initializer=zeros", "branch=dense(layers=1)", "norms=layer")
+)
+def test_no_two_networks_have_one_name(flag):
+    name, value = flag.split("=", 1)
+    config = experiment.Config(depth=10, **{name: (value,) if name == "norms" else value})
+    names = [lab.reporting.name(trial) for trial in experiment.trials(config)]
+    assert len(set(names)) == len(names) == (2 if name == "norms" else 3)
+
+
+def test_a_network_as_it_is_is_asked_for_at_its_own_depth():
+    network = rj.models.dense(6, width=4, connection=rj.nn.ReZero(), classes=10)
+    found = rj.report(network, against={}, rates=(0.03,), steps=6)
+    assert found.tables["rates"]["depth"].tolist() == [6] and "the network" in found.verdict
 
 
 def test_hyperparameters_that_a_transformation_has_not_are_refused():

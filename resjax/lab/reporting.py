@@ -17,6 +17,8 @@ from resjax.reporting.assess import FAILS, OPEN, TRAINS
 from resjax.reporting.calibrated import LIMITS
 from resjax.reporting.limits import BAD
 
+VARIED = "branch", "order", "initializer", "activation"  # which the networks compared with have as usual
+
 
 def read(trial: Trial) -> dict[str, Any]:
     """What is seen of its network before any training, for inputs like those of its data set.
@@ -79,12 +81,12 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def name(trial: Trial) -> str:
-    """What a network is called: its own block or branch, its connection and norm, its order if it is not the usual."""
+    """What a network is called: its own block, its connection and norm, and what else is not the usual."""
     usual = Trial(network=trial.network)
-    own = [text for text in (trial.block, trial.branch) if ":" in text]
-    order = [trial.order] if trial.order != usual.order else []
-    initial = [trial.initializer] if trial.initializer != usual.initializer else []
-    return ", ".join([*own, trial.connection, *([] if trial.block else [trial.norm]), *order, *initial])
+    body = [trial.block] if trial.block else []
+    norm = [] if trial.block else [trial.norm]
+    others = (getattr(trial, each) for each in VARIED if getattr(trial, each) != getattr(usual, each))
+    return ", ".join([*body, trial.connection, *norm, *others])
 
 
 def verdicts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
