@@ -6,7 +6,9 @@ import shlex
 
 import pytest
 
-from resjax.lab import blocks, flags, gallery, published, sweep
+from resjax.lab import blocks, flags, gallery, index, published, sweep
+from resjax.lab.claims import CLAIMS
+from resjax.lab.found import FOUND
 from resjax.lab.options import relevant
 
 FOLDERS = [(name, folder) for name in gallery.ORDER for folder in published.folders(name)]
@@ -18,6 +20,21 @@ def test_the_gallery_is_not_stale():
 
 def test_the_columns_are_not_stale():
     assert (gallery.ROOT / "docs/columns.md").read_text() == gallery.columns(), "run python -m resjax.lab.gallery"
+
+
+def test_the_page_of_claims_is_not_stale():
+    page = index.index(gallery.experiments())
+    assert (gallery.ROOT / "docs/index.html").read_text() == page, "run python -m resjax.lab.gallery"
+
+
+def test_every_claim_has_a_verdict_a_figure_a_command_and_a_time():
+    page = (gallery.ROOT / "docs/index.html").read_text()
+    rows = re.findall(r"<tr><td>(.*?)</tr>", page.partition('data-name="claims"')[2].partition("</table>")[0])
+    assert len(rows) == len(FOUND) + len(CLAIMS) >= 15
+    for row in rows:
+        cells = row.split("</td><td>")
+        assert re.search(r"<strong>(holds|does not hold|undecided)", cells[1]) and "python -m experiments." in cells[2]
+        assert "figure.png" in cells[3] and re.match(r"[\w ]+ (minutes?|hours?) on 2 cores", cells[4])
 
 
 def test_the_readme_is_not_stale():
