@@ -53,4 +53,4 @@ def summary(tables: Mapping[str, "pd.DataFrame"]) -> tuple["pd.DataFrame", str]:
     judged = "[" + found["status"] + "]"
     seen = found["shown"] + judged.where(found["status"] != NONE, "").radd(" ").str.rstrip()
     shown = found.assign(seen=seen).pivot_table("seen", "check", "subject", "first", sort=False)
-    return shown.fillna("–").reset_index(), " ".join(reporting.verdicts(tables))
+    return shown.fillna("–").reset_index(), " ".join(reporting.verdicts(tables)).removesuffix(".")
