@@ -136,6 +136,7 @@ def test_a_command_line_names_them_with_arguments(name):
 @pytest.mark.parametrize(("name", "says"), (
     ("hops(k=-1)", "k must be at least 0"),
     ("hops(size=1)", "size must be at least 2"),
+    ("hops(size=20000)", "a sample of 16384 examples needs 47.7 TiB of memory or more"),
     ("hops(4)", "arguments must be key=literal"),
     ('hops(k="2")', "k=.2.: must be a whole number"),
     ('iterated(map="fold")', "map must be one of tent, logistic, cat"),

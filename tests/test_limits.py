@@ -1,12 +1,15 @@
 """The limits of the tests themselves: a runaway is ended by its name, and workers fit into the memory."""
 
 import os
+import resource
 import subprocess
 import sys
 
 import pytest
 from commands import ROOT
 from conftest import GIB, TOTAL, WORKER, workers
+
+from resjax.system import memory
 
 RUNAWAY = """
 import jax.numpy as jnp
@@ -33,3 +36,8 @@ def test_a_test_that_fills_the_memory_is_ended_by_its_name(tmp_path):
     command = [sys.executable, "-m", "pytest", "-n1", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert "test_the_runaway" in done.stdout and "1 failed, 1 passed" in done.stdout
+
+
+def test_what_a_process_may_have_is_what_there_is():
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    assert 0 < memory.there() <= soft <= 8 * GIB

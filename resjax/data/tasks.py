@@ -17,7 +17,9 @@ from resjax.data.from_tokens import sequences
 from resjax.data.generated import Draw, Generated, drawn
 from resjax.data.in_memory import Split
 from resjax.random_streams import stream
+from resjax.system import memory
 
+COPIES = 4  # of the fixed samples' examples: two splits, each as it is drawn and normalised
 SAMPLE = 8192  # examples of each split that are drawn once, and looked at as a whole
 
 
@@ -34,8 +36,11 @@ def generated(draw: Draw, classes: int, name: str = "this set", examples: int = 
       examples: of the fixed samples, each.
 
     Raises:
-      ValueError: examples or labels that `arrays` or `sequences` refuse, or labels of another shape.
+      ValueError: examples that do not fit into the memory, examples or labels that `arrays` or `sequences` refuse, or
+        labels of another shape.
     """
+    one = jax.eval_shape(draw, jax.random.key(0))
+    memory.check(COPIES * examples * memory.bytes_of(one), f"{name}: a sample of {2 * examples} examples")
     images, labels = drawn(draw, stream(jax.random.key(0), "sample"), examples)
     held_out = drawn(draw, stream(jax.random.key(0), "held_out"), examples)
     each = jnp.issubdtype(labels.dtype, jnp.integer) and labels.ndim == 2

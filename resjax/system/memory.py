@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import pathlib
+import resource
 from typing import Any
 
 import jax
@@ -12,10 +13,10 @@ GROUPS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_byt
 
 
 def there(devices: int = 1) -> float:
-    """Bytes that so many devices have, of a CPU the machine or the container; infinite if nobody says."""
+    """Bytes that so many devices have, of a CPU the machine, the container or the process; infinite if nobody says."""
     device = jax.devices()[0]
     if device.platform == "cpu":
-        return min(_machine(), *map(_limit, GROUPS))
+        return min(_machine(), _process(), *map(_limit, GROUPS))
     with contextlib.suppress(RuntimeError, NotImplementedError):  # of a kind of device that does not say
         return devices * float((device.memory_stats() or {}).get("bytes_limit", math.inf))
     return math.inf
@@ -49,6 +50,12 @@ def _machine() -> float:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):  # not on every system
         return math.inf
+
+
+def _process() -> float:
+    """What a process may have (`ulimit -d`)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return math.inf if soft == resource.RLIM_INFINITY else float(soft)
 
 
 def _limit(path: str) -> float:
