@@ -34,7 +34,7 @@ def factored(shown: Mapping[str, Any]) -> dict[str, Any]:
     often = collections.Counter(second for _, second in pairs.values())
     pairs = {label: pair for label, pair in pairs.items() if often[pair[1]] > 1}  # else it is a comma of prose
     colors: dict[str, set[str]] = {}
-    lines: dict[str, set[str]] = {}
+    lines: dict[str, set[Any]] = {}
     for label, (first, second) in pairs.items():
         colors.setdefault(first, set()).add(shown[label].get_color())
         lines.setdefault(second, set()).add(shown[label].get_linestyle())
