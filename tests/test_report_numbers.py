@@ -136,3 +136,8 @@ def test_the_frontier_ends_before_the_first_depth_that_fails():
     ]
     assert [checks.frontier(curves, steps, 0.8) for steps in (5, 10)] == [4, 10]
     assert checks.frontier(curves, 10, 2.0) == 0
+
+
+def test_of_several_seeds_the_mean_reaches_the_frontier():
+    curves = [{"depth": 4, "step": 5, "share": share} for share in (0.9, 0.0, 0.0)]
+    assert checks.frontier(curves, 5, 0.8) == 0 and checks.frontier(curves[:1], 5, 0.8) == 4

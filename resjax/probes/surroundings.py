@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
+from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from resjax.network import Network
 from resjax.probes import curvature, loss_surface, planes
@@ -20,13 +20,13 @@ class Centre:
     network: Network
     params: Any
     state: Any
-    images: Float[Array, "B H W C"]
+    images: Shaped[Array, "B ..."]  # or tokens
     labels: Shaped[Array, "B ..."]
     key: PRNGKeyArray
     batch_statistics: bool = False  # whether norms have those of the images, as in training, or the running ones
 
     @property
-    def loss(self) -> tuple[Network, Any, Any, Float[Array, "B H W C"], Int[Array, " B"]]:
+    def loss(self) -> tuple[Network, Any, Any, Shaped[Array, "B ..."], Shaped[Array, "B ..."]]:
         """What the loss is of, as `loss_surface` and `curvature` take it."""
         return self.network, self.params, self.state, self.images, self.labels
 

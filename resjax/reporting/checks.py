@@ -174,14 +174,17 @@ def frontier(curves: Sequence[Mapping[str, Any]], steps: int, shallowest: float)
     """The deepest network, of those down to which all train, that has learned half of `shallowest` by this step.
 
     Args:
-      curves: rows with depth, step and share, of batches, of each depth's best rate; a row a seed.
+      curves: rows with depth, step and share, of batches, of each depth's best rate; a row a seed, whose mean counts.
       steps: at most.
       shallowest: the share that the shallowest network learns at the end.
     """
     deepest = 0
     for depth in sorted({row["depth"] for row in curves}):
-        shares = [row["share"] for row in curves if row["depth"] == depth and row["step"] <= steps]
-        if not trains(max(shares, default=0.0), shallowest):
+        shares: dict[int, list[float]] = {}
+        for row in curves:
+            if row["depth"] == depth and row["step"] <= steps:
+                shares.setdefault(row["step"], []).append(row["share"])
+        if not trains(max((sum(own) / len(own) for own in shares.values()), default=0.0), shallowest):
             break
         deepest = depth
     return deepest

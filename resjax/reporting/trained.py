@@ -1,19 +1,20 @@
-"""What is seen of a trained network: what a block is worth, how long the gradient's paths are, how curved the loss."""
+"""What is seen of a trained network: what a block is worth, how long the gradient's paths are, the loss around it."""
 
 import math
 from typing import Any
 
 import jax
-import numpy as np
 from jaxtyping import PRNGKeyArray, Shaped
 
 from resjax.network import Network
-from resjax.probes import curvature, deletion, path_lengths
+from resjax.probes import blocks, deletion, path_lengths, surroundings
 from resjax.reporting.checks import NONE, Check
 
 EXAMPLES = 64
 SAMPLES = 2  # paths of each length
-LANCZOS = 10  # steps
+AROUND = surroundings.Sampling(
+    resolution=11, radius=1.0, lines=4, lanczos=10, curvature_points=1, level=1.0, highest=10.0
+)
 
 
 def read(
@@ -24,40 +25,27 @@ def read(
     labels: Shaped[Any, "B ..."],
     key: PRNGKeyArray,
 ) -> dict[str, float]:
-    """Numbers of a trained network, nan where it cannot be asked.
+    """Numbers of a trained network.
 
     Returns:
       lesion, the mean over the blocks of what the loss grows by without one, in nats; path_low and path_high, in
-      blocks, the central 95 % of the gradient's paths by what they bring; sharpness, the largest eigenvalue of the
-      Hessian; and negative, |λ_min / λ_max|.
+      blocks, the central 95 % of the gradient's paths by what they bring; lambda_max and lambda_min, of the Hessian;
+      and convexity, the share of the chords of random lines that are nowhere under the loss.
     """
-    return (
-        _lesions(network, params, state, x, labels)
-        | _paths(network, params, state, x, labels, key)
-        | _curvature(network, params, state, x, labels, key)
-    )
+    lesions = deletion.lesions(network, params, state, x, labels)["loss"]
+    around = surroundings.at_weights(surroundings.Centre(network, params, state, x, labels, key), AROUND)
+    low, high = _paths(network, params, state, x, labels, key)
+    found = {"lesion": float(lesions.iloc[1:].mean() - lesions.iloc[0]), "path_low": low, "path_high": high}
+    return found | {name: around[name] for name in ("lambda_max", "lambda_min", "convexity")}
 
 
-def _lesions(network: Network, params, state, x, labels) -> dict[str, float]:
-    table = deletion.lesions(network, params, state, x, labels)
-    whole = table["loss"].iloc[0]
-    return {"lesion": float(table["loss"].iloc[1:].mean() - whole)}
-
-
-def _paths(network: Network, params, state, x, labels, key) -> dict[str, float]:
-    try:
-        with jax.enable_x64(True):
-            inputs = x.astype("float64") if jax.numpy.issubdtype(x.dtype, jax.numpy.floating) else x
-            table = path_lengths.paths(network, params, state, inputs, labels, key, SAMPLES)
-    except ValueError:  # tokens, and blocks without a skip
-        return {"path_low": math.nan, "path_high": math.nan}
+def _paths(network: Network, params, state, x, labels, key) -> tuple[float, float]:
+    """The shortest and the longest of the central ones."""
+    network, x = blocks.embedded(network, params, state, x)
+    with jax.enable_x64(True):  # the gradients of long paths leave the range of float32
+        table = path_lengths.paths(network, params, state, x.astype("float64"), labels, key, SAMPLES)
     low, high = path_lengths.central(table["contribution"].to_numpy())
-    return {"path_low": float(low), "path_high": float(high)}
-
-
-def _curvature(network: Network, params, state, x, labels, key) -> dict[str, float]:
-    values, _ = curvature.eigenvalues(network, params, state, x, labels, key, LANCZOS)
-    return {"sharpness": float(values[0]), "negative": float(np.abs(values[-1] / values[0])) if values[-1] < 0 else 0.0}
+    return float(low), float(high)
 
 
 def checks(found: dict[str, float], length: int) -> list[Check]:
@@ -76,9 +64,9 @@ def checks(found: dict[str, float], length: int) -> list[Check]:
             "paths",
         ),
         "landscape": (
-            found["sharpness"],
-            f"λ {found['sharpness']:.2g}, |λ_min / λ_max| {found['negative']:.2g}",
-            "the curvature of the loss where training ended",
+            found["convexity"],
+            f"convex {100 * found['convexity']:.0f} %, λ {found['lambda_min']:.2g} to {found['lambda_max']:.2g}",
+            "how convex the loss is around the end of training, and how curved",
             "landscape",
         ),
     }
