@@ -2,7 +2,7 @@
 
 SIGNALS = (
     *("activation_mean_square", "gradient_mean_square", "input_cosine", "token_cosine", "gradient_cosine"),
-    *("dead_fraction", "branch_mean_square"),
+    "dead_fraction",
 )
 THEORY = {  # of the signals: the column of theory's line
     "activation_mean_square": "activation_theory",
