@@ -90,24 +90,25 @@ def trials(config: Config) -> list[Trial]:
     return asked + [other for other in others if other not in asked]
 
 
+def ladder(trial: Trial, config: Config) -> list[Trial]:
+    """The network at every depth at which it trains."""
+    return [dataclasses.replace(trial, depth=depth) for depth in lab.reporting.ladder(trial, config.rungs)]
+
+
 def rows(bench, trial: Trial, config: Config):
     """What its start looks like, what became of it at every rate and depth, and what to think of it."""
-    later = bench.following
     asked = len(config.connections) * len(config.norms)
     key = {"subject": lab.reporting.name(trial), "beside": trial not in trials(config)[:asked]}
     seen = bench.once(lab.reporting.read, trial)
     for row in lab.reporting.rows(lab.reporting.signals(trial, seen)):
         yield "signals", key | row
-    depths = lab.reporting.ladder(trial, config.rungs)
     trained = []
     curves = []
-    for depth, following in zip(depths, [*depths[1:], None], strict=True):
-        for rate, seed in itertools.product(config.rates, range(config.seeds)):
-            own = dataclasses.replace(trial, depth=depth, learning_rate=rate, seed=seed)
-            bench.following = dataclasses.replace(own, depth=following) if following else later
-            place = {"depth": depth, "learning_rate": rate, "seed": seed}
-            trained.append(place | bench.train(own))
-            curves += [row | place for row in bench.store.curve(own)]
+    for own, rate, seed in itertools.product(ladder(trial, config), config.rates, range(config.seeds)):
+        own = dataclasses.replace(own, learning_rate=rate, seed=seed)
+        place = {"depth": own.depth, "learning_rate": rate, "seed": seed}
+        trained.append(place | bench.train(own))
+        curves += [row | place for row in bench.store.curve(own)]
     for row in trained[:: len(config.rates) * config.seeds]:
         yield "timings", key | row
     cost = {"flops": seen["flops"]} | bench.once(lab.reporting.memory, trial)
@@ -129,6 +130,7 @@ STUDY = Study(
     rows,
     draw=lambda tables, canvas: lab.report_figures.draw(tables, canvas),
     summary=lab.report_tables.summary,
+    programs=ladder,
     colored=True,
     page=lambda tables, folder, config: lab.report_page.write(tables, folder, config),
 )

@@ -1,7 +1,6 @@
 """Ensembles: how the blocks are dealt out, and what is measured of several networks together."""
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from experiments import ensembles
 from resjax import data, models, nn
 from resjax.cost import forward_flops
 from resjax.lab import building
+from resjax.lab.ahead import Ahead
 from resjax.lab.bench import Bench
 from resjax.lab.store import Store
 from resjax.lab.view import view
@@ -132,8 +132,9 @@ def test_what_a_lesion_adds_is_not_rounded_away_where_members_are_sure():
 @pytest.fixture
 def bench(tmp_path):
     """A bench whose store is this test's."""
-    with ThreadPoolExecutor(1) as background, view(1) as shown:
-        yield Bench(Store(epath.Path(tmp_path / "store")), interrupts.NEVER, shown, background)
+    store = Store(epath.Path(tmp_path / "store"))
+    with view(1) as shown:
+        yield Bench(store, interrupts.NEVER, shown, Ahead([], store.result))
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ import json
 import pathlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Executor, Future
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from etils import epath
 
 from resjax.data import Dataset
 from resjax.lab import memory, plan
+from resjax.lab.ahead import Ahead
 from resjax.lab.store import Store
 from resjax.lab.train import newest, train
 from resjax.lab.trial import Trial, Variant, address, recorded
@@ -53,13 +53,11 @@ class Snapshot:
 class Bench:
     """Trains and measures trials; what the store has is found there."""
 
-    def __init__(self, store: Store, stop: Stop, view: View, background: Executor):
+    def __init__(self, store: Store, stop: Stop, view: View, ahead: Ahead):
         self.store = store
-        self.following: Variant | None = None  # what is compiled meanwhile
         self._stop = stop
         self._view = view
-        self._background = background
-        self._compiled: Future[None] | None = None
+        self._ahead = ahead
         self._last: tuple[tuple[Any, ...], Snapshot] | None = None
 
     def train(self, trial: Trial, keep: Collection[int] = ()) -> dict[str, Any]:
@@ -80,8 +78,8 @@ class Bench:
                 if (folder / "done.json").exists() and distributed.is_primary():
                     _clear(folder)
                 distributed.barrier("cleared")
-                self._compile_ahead()
                 self._view.begin(trial.label, trial.steps)
+                self._ahead.ready(trial)
                 done = self._train(trial, folder, keep)
         return done
 
@@ -213,14 +211,6 @@ class Bench:
             if distributed.all_max(busy):
                 raise Busy(trial.label)
             yield folder
-
-    def _compile_ahead(self) -> None:
-        if self._compiled:
-            self._compiled.exception()  # waits: what does not compile says so where it is trained
-        following = self.following
-        self.following = None
-        if isinstance(following, Trial) and not self.store.result(following):
-            self._compiled = self._background.submit(plan.compile_ahead, following)
 
 
 def _record(measure: Callable[..., Any], options: dict[str, Any]) -> str:

@@ -56,5 +56,9 @@ class Studied(Protocol):
         """Whether nothing may compile beside training."""
 
     @property
+    def programs(self) -> Callable[[Any, Any], Iterable[Any]] | None:
+        """Which networks `rows` trains for one of its trials, in their order; None: that one alone."""
+
+    @property
     def tuned(self) -> bool:
         """Whether `rows` gets each trial at its best learning rate."""

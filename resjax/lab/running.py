@@ -2,16 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from etils import epath
 
 from resjax.lab import tuning, workers
+from resjax.lab.ahead import Ahead
 from resjax.lab.bench import Bench, Busy
 from resjax.lab.config import ALL, Running
 from resjax.lab.part import Part, Row, Studied
 from resjax.lab.store import Store
-from resjax.lab.trial import Variant, program
+from resjax.lab.trial import Trial
 from resjax.lab.view import view
 from resjax.system import interrupts
 from resjax.training import compilation
@@ -36,30 +36,32 @@ def run(study: Studied, parts: Sequence[Part], config: Running, store: Store, co
     compilation.keep(compiled)
     with (
         interrupts.graceful_shutdown() as stop,
-        ThreadPoolExecutor(1) as background,
         view(sum(part.share for part in mine)) as shown,
     ):
-        bench = Bench(store, stop, shown, background)
+        ahead = Ahead([] if study.timed else _programs(study, mine), store.result)
+        bench = Bench(store, stop, shown, ahead)
         try:
             rows = _rows(study, bench, mine)
             bench.check()
         finally:
             stop.deferred = False  # what is left to wait for, a compilation in the background, is not worth it
+            ahead.close()
     if config.shard not in ("", ALL):
         shown.say(f"--shard={config.shard} is done: once all are, the command without --shard writes the tables")
     return [row for found in rows for row in found]
 
 
 def _rows(study: Studied, bench: Bench, parts: Sequence[Part]) -> list[list[Row]]:
-    """The rows of every part. One at which another process is at work comes later."""
+    """The rows of every part. One at which another process is at work comes later.
+
+    The deepest networks train first: they take longest, and meanwhile the programs of all others are compiled.
+    """
     found: dict[int, list[Row]] = {}
-    pending = list(range(len(parts)))
+    pending = sorted(range(len(parts)), key=lambda at: -_depth(parts[at]))
     while pending:
         busy = []
-        for place, at in enumerate(pending):
+        for at in pending:
             part = parts[at]
-            later = [parts[other] for other in pending[place + 1 :]]
-            bench.following = None if study.timed else _following(part, later)
             try:
                 found[at] = _at_best(study, bench, part) if study.tuned else _of(study, bench, part)
             except Busy:
@@ -90,7 +92,15 @@ def _at_best(study: Studied, bench: Bench, part: Part) -> list[Row]:
     return judged + [("rates", part.swept | row) for row in tuned.tried]
 
 
-def _following(part: Part, later: Sequence[Part]) -> Variant | None:
-    """The next trial that runs another program, to be compiled meanwhile."""
-    own = program(part.trial)
-    return next((other.first for other in later if program(other.trial) != own), None)
+def _depth(part: Part) -> int:
+    """Of a network that is to train; 0 of any other."""
+    return part.trial.depth if isinstance(part.trial, Trial) else 0
+
+
+def _programs(study: Studied, parts: Sequence[Part]) -> list[Trial]:
+    """The networks that train, in their order, of each part those that the study names."""
+    found: list[Trial] = []
+    for part in sorted(parts, key=lambda part: -_depth(part)):
+        if isinstance(part.first, Trial):
+            found += study.programs(part.first, part.config) if study.programs else [part.first]
+    return found

@@ -39,6 +39,8 @@ class Study:
       refuse: raises UserError for a trial that cannot be, before anything is done; else `plan.plan` does.
       colored: whether `draw` tells by colour what is swept; else every combination has figures of its own.
       timed: whether nothing may compile beside training, for steps are timed.
+      programs: of a trial and the options, the networks that `rows` trains, in their order, to be compiled in time; by
+        default the trial itself.
       images: whether it cannot be asked of networks of tokens.
       tuned: whether `rows` gets each trial at its best learning rate; its tables have one of all `rates`.
       page: writes what else there is to see, of tables, folder and options, and returns the exit code.
@@ -53,6 +55,7 @@ class Study:
     refuse: Callable[[Any, Any], None] | None = None
     colored: bool = False
     timed: bool = False
+    programs: Callable[[Any, Any], Sequence[Any]] | None = None
     images: bool = False
     tuned: bool = False
     page: Callable[[dict[str, "pd.DataFrame"], "epath.Path", Any], int] | None = None

@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from resjax.lab import flags
 from resjax.lab.config import ALL, Running
 from resjax.lab.view import console
-from resjax.system import interrupts
+from resjax.system import interrupts, platform
 from resjax.system.errors import Failure
 
 
@@ -51,8 +51,8 @@ def run(command: Sequence[str], config: Running) -> None:
 
 
 def _start(command: list[str], number: int, count: int) -> subprocess.Popen[str]:
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(cores)[number::count] or cores)  # of this thread, which a child has, too
+    cores = platform.cores()
+    _bind(sorted(cores)[number::count] or cores)  # this thread, whose cores a child has, too
     try:
         return subprocess.Popen(
             command,
@@ -63,6 +63,12 @@ def _start(command: list[str], number: int, count: int) -> subprocess.Popen[str]
             start_new_session=True,  # Ctrl-C comes from here, once
         )
     finally:
+        _bind(cores)
+
+
+def _bind(cores: Iterable[int]) -> None:
+    """This thread to these cores, where a system can do that."""
+    if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
 
 

@@ -1,4 +1,4 @@
-"""Whether there is a device to compute on."""
+"""Whether there is a device to compute on, and how many cores."""
 
 import os
 
@@ -20,3 +20,10 @@ def check() -> None:
     except (AssertionError, RuntimeError) as error:  # the first, without a word, for CUDA where no plugin is installed
         why = str(error).partition(HINT)[0] or "no such platform is installed here; leave it empty, or say cpu"
         raise UserError(f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: {why}") from error
+
+
+def cores() -> set[int]:
+    """The cores that this process may use; where the system does not say (macOS), all."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
