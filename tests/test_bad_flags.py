@@ -107,6 +107,8 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
     ("experiment", "arguments", "says"),
     (
         ("benchmarks.throughput", ["--turns=0"], "--turns=0: must be at least 1"),
+        ("benchmarks.anatomy", ["--", "benchmarks.throughput"], "-- benchmarks.throughput: must be an experiment"),
+        ("benchmarks.anatomy", ["--", "experiments.depth_scaling", "--depths=0"], "--depths=0: must be at least 1"),
         ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
         ("depth_frontier", ["--max_depth=3"], "--network=dense: depth 3: dense with 2 layers a branch has depth 2"),
         (

@@ -1,0 +1,82 @@
+"""Where does the time of a command go? Of its first run, and of one that finds its programs compiled.
+
+    python -m benchmarks.anatomy
+    python -m benchmarks.anatomy -- experiments.depth_scaling --depths=20,56 --norms=batch
+
+Both train everything; the second has a new store and the programs of the first. Parts are those of the main thread:
+what another thread compiles meanwhile costs nothing here but the time that it is waited for.
+"""
+
+import dataclasses
+import importlib
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from resjax import lab
+from resjax.lab.config import Running
+from resjax.lab.tables import columns, number, text
+from resjax.system.errors import Failure, UserError
+
+RESULTS = columns(
+    run=text("first: nothing is compiled; second: everything is"),
+    part=text("what the main thread is at"),
+    seconds=number("of it"),
+    share=number("of the whole run"),
+)
+TRAINING = ("first weights", "steps", "evaluation", "records")  # what `train` does, but for its programs
+
+
+MAIN = ("experiments.depth_scaling",)  # the README's
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Running):
+    """The options of this benchmark."""
+
+    command: tuple[str, ...] = ()  # behind `--`: an experiment and its flags; by default `MAIN`
+
+
+def run(config: Config) -> None:
+    """Runs the command twice, then writes and prints the table."""
+    module, *flags = config.command or MAIN
+    try:
+        study = importlib.import_module(module).STUDY
+    except (ImportError, AttributeError):
+        raise UserError(f"-- {module}: must be an experiment, as experiments.depth_scaling") from None
+    study.check(flags)
+    work = lab.workdir.work_directory("anatomy", config, {"results": RESULTS})
+    work.open()
+    measured = [] if config.plot_only else list(rows(module, flags))
+    with work.alone():
+        if not config.plot_only:
+            work.write({"results": measured})
+        table = work.read()["results"]
+    lab.view.show(table, "anatomy")
+    for name, own in table.groupby("run", sort=False):
+        training = own.loc[own["part"].isin(TRAINING), "share"].sum()
+        print(f"{name} run: {1 / training:.2f} × the time of training")
+    print(f"table: {work.path / 'results.csv'}")
+
+
+def rows(module: str, flags: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row a run and part."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("first", "second"):
+            own = pathlib.Path(folder) / name
+            told = own.with_suffix(".json")
+            places = [f"--workdir={own}", f"--store={own}/store", f"--compile_cache={folder}/programs"]
+            words = [sys.executable, "-m", "benchmarks.sampling", str(told), module, *flags, *places]
+            if code := subprocess.run(words, stdout=subprocess.DEVNULL).returncode:
+                raise Failure(f"{module}, the {name} run: ended with {code}, see above")
+            seconds = json.loads(told.read_text())
+            for part, spent in seconds.items():
+                yield {"run": name, "part": part, "seconds": spent, "share": spent / sum(seconds.values())}
+
+
+if __name__ == "__main__":
+    lab.flags.main(Config, run)

@@ -1,0 +1,68 @@
+"""Where the time of a command goes: every stack belongs to one part, and the parts are the whole."""
+
+import importlib.util
+import pathlib
+import threading
+
+import pandas as pd
+import pytest
+from commands import run
+
+from benchmarks import sampling
+
+LOOP = ("/home/me/resjax/resjax/training/loop.py", "run")
+CHECKS = ("/home/me/resjax/resjax/lab/plan.py", "plan")
+START = ("/home/me/resjax/resjax/lab/plan.py", "start")
+COMPILER = ("/venv/site-packages/jax/_src/compiler.py", "backend_compile_and_load")
+IMPORT = ("<frozen importlib._bootstrap>", "_load_unlocked")
+
+
+@pytest.mark.parametrize(
+    ("stack", "part"),
+    (
+        ([LOOP], "steps"),
+        ([("/venv/site-packages/jax/_src/pjit.py", "_python_pjit_helper"), LOOP], "steps"),
+        ([COMPILER, LOOP], "compiling"),
+        ([IMPORT, COMPILER, LOOP], "imports"),
+        ([CHECKS], "checks"),
+        ([START], "first weights"),
+        ([("/home/me/other/plan.py", "plan")], "rest"),
+        ([], "rest"),
+    ),
+)
+def test_what_a_stack_belongs_to(stack, part):
+    assert sampling.part_of(stack) == part
+
+
+def test_the_files_of_the_rules_are_there():
+    for _, places in sampling.RULES:
+        for place in places:
+            path, _, function = place.partition(":")
+            if path.endswith(".py"):
+                spec = importlib.util.find_spec(path.removesuffix(".py").replace("/", "."))
+                assert f"def {function}" in pathlib.Path(spec.origin).read_text()
+
+
+def test_the_stack_of_another_thread_is_read():
+    names = {}
+    exec(compile("def wait(asked, go): asked.set(); go.wait()", LOOP[0], "exec"), names)
+    asked, go = threading.Event(), threading.Event()
+    thread = threading.Thread(target=names["wait"], args=(asked, go))
+    thread.start()
+    assert asked.wait(60)
+    found = list(sampling.frames(thread.ident))
+    go.set()
+    thread.join()
+    assert (LOOP[0], "wait") in found
+    assert sampling.part_of(found) == "steps"
+
+
+@pytest.mark.slow
+def test_the_parts_of_two_runs_are_the_whole(tmp_path):
+    small = ["--depths=4", "--connections=residual", "--norms=batch", "--steps=3", "--learning_rates=0.1", "--width=8"]
+    run("benchmarks.anatomy", f"--workdir={tmp_path}/anatomy", "--", "experiments.depth_scaling", *small)
+    table = pd.read_csv(tmp_path / "anatomy/results.csv")
+    assert list(table["run"].unique()) == ["first", "second"]
+    assert set(table["part"]) == set(sampling.PARTS)
+    assert (table.groupby("run")["share"].sum() - 1).abs().max() < 1e-9
+    assert (table["seconds"] >= 0).all()
