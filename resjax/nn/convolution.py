@@ -77,33 +77,48 @@ def _towards_x(dy, x, w, *, strides, padding, lhs_dilation, rhs_dilation):
 
 
 def _towards_w(dy, x, w, *, strides, padding, lhs_dilation, rhs_dilation):
-    """patchesᵀ · dy, a few images at a time, so that the patches stay in the cache."""
+    """Patchesᵀ · dy, a few images at a time, so that all of it stays in the cache.
+
+    Patches are of one row, columns side by side; dy stands as often as the kernel has rows, a row further down each
+    time. So 2·3 copies are made in place of 3·3. Where there is a stride, patches have all rows.
+    """
     batch, height, width, _ = dy.shape
-    *kernel, channels, features = w.aval.shape
+    kernel_rows, kernel_columns, channels, features = w.aval.shape
     edges = [(low, high, gap - 1) for (low, high), gap in zip(padding, lhs_dilation, strict=True)]
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    rows, columns = (
+        [slice(at * gap, at * gap + (length - 1) * stride + 1, stride) for at in range(size)]
+        for size, gap, length, stride in zip(w.aval.shape[:2], rhs_dilation, (height, width), strides, strict=True)
+    )
+    further = 0  # rows, by which dy moves at most
+    if strides[0] == 1:
+        further = (kernel_rows - 1) * rhs_dilation[0]
+        shifts = [slice(further - tap.start, 2 * further + height - tap.start) for tap in rows]
+        rows = [slice(0, height + further)]
+    else:
+        shifts = [slice(0, height)]
 
-    def patches(x):  # b H W C -> b·H′·W′ h·w·C
-        rows, columns = (
-            [slice(at * gap, at * gap + (length - 1) * stride + 1, stride) for at in range(size)]
-            for size, gap, length, stride in zip(kernel, rhs_dilation, (height, width), strides, strict=True)
-        )
-        taps = [x[:, row, column] for row in rows for column in columns]
-        return jnp.concatenate(taps, axis=-1).reshape(-1, len(taps) * channels)
+    def sides(x, dy):  # b H W C, b H′ W′ C′ -> b·R·W′ …·C, b·R·W′ …·C′
+        x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+        dy = jnp.pad(dy, ((0, 0), (further, further), (0, 0), (0, 0)))
+        x, dy = lax.optimization_barrier((x, dy))  # else XLA pads once for every slice
+        patches = jnp.concatenate([x[:, row, column] for row in rows for column in columns], axis=-1)
+        shifted = jnp.concatenate([dy[:, row] for row in shifts], axis=-1)
+        return patches.reshape(-1, patches.shape[-1]), shifted.reshape(-1, shifted.shape[-1])
 
-    image_bytes = height * width * math.prod(kernel) * channels * x.dtype.itemsize
+    taps = len(rows) * kernel_columns * channels, len(shifts) * features
+    image_bytes = (height + further) * width * sum(taps) * x.dtype.itemsize
     images = math.gcd(batch, 2 ** int(math.log2(max(1, PATCH_BYTES / image_bytes))))
     groups = jax.tree.map(lambda leaf: leaf.reshape(-1, images, *leaf.shape[1:]), (x, dy))
     accumulate = jnp.promote_types(x.dtype, jnp.float32)
 
     def add(total, group):
-        x, dy = group
-        product = jnp.matmul(patches(x).T, dy.reshape(-1, features), preferred_element_type=accumulate)
-        return total + product, None
+        patches, shifted = sides(*group)
+        return total + jnp.matmul(patches.T, shifted, preferred_element_type=accumulate), None
 
-    zero = jnp.zeros((math.prod(kernel) * channels, features), accumulate)
-    total, _ = lax.scan(add, zero, groups)
-    return total.astype(w.aval.dtype).reshape(w.aval.shape)
+    total, _ = lax.scan(add, jnp.zeros(taps, accumulate), groups)
+    total = total.reshape(len(rows), kernel_columns, channels, len(shifts), features)
+    total = jnp.moveaxis(total, 3, 1).reshape(w.aval.shape)  # rows shifts … is rows of the kernel, for one of them is 1
+    return total.astype(w.aval.dtype)
 
 
 def _spans(x, w, y, axis, strides, lhs_dilation, rhs_dilation):

@@ -1,0 +1,64 @@
+"""Where does a training step of ResNet-20 go on a CPU? Kind of operation by kind, beside the machine and PyTorch.
+
+    python -m benchmarks.operations
+    python -m benchmarks.operations --depth=56
+
+XLA's own profiler says when each operation began. What it takes is the time until the next one begins, for some hand
+their work to other threads. FLOPs and bytes are counted in the compiled program; the machine's own rates are measured
+in the same run. PyTorch's profiler tells its times, where the extra [peers] is installed.
+"""
+
+import dataclasses
+
+from resjax import lab
+from resjax.lab.config import Running
+from resjax.lab.options import option
+from resjax.lab.tables import columns, number, text
+
+KINDS = {
+    "convolutions": "forwards",
+    "input gradients": "of convolutions",
+    "weight gradients": "of convolutions",
+    "norms and the like": "norms, activations, and the sums of stream and branch, forwards and backwards",
+    "loops": "what a scan takes out of stacked arrays, or puts in",
+    "rest": "batch, head, loss, optimiser",
+}
+RESULTS = columns(
+    kind=text("; ".join(f"{kind}: {what}" for kind, what in KINDS.items())),
+    milliseconds=number("a step"),
+    share=number("of the step"),
+    gigaflops=number("10⁹ FLOPs a step; of convolutions and products"),
+    gigabytes=number("10⁹ bytes a step; read or written"),
+    flop_share=number("FLOPs a second, as a share of a large product's"),
+    byte_share=number("bytes a second, as a share of a large copy's"),
+    torch_milliseconds=number("PyTorch's, which makes both gradients in one: they stand with the inputs'"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Running):
+    """The options of this benchmark."""
+
+    depth: int = option(20, "weighted layers of the ResNet", minimum=8)
+    batch_size: int = option(128, "images a step, 32×32", minimum=1)
+    steps: int = option(5, "steps that are looked at", minimum=1)
+
+
+def run(config: Config) -> None:
+    """Measures, then writes and prints the table."""
+    work = lab.workdir.work_directory("operations", config, {"results": RESULTS})
+    work.open()
+    measured = []
+    if not config.plot_only:
+        from benchmarks import profiles  # loads JAX
+
+        measured = profiles.rows(config.depth, config.batch_size, config.steps)
+    with work.alone():
+        if not config.plot_only:
+            work.write({"results": measured})
+        lab.view.show(work.read()["results"], "operations")
+    print(f"table: {work.path / 'results.csv'}")
+
+
+if __name__ == "__main__":
+    lab.flags.main(Config, run)

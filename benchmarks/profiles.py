@@ -1,0 +1,137 @@
+"""What `operations` measures: a profile of a step here and in PyTorch, and the rates of the machine."""
+
+import collections
+import functools
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import hlo, peers
+from benchmarks.hlo import Operation
+from benchmarks.images import trial
+from benchmarks.operations import KINDS
+from benchmarks.timing import Step, milliseconds
+
+LARGE = 2048  # rows and columns of the product, and 2^10 of them of the copy
+TURNS = 5
+MODULE = "jit_train_step"
+TORCH = {
+    "convolution_backward": "input gradients",
+    "convolution": "convolutions",
+}  # by parts of the names of its operations
+TORCH |= dict.fromkeys(["batch_norm", "relu", "clamp", "threshold", "aten::add", "pad"], "norms and the like")
+
+
+def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
+    """The rows of the table, a kind each."""
+    step = Step(trial(depth, batch_size=batch_size), images=(batch_size, 32, 32, 3))
+    program = hlo.operations(step.lower().compile().as_text())
+    taken = collections.Counter[str]()
+    flops = collections.Counter[str]()
+    size = collections.Counter[str]()
+    for name, seconds in profile(step, steps):
+        operation = program[name]
+        taken[kind(operation)] += 1e3 * seconds / steps
+        flops[kind(operation)] += operation.flops / 1e9 / steps
+        size[kind(operation)] += operation.bytes / 1e9 / steps
+    theirs = torch_milliseconds(depth, batch_size, steps)
+    product, copy = rates()
+    return [
+        {
+            "kind": each,
+            "milliseconds": taken[each],
+            "share": taken[each] / taken.total(),
+            "gigaflops": flops[each],
+            "gigabytes": size[each],
+            "flop_share": flops[each] / taken[each] * 1e3 / product,
+            "byte_share": size[each] / taken[each] * 1e3 / copy,
+            "torch_milliseconds": theirs.get(each),
+        }
+        for each in KINDS
+    ]
+
+
+def kind(operation: Operation) -> str:
+    """The kind of an operation, one of `KINDS`, by what it was traced from."""
+    path = operation.path
+    backwards = "transpose(" in path
+    if "Conv_" in path and "weight_norm" not in path:
+        if not backwards:
+            return "convolutions"
+        return "input gradients" if operation.opcode == "convolution" else "weight gradients"
+    if any(module in path for module in ("Block/", "Transition/", "Stem/")):
+        return "norms and the like"
+    if operation.opcode in ("while", "copy") or "dynamic" in operation.name or path.endswith("/while"):
+        return "loops"
+    return "rest"
+
+
+def profile(step: Step, steps: int) -> list[tuple[str, float]]:
+    """Every operation that ran in so many steps, and the seconds until the next one began."""
+    state = step.start()
+    state, loss = step.run(state)
+    loss.block_until_ready()
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            for _ in range(steps):
+                state, loss = step.run(state)
+                loss.block_until_ready()
+        (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
+        events = _events(jax.profiler.ProfileData.from_file(str(path)))
+    return extents(events)
+
+
+def _events(data: Any) -> list[tuple[str, float, float]]:
+    """Name, begin and end in seconds of every operation of the step."""
+    return [
+        (event.name, event.start_ns / 1e9, event.end_ns / 1e9)
+        for plane in data.planes
+        for line in plane.lines
+        for event in line.events
+        if dict(event.stats).get("hlo_module") == MODULE
+    ]
+
+
+def extents(events: Iterable[tuple[str, float, float]]) -> list[tuple[str, float]]:
+    """Of each event, of all threads together, the time until the next one begins; of the last its own."""
+    inorder = sorted(events, key=lambda event: event[1])
+    begins = [begin for _, begin, _ in inorder[1:]] + [inorder[-1][2]]
+    return [(name, then - begin) for (name, begin, _), then in zip(inorder, begins, strict=True)]
+
+
+def rates() -> tuple[float, float]:
+    """10⁹ FLOPs a second of a large product, and 10⁹ bytes a second of a large copy, reads and writes."""
+    x = jnp.ones((LARGE, LARGE))
+    y = jnp.ones((LARGE, 2**10 * 8))
+    product = best(jax.jit(jnp.dot), x, x)
+    copy = best(jax.jit(jnp.negative), y)
+    return 2 * LARGE**3 / product / 1e6, 2 * y.nbytes / copy / 1e6
+
+
+def best(function: Callable, *arguments: jax.Array) -> float:
+    """The least milliseconds of some calls."""
+    call = functools.partial(lambda: function(*arguments).block_until_ready())
+    call()
+    return min(milliseconds(call, 1) for _ in range(TURNS))
+
+
+def torch_milliseconds(depth: int, batch_size: int, steps: int) -> dict[str, float]:
+    """PyTorch's milliseconds a step by kind; empty where it is not installed."""
+    try:
+        step = peers.torch_resnet_step(depth, batch_size)
+        from torch import profiler  # an extra
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is not installed (extra [peers]): not compared")
+        return {}
+    with profiler.profile(activities=[profiler.ProfilerActivity.CPU]) as seen:
+        for _ in range(steps):
+            step()
+    found = collections.Counter[str]()
+    for event in seen.key_averages():
+        where = next((own for part, own in TORCH.items() if part in event.key), "rest")
+        found[where] += event.self_cpu_time_total / 1e3 / steps
+    return dict(found)
