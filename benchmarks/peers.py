@@ -24,7 +24,7 @@ def against_torch_compile(turns: int, steps: int):
     """The first step and the others at depth 20 and 100, against `torch.compile`."""
     for depth in (20, 100):
         step = Step(trial(depth))
-        yield first(f"depth {depth}", 0.1, step.first_seconds, pytorch.dense_step, depth, WIDTH, BATCH)
+        yield time_to_first_step(f"depth {depth}", 0.1, step.first_seconds, pytorch.dense_step, depth, WIDTH, BATCH)
         count = 1000 * steps // depth
         theirs = functools.partial(milliseconds, pytorch.dense_step(depth, WIDTH, BATCH, compiled=True), count)
         ours = functools.partial(step.stepper(), count)
@@ -33,7 +33,7 @@ def against_torch_compile(turns: int, steps: int):
 
 def first_of_1000_against_torch_compile(turns: int, steps: int):
     """The first step at depth 1000, against `torch.compile` as far as it gets within the limit."""
-    yield first("depth 1000", 0.1, Step(trial(1000)).first_seconds, pytorch.dense_step, 1000, WIDTH, BATCH)
+    yield time_to_first_step("depth 1000", 0.1, Step(trial(1000)).first_seconds, pytorch.dense_step, 1000, WIDTH, BATCH)
 
 
 def against_equinox(turns: int, steps: int):
@@ -59,7 +59,7 @@ def against(name: str, depth: int, network, turns: int, steps: int):
     yield ratio(f"temporary memory, {what}", "MiB", 1.0, ours.temporary(), theirs.temporary())
 
 
-def first(what: str, most: float, ours: Callable[[], float], step: Callable, *sizes: int) -> dict:
+def time_to_first_step(what: str, most: float, ours: Callable[[], float], step: Callable, *sizes: int) -> dict:
     """A row: seconds to the first step against `torch.compile`, once. The text says so where that was stopped."""
     theirs = first_step.seconds(LIMIT, step, *sizes)
     stopped = "" if theirs else f", at least {LIMIT} s"

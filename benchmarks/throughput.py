@@ -4,8 +4,8 @@
     python -m benchmarks.throughput --networks=dense
 
 Each ratio compares two things measured in turn in this process, and is the median over the turns; it
-stands beside the most that it should be. PyTorch and Equinox are compared where the extra [peers] is
-installed.
+stands beside the most that it should be. PyTorch's compiler starts once, in a process of its own. PyTorch
+and Equinox are compared where the extra [peers] is installed.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
 import functools
 
 from benchmarks.others import pytorch
-from benchmarks.peers import first
+from benchmarks.peers import time_to_first_step
 from benchmarks.timing import Step, compare, milliseconds, ratio
 from resjax.cost import parameter_count
 from resjax.lab.trial import Trial
@@ -38,7 +38,9 @@ def against_torch(turns: int, steps: int):
 def first_step_against_compiled(turns: int, steps: int):
     """From nothing to the end of the first step at depth 102, against the same with `torch.compile`, once."""
     ours = Step(Trial(**NETWORK, depth=MIDDLE)).first_seconds
-    yield first(f"transformer, depth {MIDDLE}", 1 / 20, ours, pytorch.transformer_step, (MIDDLE - 2) // 4, 64, 4, 8, 64)
+    yield time_to_first_step(
+        f"transformer, depth {MIDDLE}", 1 / 20, ours, pytorch.transformer_step, (MIDDLE - 2) // 4, 64, 4, 8, 64
+    )
 
 
 def memory(turns: int, steps: int):

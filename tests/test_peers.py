@@ -115,7 +115,7 @@ def test_the_peer_in_torch_is_the_same_function():
 
 def test_a_first_step_that_was_stopped_took_at_least_the_limit(monkeypatch):
     monkeypatch.setattr(first_step, "seconds", lambda *_: None)
-    row = peers.first("depth 8", 0.1, lambda: peers.LIMIT / 20, pytorch.dense_step, DEPTH, WIDTH, 64)
+    row = peers.time_to_first_step("depth 8", 0.1, lambda: peers.LIMIT / 20, pytorch.dense_step, DEPTH, WIDTH, 64)
     assert row["what"].endswith(f", against torch.compile, at least {peers.LIMIT} s")
     assert row["reference"] == peers.LIMIT and math.isclose(row["ratio"], 1 / 20)
 
