@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ def seconds(limit: float, step: Callable[..., Callable[[], None]], *sizes: int) 
 
 
 def _measure(pipe, folder: str, step: Callable, sizes: tuple[int, ...]) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # which gives back what Python has from the system
     os.setpgrp()  # so that the compilers that this process starts are stopped with it
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
     import torch
@@ -57,6 +59,8 @@ def _measure(pipe, folder: str, step: Callable, sizes: tuple[int, ...]) -> None:
 
 
 def _end(process) -> None:
+    process.terminate()
+    process.join(10)  # seconds
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:  # it has ended by itself, or never came to be a group
