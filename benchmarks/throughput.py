@@ -32,7 +32,9 @@ KINDS = ("dense", "images", "transformers", "streams", "peers")
 class Config(Running):
     """The options of this benchmark."""
 
-    networks: tuple[str, ...] = option(KINDS, "whose cost is measured: dense, of images, texts, streams, peers'")
+    networks: tuple[str, ...] = option(
+        KINDS, "whose cost is measured: dense, of images, texts, streams; peers of dense"
+    )
     turns: int = option(5, "times each pair is measured", minimum=1)
     steps: int = option(10, "steps a turn", minimum=1)
 
