@@ -6,7 +6,7 @@ import time
 
 import jax
 
-from benchmarks import peers
+from benchmarks.others import linen, pytorch
 from benchmarks.timing import Step, compare, milliseconds, ratio
 from resjax import models, nn
 from resjax.cost import parameter_count
@@ -37,7 +37,7 @@ def step_by_depth(turns: int, steps: int):
 def against_unrolled(turns: int, steps: int):
     """The scan against a Python loop over the blocks, depth 64: initialise, compile, first step; then step."""
     scanned = Step(Trial(depth=64))
-    unrolled = Step(Trial(depth=64), peers.Unrolled(peers.UnrolledDense(depth=64, width=64)))
+    unrolled = Step(Trial(depth=64), linen.Linen(linen.Dense(depth=64, width=64, scanned=False)))
 
     theirs = functools.partial(unrolled.first_seconds, _usual())
     what = "time to the first step, depth 64, scanned against unrolled"
@@ -55,7 +55,7 @@ def against_torch(turns: int, steps: int):
     """A training step at depth 1000 against eager PyTorch."""
     for width, most in ((64, 0.5), (128, 1.0)):
         trial = Trial(depth=1000, width=width, batch_size=width)
-        theirs = functools.partial(milliseconds, peers.torch_dense_step(trial.depth, width, trial.batch_size), steps)
+        theirs = functools.partial(milliseconds, pytorch.dense_step(trial.depth, width, trial.batch_size), steps)
         ours = functools.partial(Step(trial).stepper(), steps)
         what = f"step time, depth 1000, width {width}, batch {width}, against eager PyTorch"
         yield compare(what, "ms", most, turns, ours, theirs)
@@ -67,9 +67,8 @@ def memory(turns: int, steps: int):
     step = Step(trial)
     gradients = 4 * parameter_count(step.start().params)
     inputs = 4 * step.network.length * trial.batch_size * trial.width
-    temporary = step.lower().compile().memory_analysis().temp_size_in_bytes
     what = "temporary memory, depth 1000, against gradients + 1.3 × inputs"
-    yield ratio(what, "MiB", 1.0, temporary / 2**20, (gradients + 1.3 * inputs) / 2**20)
+    yield ratio(what, "MiB", 1.0, step.temporary(), (gradients + 1.3 * inputs) / 2**20)
 
 
 def stochastic_depth(turns: int, steps: int):

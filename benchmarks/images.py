@@ -1,18 +1,31 @@
 """What `throughput` measures of convolutional networks; batch 128, images of 32×32×3."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from benchmarks import peers
+from benchmarks.others import linen, pytorch
 from benchmarks.timing import Step, compare, milliseconds
 from resjax.lab.trial import Trial
 from resjax.nn.convolution import convolve
 
 IMAGES = (1280, 32, 32, 3)
 BATCH = 128
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """A batch that is always the same."""
+
+    images: jax.Array  # B H W C
+    labels: jax.Array  # B
+
+    def batch(self, key, step):
+        return self.images, self.labels
 
 
 def trial(depth: int, network: str = "resnet", **choices) -> Trial:
@@ -50,7 +63,7 @@ def compile_by_depth(turns: int, steps: int):
 def against_unrolled(turns: int, steps: int):
     """ResNet-56 as scans against a Python loop over the blocks with XLA's own gradient."""
     scanned = Step(trial(56), images=IMAGES)
-    unrolled = Step(trial(56), peers.Unrolled(peers.UnrolledResNet(depth=56)), images=IMAGES)
+    unrolled = Step(trial(56), linen.Linen(linen.UnrolledResNet(depth=56)), images=IMAGES)
     what = "trace and compile, ResNet-56, scanned against unrolled"
     yield compare(what, "s", 1 / 3, 1, scanned.compile_seconds, unrolled.compile_seconds)
     ours = scanned.stepper()
@@ -62,7 +75,7 @@ def against_unrolled(turns: int, steps: int):
 def against_torch(turns: int, steps: int):
     """Training steps of ResNet-20 and ResNet-56 against eager PyTorch, channels last."""
     for depth in (20, 56):
-        theirs = functools.partial(milliseconds, peers.torch_resnet_step(depth, BATCH), 1)
+        theirs = functools.partial(milliseconds, pytorch.resnet_step(depth, BATCH), 1)
         ours = functools.partial(Step(trial(depth), images=IMAGES).stepper(), 1)
         yield compare(f"step time, ResNet-{depth}, against eager PyTorch", "ms", 1.0, turns, ours, theirs)
 
@@ -82,7 +95,7 @@ def input_path(turns: int, steps: int):
     step = Step(trial(20, augment=("crop(pad=4)", "flip")), images=IMAGES)
     images, labels = step.source.batch(jax.random.key(0), 0)
     ours = step.stepper()
-    theirs = step.stepper(peers.Fixed(images, labels))
+    theirs = step.stepper(Fixed(images, labels))
     what = "step time, ResNet-20, with its input path against a fixed batch"
     yield compare(what, "ms", 1.03, turns, lambda: ours(2), lambda: theirs(2))
 

@@ -1,182 +1,70 @@
-"""The same networks as others would write them, for `throughput` to compare with."""
+"""What `throughput` measures against others' ways to run a deep dense network; width 64, batch 64.
 
-import dataclasses
+Those in JAX take the same training step of the same trial: batches, loss, optimiser, and remat of every block.
+"""
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
+import functools
+from collections.abc import Callable
 
+from benchmarks.others import equinox_scan, first_step, linen, pytorch
+from benchmarks.timing import Step, compare, milliseconds, ratio
+from resjax.lab.trial import Trial
 
-class UnrolledDense(nn.Module):
-    """A pre-activation dense network as a Python loop over its blocks."""
-
-    depth: int
-    width: int
-    classes: int = 10
-
-    @nn.compact
-    def __call__(self, x, train: bool):
-        x = nn.Dense(self.width, kernel_init=nn.initializers.he_normal())(x.reshape(x.shape[0], -1))  # B D
-        for _ in range((self.depth - 2) // 2):
-            f = x
-            for _ in range(2):
-                f = nn.relu(nn.BatchNorm(not train, momentum=0.9)(f))
-                f = nn.Dense(self.width, kernel_init=nn.initializers.he_normal())(f)  # B D
-            x = x + f
-        x = nn.relu(nn.BatchNorm(not train, momentum=0.9)(x))
-        return nn.Dense(self.classes, kernel_init=nn.initializers.he_normal())(x)  # B K
+WIDTH = 64
+BATCH = 64
+LIMIT = 300  # seconds after which the first step of `torch.compile` is stopped
 
 
-class UnrolledResNet(nn.Module):
-    """A network of He et al. 2015 for small images, option A, as a Python loop over its blocks."""
-
-    depth: int
-    classes: int = 10
-
-    @nn.compact
-    def __call__(self, x, train: bool):
-        def conv(x, features, stride=1):
-            kernel_init = nn.initializers.he_normal()
-            x = nn.Conv(features, (3, 3), stride, padding=1, use_bias=False, kernel_init=kernel_init)(x)
-            return nn.BatchNorm(not train, momentum=0.9)(x)
-
-        x = nn.relu(conv(x, 16))  # B H W C
-        for features in (16, 32, 64):
-            for _ in range((self.depth - 2) // 6):
-                stride = features // x.shape[-1]  # 1, or 2 where the features double
-                f = conv(nn.relu(conv(x, features, stride)), features)
-                x = jnp.pad(x[:, ::stride, ::stride], ((0, 0), (0, 0), (0, 0), (0, features - x.shape[-1])))
-                x = nn.relu(x + f)
-        return nn.Dense(self.classes)(x.mean((1, 2)))  # B K
+def trial(depth: int) -> Trial:
+    """The network measured here."""
+    return Trial(depth=depth, width=WIDTH, batch_size=BATCH)
 
 
-@dataclasses.dataclass(frozen=True)
-class Unrolled:
-    """Gives a Linen module the `init` and `apply` of `resjax.network.Network`."""
-
-    module: nn.Module
-
-    def init(self, key, x):
-        variables = self.module.init(key, x, train=False)
-        return variables["params"], {"batch_stats": variables["batch_stats"]}
-
-    def apply(self, params, state, x, layers, *, train):
-        logits, state = self.module.apply({"params": params, **state}, x, train=train, mutable=["batch_stats"])
-        return logits, state, None
+def against_torch_compile(turns: int, steps: int):
+    """The first step and the others at depth 20 and 100, against `torch.compile`."""
+    for depth in (20, 100):
+        step = Step(trial(depth))
+        yield time_to_first_step(f"depth {depth}", 0.1, step.first_seconds, pytorch.dense_step, depth, WIDTH, BATCH)
+        count = 1000 * steps // depth
+        theirs = functools.partial(milliseconds, pytorch.dense_step(depth, WIDTH, BATCH, compiled=True), count)
+        ours = functools.partial(step.stepper(), count)
+        yield compare(f"step time, depth {depth}, against torch.compile", "ms", 1.0, turns, ours, theirs)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Fixed:
-    """A batch that is always the same."""
-
-    images: jax.Array  # B H W C
-    labels: jax.Array  # B
-
-    def batch(self, key, step):
-        return self.images, self.labels
+def first_of_1000_against_torch_compile(turns: int, steps: int):
+    """The first step at depth 1000, against `torch.compile` as far as it gets within the limit."""
+    yield time_to_first_step("depth 1000", 0.1, Step(trial(1000)).first_seconds, pytorch.dense_step, 1000, WIDTH, BATCH)
 
 
-def torch_dense_step(depth: int, width: int, batch_size: int):
-    """A function that does one eager PyTorch training step.
-
-    Raises:
-      ModuleNotFoundError: PyTorch is not installed.
-    """
-    import torch  # an extra
-    from torch import nn
-
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            layers = [nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width)]
-            self.branch = nn.Sequential(*layers, nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width))
-
-        def forward(self, x):
-            return x + self.branch(x)
-
-    torch.manual_seed(0)
-    blocks = [Block() for _ in range((depth - 2) // 2)]
-    network = nn.Sequential(nn.Linear(64, width), *blocks, nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 10))
-    return _torch_step(network, torch.randn(batch_size, 64), torch.randint(10, (batch_size,)))
+def against_equinox(turns: int, steps: int):
+    """Compiling, steps and memory at depth 100 and 1000, against a scan over Equinox' modules, as haliax has it."""
+    for depth in (100, 1000):
+        yield from against("Equinox' scan", depth, equinox_scan.dense(depth, WIDTH), turns, steps)
 
 
-def torch_resnet_step(depth: int, batch_size: int):
-    """A function that does one eager PyTorch training step of a network of He et al. 2015, channels last.
-
-    Raises:
-      ModuleNotFoundError: PyTorch is not installed.
-    """
-    import torch  # an extra
-    from torch import nn
-
-    def conv(channels, features, stride=1):
-        return nn.Conv2d(channels, features, 3, stride, padding=1, bias=False), nn.BatchNorm2d(features)
-
-    class Block(nn.Module):
-        def __init__(self, channels, features):
-            super().__init__()
-            self.stride = features // channels
-            self.more = features - channels
-            first = conv(channels, features, self.stride)
-            self.branch = nn.Sequential(*first, nn.ReLU(), *conv(features, features))
-
-        def forward(self, x):
-            f = self.branch(x)
-            x = nn.functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
-            return torch.relu(x + f)
-
-    torch.manual_seed(0)
-    blocks = []
-    channels = 16
-    for features in (16, 32, 64):
-        for _ in range((depth - 2) // 6):
-            blocks.append(Block(channels, features))
-            channels = features
-    pool = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
-    network = nn.Sequential(*conv(3, 16), nn.ReLU(), *blocks, *pool).to(memory_format=torch.channels_last)
-    images = torch.randn(batch_size, 3, 32, 32).to(memory_format=torch.channels_last)
-    return _torch_step(network, images, torch.randint(10, (batch_size,)))
+def against_nn_scan(turns: int, steps: int):
+    """Compiling, steps and memory at depth 1000, against Flax's own scan."""
+    scanned = linen.Linen(linen.Dense(depth=1000, width=WIDTH, scanned=True))
+    yield from against("Flax's nn.scan", 1000, scanned, turns, steps)
 
 
-def torch_transformer_step(blocks: int, width: int, heads: int, batch_size: int, tokens: int, compiled: bool = False):
-    """A function that does one PyTorch training step, eager or compiled, of a decoder of its own encoder layers.
-
-    Raises:
-      ModuleNotFoundError: PyTorch is not installed.
-    """
-    import torch  # an extra
-    from torch import nn
-
-    class Decoder(nn.Module):
-        def __init__(self):
-            super().__init__()
-            options = {"dropout": 0.0, "norm_first": True, "batch_first": True}
-            layer = nn.TransformerEncoderLayer(width, heads, 4 * width, **options)
-            self.embedding = nn.Embedding(256, width)
-            self.blocks = nn.TransformerEncoder(layer, blocks, nn.LayerNorm(width), enable_nested_tensor=False)
-            self.head = nn.Linear(width, 256)
-            self.mask = nn.Transformer.generate_square_subsequent_mask(tokens)
-
-        def forward(self, x):
-            x = self.blocks(self.embedding(x), mask=self.mask, is_causal=True)  # B T D
-            return self.head(x).flatten(0, 1)  # B·T K
-
-    torch.manual_seed(0)
-    x = torch.randint(256, (batch_size, tokens))
-    network = torch.compile(Decoder()) if compiled else Decoder()
-    return _torch_step(network, x, x.flatten())
+def against(name: str, depth: int, network, turns: int, steps: int):
+    """A training step against that of the same network, written in another way."""
+    ours = Step(trial(depth))
+    theirs = Step(trial(depth), network)
+    what = f"depth {depth}, against {name}"
+    yield compare(f"trace and compile, {what}", "s", 1.0, turns, ours.compile_seconds, theirs.compile_seconds)
+    pair = (functools.partial(step.stepper(), 1000 * steps // depth) for step in (ours, theirs))
+    yield compare(f"step time, {what}", "ms", 1.0, turns, *pair)
+    yield ratio(f"temporary memory, {what}", "MiB", 1.0, ours.temporary(), theirs.temporary())
 
 
-def _torch_step(network, images, labels):
-    import torch
+def time_to_first_step(what: str, most: float, ours: Callable[[], float], step: Callable, *sizes: int) -> dict:
+    """A row: seconds to the first step against `torch.compile`, once. The text says so where that was stopped."""
+    theirs = first_step.seconds(LIMIT, step, *sizes)
+    stopped = "" if theirs else f", at least {LIMIT} s"
+    what = f"time to the first step, {what}, against torch.compile{stopped}"
+    return ratio(what, "s", most, ours(), theirs or LIMIT)
 
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
 
-    def step():
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(images), labels).backward()
-        optimizer.step()
-
-    step()
-    return step
+MEASURES = (against_torch_compile, against_equinox, against_nn_scan, first_of_1000_against_torch_compile)

@@ -4,7 +4,8 @@
     python -m benchmarks.throughput --networks=dense
 
 Each ratio compares two things measured in turn in this process, and is the median over the turns; it
-stands beside the most that it should be. PyTorch is compared where the extra [peers] is installed.
+stands beside the most that it should be. PyTorch's compiler starts once, in a process of its own. PyTorch
+and Equinox are compared where the extra [peers] is installed.
 """
 
 import dataclasses
@@ -24,14 +25,16 @@ RESULTS = columns(
     ratio=number("measured / reference"),
     at_most=number("what the ratio should be at most"),
 )
-KINDS = ("dense", "images", "transformers", "streams")
+KINDS = ("dense", "images", "transformers", "streams", "peers")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Running):
     """The options of this benchmark."""
 
-    networks: tuple[str, ...] = option(KINDS, "whose cost is measured: dense, of images, texts, streams")
+    networks: tuple[str, ...] = option(
+        KINDS, "whose cost is measured: dense, of images, texts, streams; peers of dense"
+    )
     turns: int = option(5, "times each pair is measured", minimum=1)
     steps: int = option(10, "steps a turn", minimum=1)
 
@@ -64,6 +67,8 @@ def rows(config: Config):
                     yield row
             except ModuleNotFoundError as error:
                 print(f"{error.name} is not installed (extra [peers]): not compared")
+            except ChildProcessError as error:
+                print(f"{error}: not compared")
 
 
 if __name__ == "__main__":

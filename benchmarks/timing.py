@@ -64,6 +64,10 @@ class Step:
         self.lower().compile()
         return time.perf_counter() - started
 
+    def temporary(self) -> float:
+        """MiB of temporary memory of a step, gradients included."""
+        return self.lower().compile().memory_analysis().temp_size_in_bytes / 2**20
+
     def first_seconds(self, initialize=initialize) -> float:
         """Seconds to the end of the first step: initialised, traced, compiled, run."""
         jax.clear_caches()

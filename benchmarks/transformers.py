@@ -2,7 +2,8 @@
 
 import functools
 
-from benchmarks import peers
+from benchmarks.others import pytorch
+from benchmarks.peers import time_to_first_step
 from benchmarks.timing import Step, compare, milliseconds, ratio
 from resjax.cost import parameter_count
 from resjax.lab.trial import Trial
@@ -29,17 +30,17 @@ def step_by_depth(turns: int, steps: int):
 
 def against_torch(turns: int, steps: int):
     """A training step at depth 1002 against eager PyTorch's own encoder layers."""
-    theirs = functools.partial(milliseconds, peers.torch_transformer_step((DEPTH - 2) // 4, 64, 4, 8, 64), steps)
+    theirs = functools.partial(milliseconds, pytorch.transformer_step((DEPTH - 2) // 4, 64, 4, 8, 64), steps)
     ours = functools.partial(Step(Trial(**NETWORK, depth=DEPTH)).stepper(), steps)
     yield compare(f"step time, transformer, depth {DEPTH}, against eager PyTorch", "ms", 0.7, turns, ours, theirs)
 
 
 def first_step_against_compiled(turns: int, steps: int):
     """From nothing to the end of the first step at depth 102, against the same with `torch.compile`, once."""
-    theirs = functools.partial(peers.torch_transformer_step, (MIDDLE - 2) // 4, 64, 4, 8, 64, compiled=True)
-    what = f"time to the first step, transformer, depth {MIDDLE}, against torch.compile"
     ours = Step(Trial(**NETWORK, depth=MIDDLE)).first_seconds
-    yield compare(what, "s", 1 / 20, 1, ours, lambda: milliseconds(theirs, 1) / 1e3)
+    yield time_to_first_step(
+        f"transformer, depth {MIDDLE}", 1 / 20, ours, pytorch.transformer_step, (MIDDLE - 2) // 4, 64, 4, 8, 64
+    )
 
 
 def memory(turns: int, steps: int):
@@ -47,9 +48,8 @@ def memory(turns: int, steps: int):
     step = Step(Trial(**NETWORK, depth=DEPTH, remat="nothing_saveable"))
     gradients = 4 * parameter_count(step.start().params)
     inputs = 4 * step.network.length * 8 * 64 * 64
-    temporary = step.lower().compile().memory_analysis().temp_size_in_bytes
     what = f"temporary memory, transformer, depth {DEPTH}, against gradients + 1.3 × inputs"
-    yield ratio(what, "MiB", 1.0, temporary / 2**20, (gradients + 1.3 * inputs) / 2**20)
+    yield ratio(what, "MiB", 1.0, step.temporary(), (gradients + 1.3 * inputs) / 2**20)
 
 
 MEASURES = (compile_by_depth, step_by_depth, against_torch, first_step_against_compiled, memory)
