@@ -6,7 +6,7 @@ import time
 
 import jax
 
-from benchmarks import peers
+from benchmarks import peers, torch_peers
 from benchmarks.timing import Step, compare, milliseconds, ratio
 from resjax import models, nn
 from resjax.cost import parameter_count
@@ -55,7 +55,7 @@ def against_torch(turns: int, steps: int):
     """A training step at depth 1000 against eager PyTorch."""
     for width, most in ((64, 0.5), (128, 1.0)):
         trial = Trial(depth=1000, width=width, batch_size=width)
-        theirs = functools.partial(milliseconds, peers.torch_dense_step(trial.depth, width, trial.batch_size), steps)
+        theirs = functools.partial(milliseconds, torch_peers.dense_step(trial.depth, width, trial.batch_size), steps)
         ours = functools.partial(Step(trial).stepper(), steps)
         what = f"step time, depth 1000, width {width}, batch {width}, against eager PyTorch"
         yield compare(what, "ms", most, turns, ours, theirs)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from benchmarks import peers
+from benchmarks import peers, torch_peers
 from benchmarks.timing import Step, compare, milliseconds
 from resjax.lab.trial import Trial
 from resjax.nn.convolution import convolve
@@ -17,7 +17,7 @@ BATCH = 128
 
 def trial(depth: int, network: str = "resnet", **choices) -> Trial:
     """The networks measured here; the blocks keep their convolutions' outputs for the backward pass."""
-    return Trial(network=network, depth=depth, remat="dots_saveable", **{"batch_size": BATCH} | choices)
+    return Trial(network=network, depth=depth, **{"remat": "dots_saveable", "batch_size": BATCH} | choices)
 
 
 def convolution_in_a_scan(turns: int, steps: int):
@@ -62,7 +62,7 @@ def against_unrolled(turns: int, steps: int):
 def against_torch(turns: int, steps: int):
     """Training steps of ResNet-20 and ResNet-56 against eager PyTorch, channels last."""
     for depth in (20, 56):
-        theirs = functools.partial(milliseconds, peers.torch_resnet_step(depth, BATCH), 1)
+        theirs = functools.partial(milliseconds, torch_peers.resnet_step(depth, BATCH), 1)
         ours = functools.partial(Step(trial(depth), images=IMAGES).stepper(), 1)
         yield compare(f"step time, ResNet-{depth}, against eager PyTorch", "ms", 1.0, turns, ours, theirs)
 

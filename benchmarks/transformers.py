@@ -2,7 +2,7 @@
 
 import functools
 
-from benchmarks import peers
+from benchmarks import torch_peers
 from benchmarks.timing import Step, compare, milliseconds, ratio
 from resjax.cost import parameter_count
 from resjax.lab.trial import Trial
@@ -29,14 +29,15 @@ def step_by_depth(turns: int, steps: int):
 
 def against_torch(turns: int, steps: int):
     """A training step at depth 1002 against eager PyTorch's own encoder layers."""
-    theirs = functools.partial(milliseconds, peers.torch_transformer_step((DEPTH - 2) // 4, 64, 4, 8, 64), steps)
+    theirs = functools.partial(milliseconds, torch_peers.transformer_step((DEPTH - 2) // 4, 64, 4, 8, 64), steps)
     ours = functools.partial(Step(Trial(**NETWORK, depth=DEPTH)).stepper(), steps)
     yield compare(f"step time, transformer, depth {DEPTH}, against eager PyTorch", "ms", 0.7, turns, ours, theirs)
 
 
 def first_step_against_compiled(turns: int, steps: int):
     """From nothing to the end of the first step at depth 102, against the same with `torch.compile`, once."""
-    theirs = functools.partial(peers.torch_transformer_step, (MIDDLE - 2) // 4, 64, 4, 8, 64, compiled=True)
+    how = torch_peers.How(compiled=True)
+    theirs = functools.partial(torch_peers.transformer_step, (MIDDLE - 2) // 4, 64, 4, 8, 64, how)
     what = f"time to the first step, transformer, depth {MIDDLE}, against torch.compile"
     ours = Step(Trial(**NETWORK, depth=MIDDLE)).first_seconds
     yield compare(what, "s", 1 / 20, 1, ours, lambda: milliseconds(theirs, 1) / 1e3)

@@ -1,0 +1,126 @@
+"""The same networks in PyTorch, for the benchmarks to compare with; each raises ModuleNotFoundError without it."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How PyTorch runs a network."""
+
+    compiled: bool = False  # by `torch.compile`, or eagerly
+    device: str = "cpu"  # PyTorch's name of it
+    dtype: str = "float32"  # what the network computes in; weights and loss are float32
+
+
+def dense_step(depth: int, width: int, batch_size: int, how: How = How()):
+    """A function that does one training step of a dense network.
+
+    Raises:
+      ModuleNotFoundError: PyTorch is not installed.
+    """
+    import torch  # an extra
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers = [nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width)]
+            self.branch = nn.Sequential(*layers, nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width))
+
+        def forward(self, x):
+            return x + self.branch(x)
+
+    torch.manual_seed(0)
+    blocks = [Block() for _ in range((depth - 2) // 2)]
+    network = nn.Sequential(nn.Linear(64, width), *blocks, nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 10))
+    return _step(network, torch.randn(batch_size, 64), torch.randint(10, (batch_size,)), how)
+
+
+def resnet_step(depth: int, batch_size: int, how: How = How()):
+    """A function that does one training step of a network of He et al. 2015, channels last.
+
+    Raises:
+      ModuleNotFoundError: PyTorch is not installed.
+    """
+    import torch  # an extra
+    from torch import nn
+
+    def conv(channels, features, stride=1):
+        return nn.Conv2d(channels, features, 3, stride, padding=1, bias=False), nn.BatchNorm2d(features)
+
+    class Block(nn.Module):
+        def __init__(self, channels, features):
+            super().__init__()
+            self.stride = features // channels
+            self.more = features - channels
+            first = conv(channels, features, self.stride)
+            self.branch = nn.Sequential(*first, nn.ReLU(), *conv(features, features))
+
+        def forward(self, x):
+            f = self.branch(x)
+            x = nn.functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
+            return torch.relu(x + f)
+
+    torch.manual_seed(0)
+    blocks = []
+    channels = 16
+    for features in (16, 32, 64):
+        for _ in range((depth - 2) // 6):
+            blocks.append(Block(channels, features))
+            channels = features
+    pool = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
+    network = nn.Sequential(*conv(3, 16), nn.ReLU(), *blocks, *pool).to(memory_format=torch.channels_last)
+    images = torch.randn(batch_size, 3, 32, 32).to(memory_format=torch.channels_last)
+    return _step(network, images, torch.randint(10, (batch_size,)), how)
+
+
+def transformer_step(blocks: int, width: int, heads: int, batch_size: int, tokens: int, how: How = How()):
+    """A function that does one training step of a decoder of PyTorch's own encoder layers.
+
+    Raises:
+      ModuleNotFoundError: PyTorch is not installed.
+    """
+    import torch  # an extra
+    from torch import nn
+
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            options = {"dropout": 0.0, "norm_first": True, "batch_first": True}
+            layer = nn.TransformerEncoderLayer(width, heads, 4 * width, **options)
+            self.embedding = nn.Embedding(256, width)
+            self.blocks = nn.TransformerEncoder(layer, blocks, nn.LayerNorm(width), enable_nested_tensor=False)
+            self.head = nn.Linear(width, 256)
+            mask = nn.Transformer.generate_square_subsequent_mask(tokens)
+            self.register_buffer("mask", mask, persistent=False)  # goes where the network goes
+
+        def forward(self, x):
+            x = self.blocks(self.embedding(x), mask=self.mask, is_causal=True)  # B T D
+            return self.head(x).flatten(0, 1)  # B·T K
+
+    torch.manual_seed(0)
+    x = torch.randint(256, (batch_size, tokens))
+    return _step(Decoder(), x, x.flatten(), how)
+
+
+def _step(network, inputs, targets, how: How):
+    import torch
+
+    if how.device != "cpu":
+        torch.set_float32_matmul_precision("high")  # what XLA takes for float32 on a GPU, too: TF32
+    network, inputs, targets = (part.to(how.device) for part in (network, inputs, targets))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    run = network
+    if how.compiled:
+        torch.compiler.reset()  # it would count other networks as other shapes of this one, and give up
+        run = torch.compile(network)
+
+    def step():
+        optimizer.zero_grad()
+        with torch.autocast(how.device, torch.bfloat16, enabled=how.dtype == "bfloat16"):
+            loss = torch.nn.functional.cross_entropy(run(inputs), targets)
+        loss.backward()
+        optimizer.step()
+
+    step()
+    return step
