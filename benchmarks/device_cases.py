@@ -1,6 +1,7 @@
 """What `accelerator` measures on a device: products of matrices, training steps of ours, and those of PyTorch."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -79,8 +80,8 @@ class Training:
             state, _, _ = compiled(state, source)
 
         milliseconds = pace(run, lambda: jax.block_until_ready(state))
-        memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
-        own = {"compile_seconds": seconds, "temporary_mib": memory}
+        memory = compiled.memory_analysis()  # or None, where the device's compiler does not say
+        own = {"compile_seconds": seconds, "temporary_mib": memory.temp_size_in_bytes / 2**20 if memory else math.nan}
         return own | _speed(milliseconds, *_work(step, self))
 
 

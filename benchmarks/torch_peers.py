@@ -108,6 +108,7 @@ def _step(network, inputs, targets, how: How):
 
     if how.device != "cpu":
         torch.set_float32_matmul_precision("high")  # what XLA takes for float32 on a GPU, too: TF32
+        torch.backends.cudnn.benchmark = True  # convolutions are tried out, as XLA does it
     network, inputs, targets = (part.to(how.device) for part in (network, inputs, targets))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     run = network
