@@ -30,7 +30,7 @@ class Fixed:
 
 def trial(depth: int, network: str = "resnet", **choices) -> Trial:
     """The networks measured here; the blocks keep their convolutions' outputs for the backward pass."""
-    return Trial(network=network, depth=depth, remat="dots_saveable", **{"batch_size": BATCH} | choices)
+    return Trial(network=network, depth=depth, **{"remat": "dots_saveable", "batch_size": BATCH} | choices)
 
 
 def convolution_in_a_scan(turns: int, steps: int):

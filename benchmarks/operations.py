@@ -10,19 +10,12 @@ in the same run. PyTorch's profiler tells its times, where the extra [peers] is 
 
 import dataclasses
 
+from benchmarks.kinds import KINDS
 from resjax import lab
 from resjax.lab.config import Running
 from resjax.lab.options import option
 from resjax.lab.tables import columns, number, text
 
-KINDS = {
-    "convolutions": "forwards",
-    "input gradients": "of convolutions",
-    "weight gradients": "of convolutions",
-    "norms and the like": "norms, activations, and the sums of stream and branch, forwards and backwards",
-    "loops": "what a scan takes out of stacked arrays, or puts in",
-    "rest": "batch, head, loss, optimiser",
-}
 RESULTS = columns(
     kind=text("; ".join(f"{kind}: {what}" for kind, what in KINDS.items())),
     milliseconds=number("a step"),

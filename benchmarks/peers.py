@@ -26,7 +26,9 @@ def against_torch_compile(turns: int, steps: int):
         step = Step(trial(depth))
         yield time_to_first_step(f"depth {depth}", 0.1, step.first_seconds, pytorch.dense_step, depth, WIDTH, BATCH)
         count = 1000 * steps // depth
-        theirs = functools.partial(milliseconds, pytorch.dense_step(depth, WIDTH, BATCH, compiled=True), count)
+        theirs = functools.partial(
+            milliseconds, pytorch.dense_step(depth, WIDTH, BATCH, pytorch.How(compiled=True)), count
+        )
         ours = functools.partial(step.stepper(), count)
         yield compare(f"step time, depth {depth}, against torch.compile", "ms", 1.0, turns, ours, theirs)
 

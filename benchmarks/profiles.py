@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks import hlo, peers
-from benchmarks.hlo import Operation
+from benchmarks import hlo
 from benchmarks.images import trial
-from benchmarks.operations import KINDS
+from benchmarks.kinds import KINDS, kind
+from benchmarks.others import pytorch
 from benchmarks.timing import Step, milliseconds
 
 LARGE = 2048  # rows and columns of the product, and 2^10 of them of the copy
@@ -53,21 +53,6 @@ def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
         }
         for each in KINDS
     ]
-
-
-def kind(operation: Operation) -> str:
-    """The kind of an operation, one of `KINDS`, by what it was traced from."""
-    path = operation.path
-    backwards = "transpose(" in path
-    if "Conv_" in path and "weight_norm" not in path:
-        if not backwards:
-            return "convolutions"
-        return "input gradients" if operation.opcode == "convolution" else "weight gradients"
-    if any(module in path for module in ("Block/", "Transition/", "Stem/")):
-        return "norms and the like"
-    if operation.opcode in ("while", "copy") or "dynamic" in operation.name or path.endswith("/while"):
-        return "loops"
-    return "rest"
 
 
 def profile(step: Step, steps: int) -> list[tuple[str, float]]:
@@ -122,7 +107,7 @@ def best(function: Callable, *arguments: jax.Array) -> float:
 def torch_milliseconds(depth: int, batch_size: int, steps: int) -> dict[str, float]:
     """PyTorch's milliseconds a step by kind; empty where it is not installed."""
     try:
-        step = peers.torch_resnet_step(depth, batch_size)
+        step = pytorch.resnet_step(depth, batch_size)
         from torch import profiler  # an extra
     except ModuleNotFoundError as error:
         print(f"{error.name} is not installed (extra [peers]): not compared")

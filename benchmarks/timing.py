@@ -11,7 +11,7 @@ import numpy as np
 from resjax.data import Dataset, Split
 from resjax.lab.plan import batches, plan
 from resjax.lab.trial import Trial
-from resjax.training.step import TrainState, initial_state, initialize, train_step
+from resjax.training.step import TrainState, initial_state, initialize, keys_of, train_step
 
 
 def compare(what: str, unit: str, at_most: float, turns: int, measure: Callable, reference: Callable) -> dict:
@@ -30,27 +30,32 @@ def ratio(what: str, unit: str, at_most: float, measured: float, reference: floa
 class Step:
     """A training step of a trial, of its network or of one with the same `init` and `apply`.
 
-    `images` replaces the data set by as many random images of that shape, which costs no less.
+    `images` replaces the data set by as many random images of that shape, which costs no less. A trial of several
+    networks together steps all of them.
     """
 
     def __init__(self, trial: Trial, network=None, images: tuple[int, int, int, int] | None = None):
         planned = plan(trial, _random(images) if images else None)
+        self.planned = planned
         self.optimizer = planned.optimizer
         self.network = network or planned.network
         self.tx = self.optimizer.build()
         self.one = jnp.zeros_like(planned.dataset.inputs(1))
         self.source = batches(trial, planned.dataset).at(0)
+        self.keys = functools.partial(
+            keys_of, trial.seed, trial.num_seeds
+        )  # new ones each time: a step takes them over
 
     def start(self, initialize=initialize) -> TrainState:
         """The state before the first step."""
-        state = initialize(self.network, self.tx, jax.random.key(0), self.one)
+        state = initialize(self.network, self.tx, self.keys(), self.one)
         return state._replace(optimizer=self.optimizer.filled(state.optimizer))
 
-    def lower(self):
+    def lower(self, source=None):
         """The lowered program."""
         start = functools.partial(initial_state, self.network, self.tx)
-        state = jax.eval_shape(start, jax.random.key(0), self.one)
-        return train_step.lower(self.network, self.tx, state, self.source)
+        state = jax.eval_shape(start, self.keys(), self.one)
+        return train_step.lower(self.network, self.tx, state, source or self.source)
 
     def run(self, state: TrainState, source=None) -> tuple[TrainState, jax.Array]:
         """One step: the new state and the loss."""
@@ -94,6 +99,25 @@ def milliseconds(step: Callable, steps: int) -> float:
     for _ in range(steps):
         step()
     return 1e3 * (time.perf_counter() - started) / steps
+
+
+def paced(step: Callable, wait: Callable, turns: int, seconds: float) -> float:
+    """The milliseconds of a step, median over the turns, of which each is so long or one step.
+
+    The device is waited for once a turn, as training waits for it: it works while Python prepares the steps to come.
+    """
+
+    def turn(steps: int) -> float:
+        def run():
+            for _ in range(steps):
+                step()
+            wait()
+
+        return milliseconds(run, 1) / steps
+
+    turn(1)
+    steps = max(1, round(1e3 * seconds / turn(1)))
+    return float(np.median([turn(steps) for _ in range(turns)]))
 
 
 def _random(shape: tuple[int, int, int, int]) -> Dataset:

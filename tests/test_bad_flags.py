@@ -109,6 +109,9 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
         ("benchmarks.throughput", ["--turns=0"], "--turns=0: must be at least 1"),
         ("benchmarks.anatomy", ["--", "benchmarks.throughput"], "-- benchmarks.throughput: must be an experiment"),
         ("benchmarks.anatomy", ["--", "experiments.depth_scaling", "--depths=0"], "--depths=0: must be at least 1"),
+        ("benchmarks.accelerator", ["--groups=matrix,sped"], "--groups=sped: must be one of matrix, step, memory"),
+        ("benchmarks.accelerator", ["--size=smal"], "--size=smal, perhaps small: must be one of full, small"),
+        ("benchmarks.accelerator", ["--minutes=0"], "--minutes=0.0: must be at least 0.01"),
         ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
         ("depth_frontier", ["--max_depth=3"], "--network=dense: depth 3: dense with 2 layers a branch has depth 2"),
         (

@@ -12,14 +12,14 @@ from benchmarks.others import first_step
 pytestmark = pytest.mark.slow
 
 
-def endless(pipe, compiled):
+def endless(pipe, how):
     """A first step that ends as late as what it starts, which says that it is there."""
     with open(pipe, "w") as file:
         subprocess.Popen(["sh", "-c", "echo; exec sleep 1000"], stdout=file)
     time.sleep(1000)
 
 
-def failing(compiled):
+def failing(how):
     """A first step that fails."""
     raise ValueError
 

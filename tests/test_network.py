@@ -182,6 +182,20 @@ def test_operations_of_a_dense_network_are_two_a_weight():
     assert 2 * weights < one < 2.1 * weights
 
 
+def test_operations_are_counted_on_devices_for_which_xla_does_not_count(monkeypatch):
+    network = models.dense(6, 8)
+    x = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
+    here = forward_flops(network, x)
+    count = jax.stages.Lowered.cost_analysis
+
+    def of_a_gpu(lowered):  # where JAX says None of all that is not lowered for the CPU
+        chosen = jax.config.jax_default_device
+        return count(lowered) if chosen and chosen.platform == "cpu" else None
+
+    monkeypatch.setattr(jax.stages.Lowered, "cost_analysis", of_a_gpu)
+    assert forward_flops(network, x) == here > 0
+
+
 @pytest.mark.parametrize("power", (0.5, 1))
 def test_flops_of_scaled_branches_are_a_product_a_unit_and_block_more(power):
     x = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)

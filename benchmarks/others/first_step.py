@@ -16,7 +16,7 @@ def seconds(limit: float, step: Callable[..., Callable[[], None]], *sizes: int) 
 
     Args:
       limit: seconds after which the process is stopped, and all that it has started.
-      step: a function of `pytorch` that takes these sizes and `compiled`.
+      step: a function of `pytorch` that takes these sizes and a `How`.
 
     Raises:
       ModuleNotFoundError: PyTorch is not installed.
@@ -51,10 +51,11 @@ def _measure(pipe, folder: str, step: Callable, sizes: tuple[int, ...]) -> None:
 
     from benchmarks.others import pytorch
 
-    pytorch.training(torch.nn.Linear(1, 2), torch.ones(1, 1), torch.zeros(1, dtype=torch.long), compiled=True)
+    how = pytorch.How(compiled=True)
+    pytorch.training(torch.nn.Linear(1, 2), torch.ones(1, 1), torch.zeros(1, dtype=torch.long), how)
     pipe.send(None)
     started = time.perf_counter()
-    step(*sizes, compiled=True)
+    step(*sizes, how)
     pipe.send(time.perf_counter() - started)
 
 

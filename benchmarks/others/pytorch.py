@@ -1,6 +1,16 @@
-"""Networks in PyTorch, and their training steps, eager or compiled."""
+"""Networks in PyTorch, and their training steps, eager or compiled, on a CPU or another device."""
 
+import dataclasses
 from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How PyTorch runs a network."""
+
+    compiled: bool = False  # by `torch.compile`, or eagerly
+    device: str = "cpu"  # PyTorch's name of it
+    dtype: str = "float32"  # what the network computes in; weights and loss are float32
 
 
 def dense(depth: int, width: int):
@@ -26,8 +36,8 @@ def dense(depth: int, width: int):
     return nn.Sequential(nn.Linear(64, width), *blocks, nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 10))
 
 
-def dense_step(depth: int, width: int, batch_size: int, compiled: bool = False) -> Callable[[], None]:
-    """A function that does one training step of `dense`, eager or compiled.
+def dense_step(depth: int, width: int, batch_size: int, how: How = How()) -> Callable[[], None]:
+    """A function that does one training step of `dense`.
 
     Raises:
       ModuleNotFoundError: PyTorch is not installed.
@@ -35,11 +45,11 @@ def dense_step(depth: int, width: int, batch_size: int, compiled: bool = False) 
     import torch
 
     network = dense(depth, width)
-    return training(network, torch.randn(batch_size, 64), torch.randint(10, (batch_size,)), compiled)
+    return training(network, torch.randn(batch_size, 64), torch.randint(10, (batch_size,)), how)
 
 
-def resnet_step(depth: int, batch_size: int) -> Callable[[], None]:
-    """A function that does one eager PyTorch training step of a network of He et al. 2015, channels last.
+def resnet_step(depth: int, batch_size: int, how: How = How()) -> Callable[[], None]:
+    """A function that does one training step of a network of He et al. 2015, channels last.
 
     Raises:
       ModuleNotFoundError: PyTorch is not installed.
@@ -73,13 +83,13 @@ def resnet_step(depth: int, batch_size: int) -> Callable[[], None]:
     pool = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
     network = nn.Sequential(*conv(3, 16), nn.ReLU(), *blocks, *pool).to(memory_format=torch.channels_last)
     images = torch.randn(batch_size, 3, 32, 32).to(memory_format=torch.channels_last)
-    return training(network, images, torch.randint(10, (batch_size,)))
+    return training(network, images, torch.randint(10, (batch_size,)), how)
 
 
 def transformer_step(
-    blocks: int, width: int, heads: int, batch_size: int, tokens: int, compiled: bool = False
+    blocks: int, width: int, heads: int, batch_size: int, tokens: int, how: How = How()
 ) -> Callable[[], None]:
-    """A function that does one PyTorch training step, eager or compiled, of a decoder of its own encoder layers.
+    """A function that does one training step of a decoder of PyTorch's own encoder layers.
 
     Raises:
       ModuleNotFoundError: PyTorch is not installed.
@@ -95,7 +105,8 @@ def transformer_step(
             self.embedding = nn.Embedding(256, width)
             self.blocks = nn.TransformerEncoder(layer, blocks, nn.LayerNorm(width), enable_nested_tensor=False)
             self.head = nn.Linear(width, 256)
-            self.mask = nn.Transformer.generate_square_subsequent_mask(tokens)
+            mask = nn.Transformer.generate_square_subsequent_mask(tokens)
+            self.register_buffer("mask", mask, persistent=False)  # goes where the network goes
 
         def forward(self, x):
             x = self.blocks(self.embedding(x), mask=self.mask, is_causal=True)  # B T D
@@ -103,19 +114,28 @@ def transformer_step(
 
     torch.manual_seed(0)
     x = torch.randint(256, (batch_size, tokens))
-    return training(Decoder(), x, x.flatten(), compiled)
+    return training(Decoder(), x, x.flatten(), how)
 
 
-def training(network, inputs, labels, compiled: bool = False) -> Callable[[], None]:
+def training(network, inputs, targets, how: How = How()) -> Callable[[], None]:
     """A function that does one training step of a network on this batch. The first one is done here: it compiles."""
     import torch
 
+    if how.device != "cpu":
+        torch.set_float32_matmul_precision("high")  # what XLA takes for float32 on a GPU, too: TF32
+        torch.backends.cudnn.benchmark = True  # convolutions are tried out, as XLA does it
+    network, inputs, targets = (part.to(how.device) for part in (network, inputs, targets))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
-    run = torch.compile(network) if compiled else network
+    run = network
+    if how.compiled:
+        torch.compiler.reset()  # it would count other networks as other shapes of this one, and give up
+        run = torch.compile(network)
 
     def step():
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(run(inputs), labels).backward()
+        with torch.autocast(how.device, torch.bfloat16, enabled=how.dtype == "bfloat16"):
+            loss = torch.nn.functional.cross_entropy(run(inputs), targets)
+        loss.backward()
         optimizer.step()
 
     step()
