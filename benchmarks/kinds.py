@@ -16,7 +16,7 @@ def kind(operation: Operation) -> str:
     """The kind of an operation, one of `KINDS`, by what it was traced from."""
     path = operation.path
     backwards = "transpose(" in path
-    if "Conv_" in path and "weight_norm" not in path:
+    if "Conv_" in path:
         if not backwards:
             return "convolutions"
         return "input gradients" if operation.opcode == "convolution" else "weight gradients"

@@ -29,11 +29,12 @@ TORCH |= dict.fromkeys(["batch_norm", "relu", "clamp", "threshold", "aten::add",
 def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
     """The rows of the table, a kind each."""
     step = Step(trial(depth, batch_size=batch_size), images=(batch_size, 32, 32, 3))
-    program = hlo.operations(step.lower().compile().as_text())
+    compiled = step.lower().compile()
+    program = hlo.operations(compiled.as_text())
     taken = collections.Counter[str]()
     flops = collections.Counter[str]()
     size = collections.Counter[str]()
-    for name, seconds in profile(step, steps):
+    for name, seconds in profile(lambda state: compiled(state, step.source), step.start(), steps):
         operation = program[name]
         taken[kind(operation)] += 1e3 * seconds / steps
         flops[kind(operation)] += operation.flops / 1e9 / steps
@@ -55,16 +56,13 @@ def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
     ]
 
 
-def profile(step: Step, steps: int) -> list[tuple[str, float]]:
+def profile(step: Callable, state: Any, steps: int) -> list[tuple[str, float]]:
     """Every operation that ran in so many steps, and the seconds until the next one began."""
-    state = step.start()
-    state, loss = step.run(state)
-    loss.block_until_ready()
+    state, *_ = jax.block_until_ready(step(state))
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
             for _ in range(steps):
-                state, loss = step.run(state)
-                loss.block_until_ready()
+                state, *_ = jax.block_until_ready(step(state))
         (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
         events = _events(jax.profiler.ProfileData.from_file(str(path)))
     return extents(events)
