@@ -15,6 +15,8 @@ from resjax.probes import backward, blocks, forward
 from resjax.probes.singular_values import singular_values as values_of
 from resjax.training.step import initial_state
 
+TOGETHER = 25  # networks
+
 
 def compile_by_depth(turns: int, steps: int):
     """Tracing, lowering and compiling one training step at depth 1000 against depth 20."""
@@ -81,6 +83,16 @@ def stochastic_depth(turns: int, steps: int):
         yield compare(what, "ms", most, min(turns, 3), lambda d=dropping: d(steps), lambda: full(steps))
 
 
+def together(turns: int, steps: int):
+    """A step of 25 networks of 110 layers under one `vmap`, as 5 seeds at 5 rates would be, against 25 of one."""
+    for width in (16, 64, 256):
+        trial = Trial(depth=110, width=width, batch_size=64)
+        one = Step(trial).stepper()
+        several = Step(dataclasses.replace(trial, num_seeds=TOGETHER)).stepper()
+        what = f"step time a network, depth 110, width {width}, {TOGETHER} together against one"
+        yield compare(what, "ms", 0.6, turns, lambda s=several: s(steps) / TOGETHER, lambda o=one: o(10 * steps))
+
+
 def probes(turns: int, steps: int):
     """Every probe of signals and gradients at once, in float32 and width 256: compiling, and running."""
     programs = {depth: _probing(depth) for depth in (1000, 20)}
@@ -130,6 +142,6 @@ def _probing(depth: int):
 
 
 MEASURES = (
-    *(compile_by_depth, step_by_depth, against_unrolled, against_torch, memory, stochastic_depth, probes),
-    singular_values,
+    *(compile_by_depth, step_by_depth, against_unrolled, against_torch, memory, stochastic_depth, together),
+    *(probes, singular_values),
 )
