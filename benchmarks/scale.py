@@ -74,8 +74,8 @@ def run(config: Config):
     """Compiles everything, then writes and prints the tables."""
     from benchmarks import ahead  # it loads JAX
 
-    ahead.pretend(max(config.chips))
     cases = {network: _case(config, network) for network in config.networks}
+    ahead.pretend(max(config.chips))
     work = lab.workdir.work_directory("scale", config, {"results": RESULTS, "collectives": COLLECTIVES})
     work.open()
     found = [] if config.plot_only else list(_programs(config, cases))

@@ -156,8 +156,8 @@ class Network:
 
         Returns:
           outputs (B K, or B … K: logits, or numbers), the new state (the old one unless `train`), and the probe's
-          values with a leading axis of L. For `layers`, `probe`, `fork` and `hold` see `Stack.apply`; `layers.rows` is a
-          tuple, an array a stack.
+          values with a leading axis of L. For `layers`, `probe`, `fork` and `hold` see `Stack.apply`; `layers.rows` is
+          a tuple, an array a stack.
         """
         if self.stochastic_depth and not train:
             layers = self.stochastic_depth.evaluation(layers)
