@@ -76,9 +76,12 @@ def run(config: Config):
 
     cases = {network: _case(config, network) for network in config.networks}
     ahead.pretend(max(config.chips))
+    asked = list(_asked(config, cases))
+    if not asked:
+        raise UserError(f"--layouts={','.join(config.layouts)}: splits none of --networks over --chips evenly")
     work = lab.workdir.work_directory("scale", config, {"results": RESULTS, "collectives": COLLECTIVES})
     work.open()
-    found = [] if config.plot_only else list(_programs(config, cases))
+    found = [] if config.plot_only else [_program(cases[network], network, *where) for network, *where in asked]
     with work.alone():
         if not config.plot_only:
             every = [row for _, rows in found for row in rows]
@@ -100,35 +103,40 @@ def _case(config: Config, network: str) -> "Case":
         raise UserError(f"--networks={network}: {error}") from error
 
 
-def _programs(config: Config, cases: dict[str, "Case"]) -> Iterator[tuple[dict, list[dict]]]:
-    """A row of the results, and the rows of its collectives, of every program."""
+def _asked(config: Config, cases: dict[str, "Case"]) -> Iterator[tuple[str, str, int]]:
+    """Networks, layouts and chips, but for layouts that would split nothing."""
     from benchmarks import ahead
 
-    for network, case in cases.items():
-        name, _, depth = network.partition(":")
-        sizes = {"parameters": case.parameters, "flops": case.flops}
-        for layout, chips in itertools.product(config.layouts, config.chips):
-            on = ahead.layout(layout, chips)
-            if layout != "data" and not ahead.splits(case, on):
-                print(f"{network} {layout}: {chips} chips do not split its weights evenly: left out", flush=True)
-                continue
-            print(f"{network} {layout}: compiling for {chips} chips", flush=True)
-            which = {"network": name, "layers": int(depth), "layout": layout, "chips": chips}
-            memory, collectives = ahead.compiled(case, on)
-            yield which | sizes | _row(memory, collectives, sizes["flops"]), list(_by_kind(which, collectives))
+    for network, layout, chips in itertools.product(cases, config.layouts, config.chips):
+        if layout == "data" or ahead.splits(cases[network], ahead.layout(layout, chips)):
+            yield network, layout, chips
+        else:
+            print(f"{network} {layout}: {chips} chips do not split its weights evenly: left out", flush=True)
+
+
+def _program(case: "Case", network: str, layout: str, chips: int) -> tuple[dict, list[dict]]:
+    """A row of the results, and the rows of its collectives."""
+    from benchmarks import ahead
+
+    print(f"{network} {layout}: compiling for {chips} chips", flush=True)
+    name, _, depth = network.partition(":")
+    which = {"network": name, "layers": int(depth), "layout": layout, "chips": chips}
+    memory, collectives = ahead.compiled(case, ahead.layout(layout, chips))
+    sizes = {"parameters": case.parameters}
+    return which | sizes | _row(memory, collectives, case.flops), list(_by_kind(which, collectives))
 
 
 def _row(memory: Any, collectives: list[Collective], flops: float) -> dict:
     received = sum(one.received_bytes for one in collectives)
     state = memory.argument_size_in_bytes
     temporary = memory.temp_size_in_bytes
-    row = {"state_bytes": state, "temporary_bytes": temporary, "received_bytes": received}
-    row["collectives"] = sum(one.times for one in collectives)
+    times = sum(one.times for one in collectives)
+    row = {"state_bytes": state, "temporary_bytes": temporary, "received_bytes": received, "collectives": times}
     for name, chip in CHIPS.items():
         least = limits(chip, state + temporary, flops, received)
         row |= {f"{name}_compute_ms": 1e3 * least.compute, f"{name}_links_ms": 1e3 * least.links}
         row[f"{name}_limit"] = least.limit
-    return row
+    return row | {"flops": flops}
 
 
 def _by_kind(which: dict, collectives: list[Collective]) -> Iterator[dict]:

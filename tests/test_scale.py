@@ -114,3 +114,11 @@ def test_split_weights_are_gathered_forward_and_back_and_the_batch_is_not(tables
     _, kinds = tables
     every, blocks = parameters
     assert 2 * FLOAT * blocks <= kinds.loc[("fsdp", "all-gather"), "bytes"] <= 2 * FLOAT * every
+
+
+def test_layers_that_no_chips_split_are_refused(tmp_path):
+    out = tmp_path / "out"
+    asked = ("--networks=transformer:1002", "--layouts=layers", "--chips=8")
+    code, _, err = run("benchmarks.scale", *asked, f"--workdir={out}")
+    assert code == 2 and err == "scale: --layouts=layers: splits none of --networks over --chips evenly\n"
+    assert not out.exists()
