@@ -58,9 +58,7 @@ class Config(Running):
     """The options of this benchmark."""
 
     chips: tuple[int, ...] = option((8, 64, 256), "among which a network is trained", minimum=2, maximum=1024)
-    layouts: tuple[str, ...] = option(
-        LAYOUTS, "where weights and momenta are: whole (data), split (fsdp), by layers (layers)", choices=LAYOUTS
-    )
+    layouts: tuple[str, ...] = option(LAYOUTS, "weights whole, split, or split by layers", choices=LAYOUTS)
     networks: tuple[str, ...] = option(
         ("bottleneck:1001", "transformer:1002", "transformer:10242"), "NAME:LAYERS of dense, bottleneck, transformer"
     )
