@@ -150,13 +150,14 @@ class Network:
         train: bool = False,
         probe: Callable[[BlockTrace], Any] | None = None,
         fork: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
+        hold: Callable[[jax.Array], jax.Array] | None = None,
     ) -> tuple[Float[Array, "B ... K"], dict, Any]:
         """Runs inputs x (B H W C for images) through the network.
 
         Returns:
           outputs (B K, or B … K: logits, or numbers), the new state (the old one unless `train`), and the probe's
-          values with a leading axis of L. For `layers`, `probe` and `fork` see `Stack.apply`; `layers.rows` is a tuple,
-          an array a stack.
+          values with a leading axis of L. For `layers`, `probe`, `fork` and `hold` see `Stack.apply`; `layers.rows` is
+          a tuple, an array a stack.
         """
         if self.stochastic_depth and not train:
             layers = self.stochastic_depth.evaluation(layers)
@@ -164,7 +165,14 @@ class Network:
             layers = self.stochastic_depth.training(layers, [stack.length for stack in self.stacks], len(x))
         stream, stem_state = _apply(self.stem, params["stem"], state["stem"], self._cast(x), train)
         stream, stage_states, seen = self.run_stages(
-            params["stages"], state["stages"], self.widen(stream), layers, train=train, probe=probe, fork=fork
+            params["stages"],
+            state["stages"],
+            self.widen(stream),
+            layers,
+            train=train,
+            probe=probe,
+            fork=fork,
+            hold=hold,
         )
         stream = self.narrow(params, stream)
         logits, head_state = _apply(self.head, self.head_params(params), state["head"], stream, train)

@@ -83,6 +83,7 @@ class Stack:
         train: bool = False,
         probe: Callable[[BlockTrace], Any] | None = None,
         fork: Callable[[jax.Array, Any], tuple[jax.Array, jax.Array]] | None = None,
+        hold: Callable[[jax.Array], jax.Array] | None = None,
         first: int = 0,
         total: int | None = None,
     ) -> tuple[Float[Array, "B ... _D"], Any, Any]:
@@ -95,6 +96,7 @@ class Stack:
           train: batch statistics are taken from the batch and the running ones move on.
           probe: `BlockTrace` -> any tree, called in every block.
           fork: (x, tap) -> (x for the branch, x for the connection), called in every block with its `layers.grad_tap`.
+          hold: x -> x, called on the stream before and behind every block: where it lies on the devices.
           first, total: blocks of the network before this stack, and in all; by default this stack is all there is.
 
         Returns:
@@ -103,6 +105,8 @@ class Stack:
         step = functools.partial(
             _step, train=train, probe=probe, fork=fork, place=lambda number: self.place(number, total)
         )
+        if hold:
+            step = functools.partial(_held, step, hold)
         if self.remat:
             policy = convolution.counted(self.remat)
             step = functools.partial(_checkpointed, step, policy)
@@ -217,6 +221,12 @@ def _step(block, x, own, *, train: bool, probe: Callable | None, fork: Callable 
     f, activations, entropies = inside
     at = BlockAt(block, variables, here, layers.branch_scale)
     return y, (new_state, probe(BlockTrace(x, f, activations, entropies, y, at)))
+
+
+def _held(step: Callable, hold: Callable, block, x, own):
+    """The step, of which the streams before and behind are held where they lie, and so are their gradients."""
+    y, out = step(block, hold(x), own)
+    return hold(y), out
 
 
 def _checkpointed(step: Callable, policy: Callable, block, x, own):

@@ -112,6 +112,15 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
         ("benchmarks.accelerator", ["--groups=matrix,sped"], "--groups=sped: must be one of matrix, step, memory"),
         ("benchmarks.accelerator", ["--size=smal"], "--size=smal, perhaps small: must be one of full, small"),
         ("benchmarks.accelerator", ["--minutes=0"], "--minutes=0.0: must be at least 0.01"),
+        ("benchmarks.scale", ["--chips=1"], "--chips=1: must be at least 2"),
+        ("benchmarks.scale", ["--layouts=rows"], "--layouts=rows: must be one of data, fsdp, layers"),
+        ("benchmarks.scale", ["--networks=mlp:4"], "--networks=mlp:4: must be NAME:LAYERS, with a name of dense,"),
+        (
+            "benchmarks.scale",
+            ["--networks=transformer:1003"],
+            "--networks=transformer:1003: depth 1003: a transformer of",
+        ),
+        ("benchmarks.scale", ["--width=100"], "--networks=transformer:1002: width 100: must be a multiple of 16"),
         ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
         ("depth_frontier", ["--max_depth=3"], "--network=dense: depth 3: dense with 2 layers a branch has depth 2"),
         (

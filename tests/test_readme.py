@@ -132,6 +132,20 @@ def test_what_depth_costs_is_what_was_measured():
             assert text == f"{number:.{len(text.partition('.')[2])}f}"
 
 
+def test_what_limits_scale_is_what_was_compiled():
+    table = pd.read_csv(ROOT / "results/scale/results.csv")
+    table["network"] += " " + table["layers"].astype(str)
+    sizes = ["state_bytes", "temporary_bytes", "received_bytes"]
+    table[sizes] = table[sizes] / 2**30
+    said = cells("docs/performance.md", "scale")
+    shown = ["network", "layout", "chips", "state_bytes", "temporary_bytes", "collectives", "received_bytes"]
+    shown += [f"{chip}_{what}" for chip in ("v5e", "v6e") for what in ("compute_ms", "links_ms", "limit")]
+    for line, values in zip(said, table[shown].itertuples(index=False), strict=True):
+        for text, value in zip(line, values, strict=True):
+            digits = len(text.partition(".")[2])
+            assert text == (value if isinstance(value, str) else f"{value:.{digits}f}")
+
+
 def test_the_torture_is_as_it_was_counted():
     counts = ["times", "named", "lost", "silent"]
     table = pd.read_csv(ROOT / "results/torture/results.csv").groupby("what", sort=False)[counts].sum()

@@ -7,6 +7,7 @@ takes its statistics from the whole batch, and the results are the same but for 
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,6 +26,15 @@ class Layout:
     def split(self, batch: Any) -> Any:
         """Within `jit`: a tree of arrays (B …), each device with its share of the batch."""
         return jax.lax.with_sharding_constraint(batch, self.batch)
+
+    @property
+    def hold(self) -> Callable[[jax.Array], jax.Array] | None:
+        """Within `jit`: what keeps a stream (B …) split by examples, for `Network.apply`; None where weights are whole.
+
+        Where weights are split the compiler may else split streams as the weights are, and then every block gathers the
+        whole batch on every device. With it a block gathers its own weights, when it is their turn.
+        """
+        return self.split if self.fsdp else None
 
     def gather(self, tree: Any) -> Any:
         """Within `jit`: a tree of arrays that every device has whole, so that every process can read them."""

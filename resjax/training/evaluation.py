@@ -56,6 +56,6 @@ def evaluate_batch(
     """Losses and scores of inputs (B H W C for images) with targets (B, or B T of sequences), in evaluation: B, B."""
     if layout:
         inputs, targets = layout.split((inputs, targets))
-    outputs, _, _ = network.apply(params, state, inputs, layers)
+    outputs, _, _ = network.apply(params, state, inputs, layers, hold=layout.hold if layout else None)
     found = task.loss(outputs, targets), task.score(outputs, targets)
     return layout.gather(found) if layout else found

@@ -110,9 +110,10 @@ def batch_gradient(
         inputs, targets = layout.split((inputs, targets))
     noise = jax.random.fold_in(stream(train_state.key, "noise"), step)
     layers = Layers(key=noise, gates=jax.random.fold_in(train_state.gates, step))
+    hold = layout.hold if layout else None
 
     def loss_fn(params):
-        outputs, state, _ = network.apply(params, train_state.state, inputs, layers, train=True)  # B K
+        outputs, state, _ = network.apply(params, train_state.state, inputs, layers, train=True, hold=hold)  # B K
         mean = task.loss(outputs, targets).mean()
         return mean, (mean, task.score(outputs, targets).mean(), state)
 
