@@ -32,7 +32,9 @@ and post-norm end at 4.6 to 4.7.
 
 Transformers of images agree (patches of the digits, 200 steps, three seeds, the best of three rates, mostly the highest
 tried). From 10 layers to 202 the training error rises by 89 ± 1 points with post-norm, which does not train there, and
-by 9 ± 8 with pre-norm; with ReZero it falls by 5 ± 2, and so does that on held-out digits.
+by 9 ± 8 with pre-norm; with ReZero it falls by 5 ± 2, and so does that on held-out digits. On Fashion-MNIST (batches of
+32, the better of two rates) it rises by 60 ± 7 with post-norm, and by 5.3 ± 1.3 with pre-norm; with lns no change is
+told apart (2.4 ± 2.7).
 
 Not shown: whether 56 plain layers would get there in ten times the steps; rates below 0.001; large images.
 """

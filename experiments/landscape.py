@@ -11,8 +11,9 @@ their training loss has come down to --matched_loss. Lanczos' algorithm finds th
 Found, with the second command, in nine minutes on 2 CPU cores, 95 % t intervals of five seeds: at the same loss 20
 plain layers are more curved than 20 residual ones. With the images' own statistics λ_max is 28 (18–44) against 1.7
 (1.1–2.5), and 72 ± 1 % of the chords are convex against 99.6 ± 0.1 %. Residual networks of 56 and 110 layers are like
-those of 20, with λ_max of 1.8 (1.3–2.5) and 2.4 (1.6–3.6). Plain ones of 56 and 110 never come down: their whole plane
-lies at 2.1 to 3.5. The running statistics of training make of it a hole in losses of up to 10¹¹ and 10²⁵.
+those of 20, with 1.8 (1.3–2.5) and 2.4 (1.6–3.6). Plain ones never come down: their whole plane lies at 2.1 to 3.5, and
+running statistics make of it a hole in losses of up to 10¹¹ and 10²⁵. Of transformers on a text, at one loss, three
+seeds, pre-norm's λ_max is 4.5 ± 2.2 with 10 layers and 4.0 ± 0.8 with 50; ReZero's is 31 ± 9 and 49 ± 40.
 
 Not shown: rates above .1, the best of residual networks; minima of networks that do not come to --matched_loss.
 """
@@ -128,8 +129,7 @@ def measure(trial: Trial, snapshot, plane: str, steps: list[int], images: int, s
     options = around.Sampling(**sampling)
     if plane != "pca":
         return around.over_random_plane(centre, options) if plane else around.at_weights(centre, options)
-    before = {step: snapshot.at(step).params for step in (0, *steps)}
-    return around.over_principal_plane(centre, options, before, end=trial.steps)
+    return around.over_principal_plane(centre, options, {at: snapshot.at(at).params for at in (0, *steps)}, trial.steps)
 
 
 def summary(tables):
