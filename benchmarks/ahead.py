@@ -11,7 +11,7 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from benchmarks.collectives import Collective, collectives
-from benchmarks.peers import Fixed
+from benchmarks.images import Fixed
 from resjax import models
 from resjax.cost import forward_flops, parameter_count
 from resjax.network import Network

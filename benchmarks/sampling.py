@@ -1,4 +1,4 @@
-"""Runs a module, and says what its main thread was at: `python -m benchmarks.sampling OUT.json MODULE FLAGS…`.
+"""Runs a module, and says what its main thread was at: `anatomy` starts it with OUT.json, the module and its flags.
 
 A second thread looks every few milliseconds at the stack of the first. What counts is the first rule that one of its
 frames fits, so that a program that is compiled for an evaluation is compilation.

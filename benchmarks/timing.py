@@ -42,9 +42,7 @@ class Step:
         self.tx = self.optimizer.build()
         self.one = jnp.zeros_like(planned.dataset.inputs(1))
         self.source = batches(trial, planned.dataset).at(0)
-        self.keys = functools.partial(
-            keys_of, trial.seed, trial.num_seeds
-        )  # new ones each time: a step takes them over
+        self.keys = functools.partial(keys_of, trial.seed, trial.num_seeds)  # new each time: a step takes them over
 
     def start(self, initialize=initialize) -> TrainState:
         """The state before the first step."""
