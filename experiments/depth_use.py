@@ -23,10 +23,10 @@ import dataclasses
 import itertools
 
 from resjax import lab, probes
-from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, whole
+from resjax.lab.texts import OnTexts
 from resjax.lab.trial import Trial
 from resjax.lab.tuning import RATES
 from resjax.system.errors import UserError
@@ -56,26 +56,16 @@ PANELS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Tuning, Training):
+class Config(OnTexts):
     """The options of this experiment."""
 
-    network: str = option("transformer(heads=2)", "as in depth_scaling, of one stage")
     dataset: str = option("text", "as in depth_scaling")
-    width: int = option(32, "units of the stream", minimum=1)
-    depths: tuple[int, ...] = option((50,), "weighted layers of each network", minimum=1)
     order: tuple[str, ...] = option(("pre", "lns", "post"), "where norms stand, as in depth_scaling")
     connections: tuple[str, ...] = option(("residual",), "connections, as in depth_scaling")
-    norms: tuple[str, ...] = option(("layer",), "normalisations, as in depth_scaling")
-    optimizer: str = option("adamw(b2=0.95)", "as in depth_scaling")
     learning_rates: tuple[float, ...] = option(
         (0.0003, 0.001, 0.003, 0.01, 0.03), "learning rates to choose from", minimum=1e-30
     )
-    schedule: str = option("cosine", "as in depth_scaling")
-    warmup_steps: int = option(20, "steps over which the learning rate rises from zero", minimum=0)
-    clip_norm: float = option(1.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
-    batch_size: int = option(8, "examples a step", minimum=1)
     steps: int = option(300, "training steps", minimum=1)
-    seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
     windows: int = option(32, "held-out examples on which blocks are read", minimum=1)
 
 

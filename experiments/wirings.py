@@ -24,10 +24,10 @@ import itertools
 import math
 
 from resjax import lab, probes
-from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, whole
+from resjax.lab.texts import OnTexts
 from resjax.lab.trial import Trial
 from resjax.lab.tuning import RATES
 
@@ -48,13 +48,9 @@ PANELS = {"test_loss": "held-out loss (nats)", "sensitivity": "sensitivity to th
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running, Tuning, Training):
+class Config(OnTexts):
     """The options of this experiment."""
 
-    network: str = option("transformer(heads=2)", "as in depth_scaling")
-    dataset: str = option("text(window=64)", "as in depth_scaling")
-    width: int = option(32, "units of the stream", minimum=1)
-    depths: tuple[int, ...] = option((50,), "weighted layers of each network", minimum=1)
     order: tuple[str, ...] = option(
         ("pre", "peri", "lns", "deepnorm", "keel", "rezero"), "where the norms of residual networks stand"
     )
@@ -62,17 +58,10 @@ class Config(Running, Tuning, Training):
         (*SEVERAL, "attention_residual", "attention_residual(blocks=0)", "dense_former", "value_residual"),
         "connections, each with the first of --order",
     )
-    norms: tuple[str, ...] = option(("layer",), "normalisations, as in depth_scaling")
-    optimizer: str = option("adamw(b2=0.95)", "as in depth_scaling")
     learning_rates: tuple[float, ...] = option((0.001, 0.003, 0.01, 0.03, 0.1), "rates to choose from", minimum=1e-30)
-    schedule: str = option("cosine", "as in depth_scaling")
-    warmup_steps: int = option(20, "steps over which the learning rate rises from zero", minimum=0)
-    clip_norm: float = option(1.0, "clip the gradient's global norm; 0 does not clip", minimum=0)
-    batch_size: int = option(8, "examples a step", minimum=1)
     steps: int = option(100, "training steps", minimum=1)
     log_every: int = option(5, "steps between the points of the learning curves", minimum=1)
     target: float = option(2.9, "the training loss whose step is told", minimum=0)
-    seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
 
 
 def trials(config: Config) -> list[Trial]:
