@@ -2,7 +2,7 @@
 
     python -m experiments.depth_use
     python -m experiments.depth_use --seeds=5
-    python -m experiments.depth_use --depths=50,202 --seeds=3 --steps=2000
+    python -m experiments.depth_use --depths=50,202 --steps=2000 --learning_rates=0.003,0.01 --batch_size=4 --seeds=2
 
 Trains every order × depth × seed, each at the best of its rates, and reads every block, which is an attention or an
 MLP, on a batch of held-out windows: how long what it adds is beside the stream, and whether it points with or against
@@ -16,7 +16,13 @@ text pre-norm uses its 24 sublayers early, with a score of 0.40 ± 0.04, where 0
 best rate is the highest tried, it is 0.31 ± 0.04, at a held-out loss that is not told apart. The first MLP changes the
 later ones most. Post-norm does not train at this depth: its loss stays at 3.2 nats, the entropy of single bytes.
 
-Not shown: large models, longer training; deeper ones, which the third command trains in an hour or more.
+After 2000 steps (the third command, half an hour, both of two seeds) pre-norm uses its depth more evenly, with scores
+of 0.45 to 0.47 at 50 layers and 0.44 to 0.48 at 202. It gains nothing by it: the held-out loss is 1.53 to 1.54 nats at
+50 and 1.54 to 1.57 at 202. With the norm over √l later blocks do less the deeper the network is, with scores of 0.38 to
+0.39 and 0.30 to 0.33. Its loss, 1.47 to 1.50 and 1.48, is lower than pre-norm's at both depths. So a low score is no
+sign of depth in vain. Post-norm still tells single bytes at best.
+
+Not shown: large models; more seeds of the long training, and rates above .01, the best but of pre-norm at 202 layers.
 """
 
 import dataclasses
