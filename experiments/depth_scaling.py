@@ -16,6 +16,10 @@ layers 81 ± 5 %. Skips alone do not help: all diverge from 56 layers on. With b
 0.7 % wrong at every depth to 1000. They are no better for their depth: of the held-out digits 1000 layers get 4.2 %
 wrong, 10 layers 2.6 %.
 
+10,000 layers train, too (no norms, 100 steps, three seeds, the best of three rates). With branches over √L they get
+1.1 ± 1.2 % of the training digits wrong, and 100 layers 1.3 ± 0.5 %. ReZero's 10,000 get 88 ± 36 % wrong, at the lowest
+rate tried.
+
 Longer training does not close the gap (two hours of one core): convolutional networks on MNIST-1D get 0.02 % wrong with
 20 plain layers after 3000 steps, and 52 ± 12 % with 56, where it was 66 % after 1000. 56 residual ones get none wrong.
 
