@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 import pathlib
 import re
 import shlex
@@ -12,6 +13,7 @@ import matplotlib
 import pandas as pd
 import pytest
 
+from benchmarks import anatomy
 from resjax.lab import flags, registry
 
 matplotlib.use("Agg")
@@ -144,6 +146,29 @@ def test_what_limits_scale_is_what_was_compiled():
         for text, value in zip(line, values, strict=True):
             digits = len(text.partition(".")[2])
             assert text == (value if isinstance(value, str) else f"{value:.{digits}f}")
+
+
+def test_where_the_time_goes_is_what_was_looked_at():
+    table = pd.read_csv(ROOT / "results/anatomy/results.csv")
+    table["share"] *= 100
+    first, second = (table[table["run"] == run].reset_index() for run in ("first", "second"))
+    for at, (part, *numbers) in enumerate(cells("docs/performance.md", "anatomy")):
+        assert first["part"][at] == second["part"][at] == part
+        assert numbers == [f"{run[name][at]:.1f}" for run in (first, second) for name in ("seconds", "share")]
+    assert at == len(first) - 1
+    for run in (first, second):
+        training = run.loc[run["part"].isin(anatomy.TRAINING), "share"].sum() / 100
+        assert f"{1 / training:.2f} ×" in PAGES["docs/performance.md"]
+
+
+def test_where_a_step_goes_is_what_was_profiled():
+    table = pd.read_csv(ROOT / "results/operations/results.csv")
+    table["share"] *= 100
+    names = ["milliseconds", "share", "gigaflops", "flop_share", "gigabytes", "byte_share", "torch_milliseconds"]
+    for (kind, *said), row in zip(cells("docs/performance.md", "operations"), table.itertuples(), strict=True):
+        assert kind == row.kind
+        for text, number in zip(said, (getattr(row, name) for name in names), strict=True):
+            assert text == ("" if math.isnan(number) else f"{number:.{len(text.partition('.')[2])}f}")
 
 
 def test_the_torture_is_as_it_was_counted():
