@@ -4,14 +4,14 @@
     python -m experiments.invertibility --when=start --depths=10,34,100 --spectral_norm=0 --images=1 --seeds=5
 
 A block x + g(x) has an inverse if g's Lipschitz constant is below 1 (Behrmann et al. 2019, arXiv 1811.00995). Measured:
-that constant from above and below, the singular values σ of the Jacobian of all blocks, its determinant between the
-bounds that the constants give, and the error of the inverse, block by block.
+that constant, from above and below; singular values and determinant of the Jacobian of all blocks; errors of inverses.
 
 Found, in ten minutes on 2 CPU cores: with ReLU branches over √L and width 256 κ is 34–41 at 10 layers and 24–28 at 100
 (95 % t intervals). The law of wide ReLU blocks has 36 and 27, that of independent ones 21, which linear branches
 follow: ReLU's units mostly stay on or off. Width makes κ worse at 10 layers (17 at width 16, 38 at 256) and certifies
 fewer blocks, yet all are inverted to 10⁻¹¹. Unscaled residual blocks have 10⁵–10⁶, and most are not inverted. Of its
-spectrum a plain linear network keeps 44 % after 100 layers, with ReLU 22.
+spectrum a plain linear network keeps 44 % after 100 layers, with ReLU 22. Transformers of 34 layers on a text (width 32,
+three seeds) start with a κ of 24 (15–36) with branches over √L, and of 7·10⁴ (4·10³–10⁶) without.
 
 Not shown: widths above 256; 1000 layers; trained networks.
 """
