@@ -34,10 +34,7 @@ def run(study: Studied, parts: Sequence[Part], config: Running, store: Store, co
     if config.workers > 1:
         workers.run(study.command, config)  # what they leave undone is done here
     compilation.keep(compiled)
-    with (
-        interrupts.graceful_shutdown() as stop,
-        view(sum(part.share for part in mine)) as shown,
-    ):
+    with interrupts.graceful_shutdown() as stop, view(sum(part.share for part in mine)) as shown:
         ahead = Ahead([] if study.timed else _programs(study, mine), store.result)
         bench = Bench(store, stop, shown, ahead)
         try:
