@@ -28,7 +28,7 @@ class Scanned:
         model, state = self.make(key)
         return eqx.filter(model, eqx.is_array), state
 
-    def apply(self, params, state, x, layers, *, train, hold):
+    def apply(self, params, state, x, layers, *, train, hold=None):
         import equinox as eqx
 
         model = eqx.nn.inference_mode(eqx.combine(params, self.static), not train)

@@ -87,6 +87,6 @@ class Linen:
         variables = self.module.init(key, x, train=False)
         return variables["params"], {"batch_stats": variables["batch_stats"]}
 
-    def apply(self, params, state, x, layers, *, train, hold):
+    def apply(self, params, state, x, layers, *, train, hold=None):
         logits, state = self.module.apply({"params": params, **state}, x, train=train, mutable=["batch_stats"])
         return logits, state, None
