@@ -66,7 +66,7 @@ def curvature(figure: Callable[..., Any], rows: "pd.DataFrame") -> None:
             drawn = axis.pcolormesh(*_grid(own, "ratio", RATIOS), norm="log", vmin=RATIOS[0], vmax=RATIOS[1])
             axis.grid(False)
         _label(axes, AXES["random"])
-        axes[0].figure.colorbar(drawn, ax=axes, label="|λ min / λ max| of the Hessian", ticks=_decades(RATIOS))
+        axes[0].figure.colorbar(drawn, ax=axes, label="|λ min / λ max|", ticks=_decades(RATIOS))
 
 
 def reliefs(figure: Callable[..., Any], rows: "pd.DataFrame") -> None:
