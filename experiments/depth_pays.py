@@ -14,9 +14,7 @@ best shallow ones train for four times the steps: they get 86 ± 5 % (residual) 
 Not shown: that a shallow network cannot, only that it seldom does; a gap to training accuracy: no example comes twice.
 """
 
-import bisect
 import dataclasses
-import functools
 
 import resjax
 from resjax import lab
@@ -77,20 +75,10 @@ def sized(trial: Trial, times: float, config: Config) -> Trial:
     Raises:
       UserError: there is none.
     """
-    width = bisect.bisect_right(range(1, 4096), config.parameters / times, key=functools.partial(count, trial))
+    width = lab.sizes.widest(trial, int(config.parameters / times))
     if not width:
         raise UserError(f"--parameters={config.parameters}: too few for {trial.depth} layers, {times:g} × the steps")
     return dataclasses.replace(trial, width=width, steps=max(1, round(times * config.steps)))
-
-
-@functools.cache
-def count(trial: Trial, width: int) -> int:
-    """The parameters of the trial's network at this width."""
-    import jax
-
-    network, inputs = built(dataclasses.replace(trial, width=width))
-    params, _ = jax.eval_shape(network.init, jax.random.key(0), inputs)
-    return resjax.parameter_count(params)
 
 
 def built(trial: Trial):

@@ -40,6 +40,9 @@ by 9 ± 8 with pre-norm; with ReZero it falls by 5 ± 2, and so does that on hel
 32, the better of two rates) it rises by 60 ± 7 with post-norm, and by 5.3 ± 1.3 with pre-norm; with lns no change is
 told apart (2.4 ± 2.7).
 
+The bottleneck network of 1001 layers trains on a thousand images of Fashion-MNIST (100 steps, one seed, the better of
+two rates): it gets 63 % of them right, where one class gets 10 %. 29 layers get 70 %.
+
 Not shown: whether 56 plain layers would get there in ten times the steps; rates below 0.001; large images.
 """
 

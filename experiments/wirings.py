@@ -28,10 +28,10 @@ from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, whole
 from resjax.lab.texts import OnTexts
-from resjax.lab.trial import Trial
+from resjax.lab.trial import Trial, program
 from resjax.lab.tuning import RATES
 
-KEY = columns("order", "connection", "norm", "depth", "seed")
+KEY = columns("order", "connection", "norm", "depth", "width", "seed")
 TABLES = {
     "results": KEY | columns(
         "learning_rate", "at_edge", "parameters", "train_loss", "test_loss", "diverged",
@@ -59,21 +59,35 @@ class Config(OnTexts):
         "connections, each with the first of --order",
     )
     learning_rates: tuple[float, ...] = option((0.001, 0.003, 0.01, 0.03, 0.1), "rates to choose from", minimum=1e-30)
+    equal: str = option(
+        "width", "what all have: --width, or the parameters of the first", choices=("width", "parameters")
+    )
     steps: int = option(100, "training steps", minimum=1)
     log_every: int = option(5, "steps between the points of the learning curves", minimum=1)
     target: float = option(2.9, "the training loss whose step is told", minimum=0)
 
 
 def trials(config: Config) -> list[Trial]:
-    """The networks: every order of a residual one, and every other connection with the first of the orders."""
+    """The networks: every order of a residual one, and every other connection with the first of the orders.
+
+    With --equal=parameters each has the width at which it has as many as the first has with --width, about.
+    """
     wirings = [(order, "residual") for order in config.order]
     wirings += [(config.order[0], connection) for connection in config.connections if connection != "residual"]
-    return [
+    found = [
         Trial.of(config, order=order, connection=connection, norm=norm, depth=depth, seed=seed)
         for (order, connection), norm, depth, seed in itertools.product(
             wirings, config.norms, config.depths, range(config.seeds)
         )
     ]
+    return [sized(trial, *wirings[0]) for trial in found] if config.equal == "parameters" else found
+
+
+def sized(trial: Trial, order: str, connection: str) -> Trial:
+    """The trial with the width at which its parameters are nearest to those of one of this order and connection."""
+    of_all_seeds = program(trial)
+    parameters = lab.sizes.count(dataclasses.replace(of_all_seeds, order=order, connection=connection), trial.width)
+    return dataclasses.replace(trial, width=lab.sizes.nearest(of_all_seeds, parameters))
 
 
 def rows(bench, trial: Trial, config: Config):
