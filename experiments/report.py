@@ -85,22 +85,22 @@ def trials(config: Config) -> list[Trial]:
         for norm in config.norms
     ]
     usual = Trial(network=config.network)
-    own = {name: getattr(usual, name) for name in ("block", *lab.reporting.VARIED)} | {"norm": config.norms[0]}
+    own = {name: getattr(usual, name) for name in ("block", *lab.report.trials.VARIED)} | {"norm": config.norms[0]}
     others = [Trial.of(config, connection=connection, **shared | own) for connection in config.against]
     return asked + [other for other in others if other not in asked]
 
 
 def ladder(trial: Trial, config: Config) -> list[Trial]:
     """The network at every depth at which it trains."""
-    return [dataclasses.replace(trial, depth=depth) for depth in lab.reporting.ladder(trial, config.rungs)]
+    return [dataclasses.replace(trial, depth=depth) for depth in lab.report.trials.ladder(trial, config.rungs)]
 
 
 def rows(bench, trial: Trial, config: Config):
     """What its start looks like, what became of it at every rate and depth, and what to think of it."""
     asked = len(config.connections) * len(config.norms)
-    key = {"subject": lab.reporting.name(trial), "beside": trial not in trials(config)[:asked]}
-    seen = bench.once(lab.reporting.read, trial)
-    for row in lab.reporting.rows(lab.reporting.signals(trial, seen)):
+    key = {"subject": lab.report.trials.name(trial), "beside": trial not in trials(config)[:asked]}
+    seen = bench.once(lab.report.trials.read, trial)
+    for row in lab.report.trials.rows(lab.report.trials.signals(trial, seen)):
         yield "signals", key | row
     trained = []
     curves = []
@@ -111,12 +111,12 @@ def rows(bench, trial: Trial, config: Config):
         curves += [row | place for row in bench.store.curve(own)]
     for row in trained[:: len(config.rates) * config.seeds]:
         yield "timings", key | row
-    cost = {"flops": seen["flops"]} | bench.once(lab.reporting.memory, trial)
+    cost = {"flops": seen["flops"]} | bench.once(lab.report.trials.memory, trial)
     if config.thorough:
         rates = [row for row in trained if row["depth"] == trial.depth]
         best = dataclasses.replace(trial, learning_rate=reporting.checks.best_of(rates, trial.depth))
         if bench.train(best)["diverged"] is None:
-            found = bench.once(lab.reporting.look, best, when="trained")
+            found = bench.once(lab.report.trials.look, best, when="trained")
             for check in reporting.trained.checks(found, len(seen["activation_mean_square"])):
                 yield "checks", key | check._asdict()
     for table, row in reporting.assess.assessed(seen, trained, curves, trial.depth, config.steps):
@@ -125,14 +125,14 @@ def rows(bench, trial: Trial, config: Config):
 
 STUDY = Study(
     Config,
-    lab.report_tables.TABLES,
+    lab.report.tables.TABLES,
     trials,
     rows,
-    draw=lambda tables, canvas: lab.report_figures.draw(tables, canvas),
-    summary=lab.report_tables.summary,
+    draw=lambda tables, canvas: lab.report.figures.draw(tables, canvas),
+    summary=lab.report.tables.summary,
     programs=ladder,
     colored=True,
-    page=lambda tables, folder, config: lab.report_page.write(tables, folder, config),
+    page=lambda tables, folder, config: lab.report.page.write(tables, folder, config),
 )
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def rows(bench, trial: Trial, config: Config):
     shallow = [
         bench.train(dataclasses.replace(trial, depth=config.shallow, learning_rate=rate)) for rate in config.rates
     ]
-    seen = bench.once(lab.reporting.read, dataclasses.replace(trial, learning_rate=config.rates[0]))
+    seen = bench.once(lab.report.trials.read, dataclasses.replace(trial, learning_rate=config.rates[0]))
     shares = [
         reporting.learned.share(row["train_loss"], seen["constant_loss"]) for row in (bench.train(trial), *shallow)
     ]

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from experiments import report as experiment
-from resjax.lab.advice import RULES, advice
+from resjax.lab.report.advice import RULES, advice
 from resjax.reporting.checks import Check
 from resjax.reporting.limits import BAD, OK
 

@@ -6,25 +6,26 @@ import shlex
 
 import pytest
 
-from resjax.lab import blocks, flags, gallery, index, published, sweep
-from resjax.lab.claims import CLAIMS
-from resjax.lab.found import FOUND
+from resjax.lab import blocks, flags, sweep
+from resjax.lab.site import gallery, index, published
+from resjax.lab.site.claims import CLAIMS
+from resjax.lab.site.found import FOUND
 from resjax.lab.options import relevant
 
 FOLDERS = [(name, folder) for name in gallery.ORDER for folder in published.folders(name)]
 
 
 def test_the_gallery_is_not_stale():
-    assert (gallery.ROOT / "docs/gallery.md").read_text() == gallery.gallery(), "run python -m resjax.lab.gallery"
+    assert (gallery.ROOT / "docs/gallery.md").read_text() == gallery.gallery(), "run python -m resjax.lab.site.gallery"
 
 
 def test_the_columns_are_not_stale():
-    assert (gallery.ROOT / "docs/columns.md").read_text() == gallery.columns(), "run python -m resjax.lab.gallery"
+    assert (gallery.ROOT / "docs/columns.md").read_text() == gallery.columns(), "run python -m resjax.lab.site.gallery"
 
 
 def test_the_page_of_claims_is_not_stale():
     page = index.index(gallery.experiments())
-    assert (gallery.ROOT / "docs/index.html").read_text() == page, "run python -m resjax.lab.gallery"
+    assert (gallery.ROOT / "docs/index.html").read_text() == page, "run python -m resjax.lab.site.gallery"
 
 
 def test_every_claim_has_a_verdict_a_figure_a_command_and_a_time():
@@ -38,7 +39,7 @@ def test_every_claim_has_a_verdict_a_figure_a_command_and_a_time():
 
 
 def test_the_readme_is_not_stale():
-    assert (gallery.ROOT / "README.md").read_text() == gallery.readme(), "run python -m resjax.lab.gallery"
+    assert (gallery.ROOT / "README.md").read_text() == gallery.readme(), "run python -m resjax.lab.site.gallery"
 
 
 def test_every_experiment_is_in_the_gallery():

@@ -8,7 +8,8 @@ import pytest
 from etils import epath
 from matplotlib.ticker import FixedLocator
 
-from resjax.lab import canvas, flags, gallery, published, sweep
+from resjax.lab import canvas, flags, sweep
+from resjax.lab.site import gallery, published
 
 FOLDERS = [(name, folder) for name in gallery.ORDER for folder in published.folders(name)]
 ENTRIES = 6

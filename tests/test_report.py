@@ -16,7 +16,8 @@ from scipy import stats
 import resjax as rj
 from experiments import report as experiment
 from resjax import lab
-from resjax.lab import gallery, page
+from resjax.lab import page
+from resjax.lab.site import gallery
 from resjax.system.errors import UserError
 from tests.torture.commands import here
 
@@ -129,7 +130,7 @@ def test_a_report_of_an_own_block_is_made_of_what_fit_says():
 def test_no_two_networks_have_one_name(flag):
     name, value = flag.split("=", 1)
     config = experiment.Config(depth=10, **{name: (value,) if name == "norms" else value})
-    names = [lab.reporting.name(trial) for trial in experiment.trials(config)]
+    names = [lab.report.trials.name(trial) for trial in experiment.trials(config)]
     assert len(set(names)) == len(names) == (2 if name == "norms" else 3)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from experiments.report_calibration import given
-from resjax.lab import published
+from resjax.lab.site import published
 from resjax.reporting import calibrated, limits
 from resjax.reporting.limits import BAD, OK, WATCH, Limits
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from resjax.lab.config import Running
-from resjax.lab.gallery import ORDER as EXPERIMENTS
+from resjax.lab.site.gallery import ORDER as EXPERIMENTS
 from resjax.lab.trial import Start, Trial
 from resjax.lab.workdir import WorkDirectory
 from tests.torture.commands import Commands, here, study

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 
-from resjax.lab import page, published
-from resjax.lab.claims import CLAIMS
-from resjax.lab.found import FOUND
+from resjax.lab import page
+from resjax.lab.site import published
+from resjax.lab.site.claims import CLAIMS
+from resjax.lab.site.found import FOUND
 
 COST = re.compile(r"in ([\w ]+? (?:minutes?|hours?))(?: each)?,? on 2 CPU cores")
 TITLE = "How deep can a network go, and why?"

@@ -19,7 +19,8 @@ from jaxtyping import PRNGKeyArray
 from resjax import data, models
 from resjax.cost import forward_flops
 from resjax.data import Dataset
-from resjax.lab import canvas, report_figures, report_page, reporting
+from resjax.lab import canvas
+from resjax.lab.report import figures, page, trials
 from resjax.network import Network
 from resjax.nn.connections import Connection
 from resjax.reporting import assess, learned, start
@@ -46,16 +47,16 @@ class Report:
     @property
     def verdict(self) -> str:
         """The same in a sentence."""
-        return reporting.verdicts(self.tables)[0]
+        return trials.verdicts(self.tables)[0]
 
     def to_html(self) -> str:
         """The page: it needs nothing beside it."""
         with tempfile.TemporaryDirectory() as folder:
             many = self.tables["rates"]["learning_rate"].unique()
             options: Any = SimpleNamespace(seeds=1, rates=many)
-            report_figures.draw(self.tables, canvas.Canvas(epath.Path(folder), options, kinds=("svg",)))
-            svgs = {name: (epath.Path(folder) / f"{name}.svg").read_text() for name in report_page.FIGURES}
-        return report_page.html_of(self.tables, svgs, "resjax.report(…)", lambda row: "")
+            figures.draw(self.tables, canvas.Canvas(epath.Path(folder), options, kinds=("svg",)))
+            svgs = {name: (epath.Path(folder) / f"{name}.svg").read_text() for name in page.FIGURES}
+        return page.html_of(self.tables, svgs, "resjax.report(…)", lambda row: "")
 
     def _repr_html_(self) -> str:
         return f'<iframe srcdoc="{html.escape(self.to_html())}" style="width:100%;height:40rem;border:0"></iframe>'
@@ -158,7 +159,7 @@ def _of(build: Build, depths: Sequence[int], dataset: Dataset, steps: int, key: 
     network = build(deepest)
     one, _ = dataset.train.example
     seen = start.read(network, one, dataset.classes, key) | {"constant_loss": learned.constant_loss(dataset.train)}
-    yield from (("signals", row) for row in reporting.rows(reporting.by_block(seen, deepest)))
+    yield from (("signals", row) for row in trials.rows(trials.by_block(seen, deepest)))
     trained: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     for depth in depths:

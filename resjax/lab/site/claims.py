@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from resjax.lab import statistics
-from resjax.lab.found import HOLDS, NOT, Found
+from resjax.lab.site.found import HOLDS, NOT, Found
 
 Tables = Mapping[str, pd.DataFrame]
 PART = "holds in part"

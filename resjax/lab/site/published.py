@@ -11,7 +11,7 @@ import pandas as pd
 from resjax.lab import flags
 from resjax.lab.options import relevant
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 RESULTS = ROOT / "results"
 
 

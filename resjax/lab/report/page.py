@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
-from resjax.lab import environment, flags, page, reporting
-from resjax.lab.advice import advice
+from resjax.lab import environment, flags, page
 from resjax.lab.config import Architecture
+from resjax.lab.report import trials
+from resjax.lab.report.advice import advice
 from resjax.reporting.checks import NONE, Check
 from resjax.reporting.limits import BAD, OK
 from resjax.system import distributed, files
@@ -53,7 +54,7 @@ def write(tables: Tables, folder: epath.Path, config: Any) -> int:
 def as_json(tables: Tables) -> dict[str, Any]:
     """Verdicts, results and checks, ready for JSON: NaN, which it has not, is null."""
     found = {name: json.loads(tables[name].to_json(orient="records")) for name in ("results", "checks")}
-    return {"verdict": reporting.verdicts(tables), "start": reporting.accuracy()} | found
+    return {"verdict": trials.verdicts(tables), "start": trials.accuracy()} | found
 
 
 def html_of(tables: Tables, svgs: Mapping[str, str], made: str, command: Command) -> str:
@@ -70,7 +71,7 @@ def html_of(tables: Tables, svgs: Mapping[str, str], made: str, command: Command
     parts = [
         f"<h1>{title}</h1>",
         *_verdicts(tables),
-        f'<p class="soft">{html.escape(reporting.accuracy())}</p>',
+        f'<p class="soft">{html.escape(trials.accuracy())}</p>',
         "<h2>Checks</h2>",
         _checks(tables["checks"], command),
         "<h2>What to try</h2>",
@@ -92,7 +93,7 @@ def html_of(tables: Tables, svgs: Mapping[str, str], made: str, command: Command
 
 def _verdicts(tables: Tables) -> Iterator[str]:
     asked = tables["results"].query("not beside")
-    for sentence, trains in zip(reporting.verdicts(tables), asked["trains"], strict=True):
+    for sentence, trains in zip(trials.verdicts(tables), asked["trains"], strict=True):
         yield f'<p class="verdict {OK if trains else BAD}">{html.escape(sentence)}</p>'
 
 

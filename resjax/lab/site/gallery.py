@@ -1,6 +1,6 @@
 """The gallery, the columns, and what the README says was found: from docstrings and tables, never by hand.
 
-python -m resjax.lab.gallery          # writes docs/gallery.md, docs/index.html, docs/columns.md and the README's list
+python -m resjax.lab.site.gallery          # writes docs/gallery.md, docs/index.html, docs/columns.md and the README's list
 """
 
 import collections
@@ -12,14 +12,15 @@ from types import ModuleType
 
 import pandas as pd
 
-from resjax.lab import flags, index, published, watched
-from resjax.lab.found import FOUND
+from resjax.lab import flags, watched
 from resjax.lab.options import Options
+from resjax.lab.site import index, published
+from resjax.lab.site.found import FOUND
 from resjax.lab.tables import BLOCKS, Column
 from resjax.system.errors import UserError
 
 ROOT = published.ROOT
-MADE = "<!-- made by `python -m resjax.lab.gallery`: change docstrings and tables, not this -->"
+MADE = "<!-- made by `python -m resjax.lab.site.gallery`: change docstrings and tables, not this -->"
 MARKS = "<!-- found -->", "<!-- /found -->"
 ORDER = (
     *("report", "report_calibration"),

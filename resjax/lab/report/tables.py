@@ -46,11 +46,11 @@ TABLES = {
 
 def summary(tables: Mapping[str, "pd.DataFrame"]) -> tuple["pd.DataFrame", str]:
     """A check a row, a network a column."""
-    from resjax.lab import reporting
+    from resjax.lab.report import trials
     from resjax.reporting.checks import NONE
 
     found = tables["checks"]
     judged = "[" + found["status"] + "]"
     seen = found["shown"] + judged.where(found["status"] != NONE, "").radd(" ").str.rstrip()
     shown = found.assign(seen=seen).pivot_table("seen", "check", "subject", "first", sort=False)
-    return shown.fillna("–").reset_index(), " ".join(reporting.verdicts(tables)).removesuffix(".")
+    return shown.fillna("–").reset_index(), " ".join(trials.verdicts(tables)).removesuffix(".")
