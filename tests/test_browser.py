@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from resjax.lab.report import Report, page
+from resjax.lab.report import Report
+from resjax.lab.report.page import FIGURES
 from resjax.lab.site import gallery, published
 
 playwright = pytest.importorskip("playwright.sync_api", reason="there is no playwright here, which drives a browser")
@@ -135,4 +136,4 @@ def test_a_report_prints_to_two_pages(show):
 
 
 def test_the_figures_of_the_page_are_those_that_are_drawn(report):
-    assert report.read_text().count("<svg ") == len(page.FIGURES)
+    assert report.read_text().count("<svg ") == len(FIGURES)

@@ -7,10 +7,10 @@ import shlex
 import pytest
 
 from resjax.lab import blocks, flags, sweep
+from resjax.lab.options import relevant
 from resjax.lab.site import gallery, index, published
 from resjax.lab.site.claims import CLAIMS
 from resjax.lab.site.found import FOUND
-from resjax.lab.options import relevant
 
 FOLDERS = [(name, folder) for name in gallery.ORDER for folder in published.folders(name)]
 

@@ -1,6 +1,6 @@
 """The gallery, the columns, and what the README says was found: from docstrings and tables, never by hand.
 
-python -m resjax.lab.site.gallery          # writes docs/gallery.md, docs/index.html, docs/columns.md and the README's list
+python -m resjax.lab.site.gallery  # writes docs/gallery.md, docs/index.html, docs/columns.md and the README's list
 """
 
 import collections
