@@ -134,7 +134,8 @@ def compile_ahead(trial: Trial) -> None:
     state.compile()
     _step(planned, trial, state).compile()
     _, _, dataset, task, _ = planned
-    batch = dataset.inputs(evaluation.BATCH), dataset.targets(evaluation.BATCH)
+    count = evaluation.batch_size(dataset.train)
+    batch = dataset.inputs(count), dataset.targets(count)
     shapes = _shapes(state)
     weights = shapes.params, shapes.state
     weights = jax.eval_shape(lambda tree: step.member(tree, 0), weights) if trial.num_seeds else weights

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
@@ -14,7 +15,15 @@ from resjax.network import Network
 from resjax.system.sharding import Layout
 from resjax.training.tasks import CLASSIFICATION, Task
 
-BATCH = 512
+BATCH = 512  # examples
+TOKENS = 2048  # or, where they are sequences, those of the fewest examples with as many: streams that a cache holds
+
+
+def batch_size(split: Examples) -> int:
+    """How many examples of a split are evaluated at a time on one device."""
+    one, _ = split.example
+    sequences = jnp.issubdtype(one.dtype, jnp.integer)
+    return min(BATCH, -(-TOKENS // one.size)) if sequences else BATCH
 
 
 def evaluate(
@@ -30,8 +39,8 @@ def evaluate(
     """Mean loss and score over a whole split, in evaluation mode; `before_batch` is called before every batch."""
     losses = []
     scores = []
-    size = BATCH + -BATCH % (layout.mesh.size if layout else 1)
-    for inputs, targets in split.all(size):
+    count = batch_size(split)
+    for inputs, targets in split.all(count + -count % (layout.mesh.size if layout else 1)):
         before_batch()
         found = evaluate_batch(network, params, state, inputs, targets, layers, layout, task)
         batch_losses, batch_scores = jax.device_get(found)
