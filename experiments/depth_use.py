@@ -22,7 +22,8 @@ of 0.45 to 0.47 at 50 layers and 0.44 to 0.48 at 202. It gains nothing by it: th
 0.39 and 0.30 to 0.33. Its loss, 1.47 to 1.50 and 1.48, is lower than pre-norm's at both depths. So a low score is no
 sign of depth in vain. Post-norm still tells single bytes at best.
 
-Not shown: large models; more seeds of the long training, and rates above .01, the best but of pre-norm at 202 layers.
+Not shown: large models; more seeds of the long training; its rates above .01, the better of the two for all but
+pre-norm at 202 layers.
 """
 
 import dataclasses

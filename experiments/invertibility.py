@@ -144,7 +144,10 @@ def draw(tables, canvas):
 
 
 TABLES = {"results": RESULTS, "rates": columns("activation", "spectral_norm") | RATES}
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, refuse, colored=True)
+STUDY = Study(
+    Config, TABLES, trials, rows, draw, summary, refuse, colored=True,
+    programs=lambda trial, config: [trial] if "trained" in config.when else [],
+)  # fmt: skip
 
 if __name__ == "__main__":
     STUDY.main()

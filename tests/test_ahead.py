@@ -1,13 +1,15 @@
 """Programs are compiled in the background, in the order in which they are needed, and at most once."""
 
 import threading
+from concurrent.futures import CancelledError, Future
 
 import pytest
 
+from experiments import invertibility
 from resjax.lab import ahead, running
 from resjax.lab.ahead import Ahead
 from resjax.lab.part import Part
-from resjax.lab.trial import Trial
+from resjax.lab.trial import Trial, program
 
 A, B, C = (Trial(depth=depth) for depth in (10, 20, 30))
 
@@ -42,18 +44,26 @@ def never(trial):
 
 
 def test_a_program_that_is_being_compiled_is_waited_for(compiler):
-    programs = Ahead([A, B], never)
-    assert compiler.working.wait(60)
-    waiting = threading.Thread(target=programs.ready, args=[A])
-    waiting.start()
-    waiting.join(0.1)
-    assert waiting.is_alive()
+    programs = Ahead([A], never)
+    asked = threading.Event()
+    done = threading.Event()
+
+    class Watched(Future):
+        """A program that is being compiled, and says when it is waited for."""
+
+        def exception(self, timeout=None):
+            asked.set()
+            return super().exception(timeout)
+
+    pending = Watched()
+    pending.set_running_or_notify_cancel()
+    programs._pending[program(A)] = pending
+    threading.Thread(target=lambda: (programs.ready(A), done.set())).start()
+    assert asked.wait(60) and not done.is_set()
+    pending.set_result(None)
+    assert done.wait(60)
     compiler.go.set()
-    waiting.join(60)
-    programs.ready(B)
     programs.close()
-    assert not waiting.is_alive()
-    assert compiler.begun[0] == A
 
 
 def test_one_that_has_not_begun_is_left_to_who_needs_it(compiler):
@@ -68,8 +78,12 @@ def test_one_that_has_not_begun_is_left_to_who_needs_it(compiler):
 def test_close_begins_no_other(compiler):
     programs = Ahead([A, B], never)
     assert compiler.working.wait(60)
-    threading.Timer(0.1, compiler.go.set).start()  # by then what had not begun was dropped
-    programs.close()
+    closing = threading.Thread(target=programs.close)
+    closing.start()
+    with pytest.raises(CancelledError):  # while the first is still being compiled
+        programs._pending[program(B)].result(60)
+    compiler.go.set()
+    closing.join(60)
     assert compiler.begun == [A]
 
 
@@ -110,3 +124,9 @@ def test_the_deepest_networks_train_first_and_the_rows_keep_their_order():
     assert trained == [30, 20, 10]
     assert [row["depth"] for ((_, row),) in rows] == [10, 30, 20]
     assert running._programs(Study(), parts) == [C, B, A]
+
+
+def test_networks_that_are_only_read_at_their_start_have_no_program():
+    for when, expected in ((("start",), []), (("start", "trained"), [A.depth])):
+        parts = [Part({}, invertibility.Config(when=when), A)]
+        assert [trial.depth for trial in running._programs(invertibility.STUDY, parts)] == expected
