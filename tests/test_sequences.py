@@ -17,6 +17,8 @@ from resjax.data import augment, tasks
 from resjax.data.generated import Fresh, Generated
 from resjax.lab import rehearsal
 from resjax.system.sharding import Layout
+from resjax.training import evaluation
+from resjax.training.tasks import LANGUAGE_MODEL
 
 KEY = jax.random.key(3)
 TOKENS = np.random.default_rng(0).integers(0, 11, (40, 6))
@@ -63,6 +65,19 @@ def test_an_example_is_what_a_step_gets_and_what_evaluation_looks_at(split):
         found = jax.eval_shape(batch)
         assert [(leaf.shape[1:], leaf.dtype) for leaf in found] == [(leaf.shape, leaf.dtype) for leaf in split.example]
     assert split.shape == split.example[0].shape
+
+
+def test_long_sequences_are_evaluated_two_at_a_time_and_each_once():
+    ids = jnp.asarray(np.random.default_rng(1).integers(0, 5, (5, 1024)), jnp.int32)
+    targets = ids[:, ::-1]
+    split = data.Split(ids.astype(jnp.uint8), targets, None, None)
+    network = models.transformer(6, width=2, heads=1, vocabulary=5)
+    params, state = network.init(KEY, ids[:1])
+    logits, _, _ = network.apply(params, state, ids)
+    losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], -1)
+    loss, _ = evaluation.evaluate(network, params, state, split, task=LANGUAGE_MODEL)
+    assert evaluation.batch_size(split) == 2
+    np.testing.assert_allclose(loss, losses.mean(), rtol=1e-5)
 
 
 def test_inputs_and_targets_are_as_many_examples():
