@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import hlo, kinds, profiles
+from benchmarks import hlo, hlo_types, kinds, profiles
 from resjax.nn.convolution import convolve
 
 
@@ -29,6 +29,51 @@ def test_the_flops_of_a_convolution(stride, size):
 def test_the_bytes_of_a_sum():
     found = program(jnp.add, *2 * [jnp.ones((10, 7), "float32")])
     assert max(operation.bytes for operation in found) == 3 * 4 * 10 * 7
+
+
+SLICES = """
+%fused (own: f32[10,70], all: f32[10,70], at: s32[]) -> f32[10,70] {
+  %own = f32[10,70]{1,0} parameter(0)
+  %all = f32[10,70]{1,0} parameter(1)
+  %at = s32[] parameter(2)
+  %zero = s32[] constant(0)
+  %one = f32[1,70]{1,0} dynamic-slice(%all, %at, %zero), dynamic_slice_sizes={1,70}
+  %less = f32[1,70]{1,0} negate(%one)
+  ROOT %put = f32[10,70]{1,0} dynamic-update-slice(%own, %less, %at, %zero)
+}
+
+ENTRY %main (p: f32[10,70], i: s32[]) -> f32[10,70] {
+  %p = f32[10,70]{1,0} parameter(0)
+  %i = s32[] parameter(1)
+  %taken = f32[1,70]{1,0} dynamic-slice(%p, %i, %i), dynamic_slice_sizes={1,70}
+  %written = f32[10,70]{1,0} dynamic-update-slice(%p, %taken, %i, %i)
+  %both = f32[10,70]{1,0} fusion(%p, %written, %i), kind=kLoop, calls=%fused
+  %sum = f32[10,70]{1,0} add(%p, %both)
+  %carried = (s32[], f32[10,70]{1,0}) tuple(%i, %sum)
+  ROOT %while = (s32[], f32[10,70]{1,0}) while(%carried), condition=%more, body=%turn
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "indices"),
+    (("taken", 2, 1), ("written", 2, 1), ("both", 2, 1), ("sum", 30, 0), ("carried", 0, 0), ("while", 0, 0)),
+)
+def test_the_bytes_of_slices_are_not_those_of_the_array(name, rows, indices):
+    assert hlo.operations(SLICES)[name].bytes == 4 * 70 * rows + 4 * indices
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    (("f32[8,3]{1,0}", 96), ("(bf16[5], /*index=1*/pred[])", 11), ("f8e4m3fn[8]", 8), ("s4[3]", 2), ("c64[2]", 16)),
+)
+def test_the_bytes_of_types(shape, size):
+    assert hlo_types.bytes_of(shape) == size
+
+
+def test_a_type_whose_size_is_not_known_is_refused():
+    with pytest.raises(ValueError, match=r"opaque\[2\]"):
+        hlo_types.bytes_of("(f32[2], opaque[2])")
 
 
 def test_an_operation_takes_until_the_next_one_begins():
