@@ -8,19 +8,20 @@ what another thread compiles meanwhile costs nothing here but the time that it i
 """
 
 import dataclasses
-import importlib
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from resjax import lab
+from resjax.lab import behind
 from resjax.lab.config import Running
+from resjax.lab.options import option
 from resjax.lab.tables import columns, number, text
-from resjax.system.errors import Failure, UserError
+from resjax.system.errors import Failure
 
 RESULTS = columns(
     run=text("first: nothing is compiled; second: everything is"),
@@ -29,29 +30,23 @@ RESULTS = columns(
     share=number("of the whole run"),
 )
 TRAINING = ("first weights", "steps", "evaluation", "records")  # what `train` does, but for its programs
-
-
 MAIN = ("experiments.depth_scaling",)  # the README's
+DECIDED = ("workdir", "store", "compile_cache", "plot_only")  # flags of the command that are given here
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Running):
     """The options of this benchmark."""
 
-    command: tuple[str, ...] = ()  # behind `--`: an experiment and its flags; by default `MAIN`
+    command: tuple[str, ...] = option(MAIN, "an experiment and its flags, behind `--`", distinct=False)
 
 
 def run(config: Config) -> None:
     """Runs the command twice, then writes and prints the table."""
-    module, *flags = config.command or MAIN
-    try:
-        study = importlib.import_module(module).STUDY
-    except (ImportError, AttributeError):
-        raise UserError(f"-- {module}: must be an experiment, as experiments.depth_scaling") from None
-    study.check(flags)
+    behind.check(config.command, *DECIDED)
     work = lab.workdir.work_directory("anatomy", config, {"results": RESULTS})
     work.open()
-    measured = [] if config.plot_only else list(rows(module, flags))
+    measured = [] if config.plot_only else list(rows(*config.command))
     with work.alone():
         if not config.plot_only:
             work.write({"results": measured})
@@ -63,7 +58,7 @@ def run(config: Config) -> None:
     print(f"table: {work.path / 'results.csv'}")
 
 
-def rows(module: str, flags: Sequence[str]) -> Iterator[dict[str, Any]]:
+def rows(module: str, *flags: str) -> Iterator[dict[str, Any]]:
     """A row a run and part."""
     with tempfile.TemporaryDirectory() as folder:
         for name in ("first", "second"):

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from commands import run
 
-from benchmarks import sampling
+from benchmarks import anatomy, sampling
+from resjax.lab import flags
+from resjax.lab.workdir import work_directory
 
 LOOP = ("/home/me/resjax/resjax/training/loop.py", "run")
 CHECKS = ("/home/me/resjax/resjax/lab/plan.py", "plan")
@@ -55,6 +57,13 @@ def test_the_stack_of_another_thread_is_read():
     thread.join()
     assert (LOOP[0], "wait") in found
     assert sampling.part_of(found) == "steps"
+
+
+def test_two_commands_have_two_tables():
+    asked = [[], ["--", "experiments.depth_scaling", "--depths=20"], ["--", "experiments.lesions"]]
+    configs = [flags.parse(anatomy.Config, ["anatomy", *words]) for words in asked]
+    folders = {work_directory("anatomy", config, {}).path for config in configs}
+    assert len(folders) == 3 and configs[0].command == anatomy.MAIN
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ def refused_here(tmp_path, monkeypatch, capfd):
 
     def refused(*arguments, experiment="depth_scaling"):
         module = importlib.import_module(experiment if "." in experiment else f"experiments.{experiment}")
-        monkeypatch.setattr(sys, "argv", [experiment, *arguments, f"--workdir={tmp_path}/run"])
+        monkeypatch.setattr(sys, "argv", [experiment, f"--workdir={tmp_path}/run", *arguments])
         with pytest.raises(SystemExit) as left:
             flags.main(
                 *(module.STUDY.config, module.STUDY.run, module)
@@ -107,7 +107,11 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
     ("experiment", "arguments", "says"),
     (
         ("benchmarks.throughput", ["--turns=0"], "--turns=0: must be at least 1"),
-        ("benchmarks.anatomy", ["--", "benchmarks.throughput"], "-- benchmarks.throughput: must be an experiment"),
+        ("benchmarks.anatomy", ["--", "benchmarks.throughput"], "-- benchmarks.throughput: is not an experiment: "),
+        ("benchmarks.anatomy", ["--", "./x"], "-- ./x: is not an experiment: "),
+        ("benchmarks.anatomy", ["--", ""], "-- : is not an experiment: "),
+        ("benchmarks.anatomy", ["--", "experiments.depth_scaling", "-h"], "-- experiments.depth_scaling -h: cannot be"),
+        ("benchmarks.anatomy", ["--", "experiments.depth_scaling", "--store=x"], "--store=x: cannot be given here"),
         ("benchmarks.anatomy", ["--", "experiments.depth_scaling", "--depths=0"], "--depths=0: must be at least 1"),
         ("benchmarks.accelerator", ["--groups=matrix,sped"], "--groups=sped: must be one of matrix, step, memory"),
         ("benchmarks.accelerator", ["--size=smal"], "--size=smal, perhaps small: must be one of full, small"),

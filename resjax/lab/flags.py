@@ -127,7 +127,7 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     if values.help:
         return values.help if values.help in TOPICS else ""
     chosen: dict[str, Any] = {field.name: values[field.name].value for field in _flagged(config_class)}
-    if takes_command:
+    if end + 1 < len(argv):
         chosen[COMMAND] = tuple(argv[end + 1 :])
     if chosen.get("preset"):
         _fill(chosen, presets.recipe(chosen["preset"]), given={name for name in values if values[name].present})
