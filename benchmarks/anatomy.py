@@ -13,12 +13,13 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks.table import table
 from resjax import lab
 from resjax.lab import behind
-from resjax.lab.config import Running
+from resjax.lab.config import Writing
 from resjax.lab.options import option
 from resjax.lab.tables import columns, number, text
 from resjax.system.errors import Failure
@@ -35,7 +36,7 @@ DECIDED = ("workdir", "store", "compile_cache", "plot_only")  # flags of the com
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running):
+class Config(Writing):
     """The options of this benchmark."""
 
     command: tuple[str, ...] = option(MAIN, "an experiment and its flags, behind `--`", distinct=False)
@@ -43,19 +44,16 @@ class Config(Running):
 
 def run(config: Config) -> None:
     """Runs the command twice, then writes and prints the table."""
-    behind.check(config.command, *DECIDED)
-    work = lab.workdir.work_directory("anatomy", config, {"results": RESULTS})
-    work.open()
-    measured = [] if config.plot_only else list(rows(*config.command))
-    with work.alone():
-        if not config.plot_only:
-            work.write({"results": measured})
-        table = work.read()["results"]
-    lab.view.show(table, "anatomy")
-    for name, own in table.groupby("run", sort=False):
+    found = table("anatomy", config, RESULTS, lambda: measured(config.command))
+    for name, own in found.groupby("run", sort=False):
         training = own.loc[own["part"].isin(TRAINING), "share"].sum()
         print(f"{name} run: {1 / training:.2f} × the time of training")
-    print(f"table: {work.path / 'results.csv'}")
+
+
+def measured(command: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows of the table; raises UserError for a command that cannot be."""
+    behind.check(command, *DECIDED)
+    return rows(*command)
 
 
 def rows(module: str, *flags: str) -> Iterator[dict[str, Any]]:

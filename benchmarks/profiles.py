@@ -4,7 +4,7 @@ import collections
 import functools
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -26,9 +26,13 @@ TORCH = {
 TORCH |= dict.fromkeys(["batch_norm", "relu", "clamp", "threshold", "aten::add", "pad"], "norms and the like")
 
 
-def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
-    """The rows of the table, a kind each."""
-    step = Step(trial(depth, batch_size=batch_size), images=(batch_size, 32, 32, 3))
+def training(depth: int, batch_size: int) -> Step:
+    """The step that is looked at; raises UserError for a depth that a ResNet cannot have."""
+    return Step(trial(depth, batch_size=batch_size), images=(batch_size, 32, 32, 3))
+
+
+def rows(step: Step, depth: int, batch_size: int, steps: int) -> Iterator[dict[str, Any]]:
+    """The rows of the table, a kind each: of the step, and of PyTorch's of the same sizes."""
     compiled = step.lower().compile()
     program = hlo.operations(compiled.as_text())
     taken = collections.Counter[str]()
@@ -41,8 +45,8 @@ def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
         size[kind(operation)] += operation.bytes / 1e9 / steps
     theirs = torch_milliseconds(depth, batch_size, steps)
     product, copy = rates()
-    return [
-        {
+    for each in KINDS:
+        yield {
             "kind": each,
             "milliseconds": taken[each],
             "share": taken[each] / taken.total(),
@@ -52,8 +56,6 @@ def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
             "byte_share": size[each] / taken[each] * 1e3 / copy,
             "torch_milliseconds": theirs.get(each),
         }
-        for each in KINDS
-    ]
 
 
 def profile(step: Callable, state: Any, steps: int) -> list[tuple[str, float]]:

@@ -11,6 +11,7 @@ from benchmarks import accelerator, device_plan, timing
 from benchmarks.device_meter import Meter
 from benchmarks.device_networks import SIZES
 from benchmarks.device_plan import Measurement, planned
+from resjax.system.errors import UserError
 
 BOTH = ["float32", "bfloat16"]
 
@@ -40,6 +41,12 @@ def test_without_pytorch_one_line_says_so(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert {row.group for row in planned(SIZES["small"], ("unrolled", "torch"))} == {"unrolled"}
     assert capsys.readouterr().out == "torch is not installed (extra [peers]): not compared\n"
+
+
+def test_groups_of_which_nothing_can_be_measured_are_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match=r"^--groups=torch: nothing of it can be measured here$"):
+        accelerator.measured(accelerator.Config(size="small", groups=("torch",)))
 
 
 @dataclasses.dataclass(frozen=True)

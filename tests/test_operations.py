@@ -91,7 +91,7 @@ def test_the_rows_of_a_small_resnet():
         forwards += 2 * batch * size**2 * 9 * channels * features
         channels = features
     with jax.enable_x64(False):
-        rows = {row["kind"]: row for row in profiles.rows(8, batch, 1)}
+        rows = {row["kind"]: row for row in profiles.rows(profiles.training(8, batch), 8, batch, 1)}
     assert list(rows) == list(kinds.KINDS)
     assert rows["convolutions"]["gigaflops"] == pytest.approx(forwards / 1e9)
     assert sum(row["share"] for row in rows.values()) == pytest.approx(1)

@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from resjax.lab import names, presets
-from resjax.lab.config import Architecture, Optimization, Probing, Running, Training, Tuning, Watching
+from resjax.lab.config import Architecture, Optimization, Probing, Running, Training, Tuning, Watching, Writing
 from resjax.system import distributed, interrupts
 from resjax.system.errors import UserError
 
@@ -29,6 +29,7 @@ GROUPS = {
     Tuning: "Training",
     Watching: "Training",
     Probing: "How networks are read",
+    Writing: "Running",
     Running: "Running",
 }
 TOPICS: dict[str, Callable[[], str]] = {"presets": presets.described}  # that `--help=TOPIC` has a page on
