@@ -39,7 +39,7 @@ RESULTS = columns(
     ratio_of=text("is the column"),
     ratio_to=text("is the other row: network, variant, dtype, batch, remat"),
     device=text("as JAX calls it"),
-    note=text("why there are no numbers"),
+    note=text("why there are no numbers, or some are missing"),
 )
 SHOWN = ["group", "network", "variant", "dtype", "remat", "step_milliseconds", "matrix_share", "temporary_mib", "ratio"]
 
@@ -91,8 +91,8 @@ def rows(planned: list, measure: Callable, minutes: float, clock: Callable[[], f
             return
         row = measure(one)
         longest = max(longest, clock() - begun)
-        said = row.get("note") or f"{row['step_milliseconds']:.4g} ms"
-        print(f"{one.label}: {said}", flush=True)
+        took = [f"{row['step_milliseconds']:.4g} ms"] if "step_milliseconds" in row else []
+        print(f"{one.label}: {'; '.join([*took, *filter(None, [row.get('note')])])}", flush=True)
         yield row
 
 

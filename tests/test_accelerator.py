@@ -79,13 +79,17 @@ class Known:
 )
 def test_what_fails_is_a_row_with_a_note_and_the_others_stay(says, note, capsys):
     slow = Known("slow", 6)
-    cases = [slow, Known("lost", says=says), Known("fast", 2)]
-    plan = [Measurement("step", case, "step_milliseconds", slow) for case in cases]
+    lost = Known("lost", says=says)
+    fast = Known("fast", 2)
+    plan = [Measurement("step", case, "step_milliseconds", slow) for case in (slow, lost, fast)]
+    plan.append(Measurement("step", fast, "step_milliseconds", lost))
     rows = list(accelerator.rows(plan, Meter(1, 0, matrix=8).row, minutes=10))
-    assert [row.get("note") for row in rows] == [None, note, None]
-    assert [row.get("ratio") for row in rows] == [1, None, 2 / 6]
-    assert [row["network"] for row in rows] == ["slow", "lost", "fast"] and note in capsys.readouterr().out
-    assert slow.measured == ["slow"]  # once, though three rows need it
+    assert [row.get("note") for row in rows] == [None, note, None, f"no ratio, for lost, float32: {note}"]
+    assert [row.get("ratio") for row in rows] == [1, None, 2 / 6, None]
+    assert [row.get("step_milliseconds") for row in rows] == [6, None, 2, 2]
+    assert [row["network"] for row in rows] == ["slow", "lost", "fast", "fast"] and note in capsys.readouterr().out
+    for case in (slow, lost, fast):
+        assert case.measured == [case.network]  # once, though several rows need it
 
 
 def test_none_is_begun_for_which_less_time_is_left_than_the_longest_took(capsys):
