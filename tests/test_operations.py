@@ -76,12 +76,58 @@ def test_a_type_whose_size_is_not_known_is_refused():
         hlo_types.bytes_of("(f32[2], opaque[2])")
 
 
+WHILE = "jit(train_step)/transpose(jvp())/while"
+CONV = "closed_call/Block/branch/branch.conv/Conv_0"
+
+
+@pytest.mark.parametrize(
+    ("path", "opcode", "kind"),
+    (
+        (f"jit(train_step)/jvp()/while/body/{CONV}/conv_general_dilated", "convolution", "convolutions"),
+        (f"{WHILE}/body/{CONV}/conv_general_dilated", "convolution", "input gradients"),
+        (f"{WHILE}/body/{CONV}/transpose", "fusion", "input gradients"),  # the mirrored kernel
+        (f"{WHILE}/body/{CONV}/towards_w/while/body/closed_call/dot_general", "dot", "weight gradients"),
+        (f"{WHILE}/body/{CONV}/towards_w/transpose", "fusion", "weight gradients"),
+        (f"{WHILE}/body/{CONV}/add_any", "fusion", "norms and the like"),
+        (f"{WHILE}/body/closed_call/Block/after/after.pointwise/select_n", "fusion", "norms and the like"),
+        ("jit(train_step)/jvp(Transition)/branch/branch.pointwise/jit(relu)/max", "fusion", "norms and the like"),
+        ("jit(train_step)/jvp(ConvStem)/ConvStem.pointwise/jit(relu)/max", "fusion", "norms and the like"),
+        (WHILE, "while", "loops"),
+        (f"{WHILE}/body/jit(dynamic_index_in_dim)/dynamic_slice", "fusion", "loops"),
+        (f"{WHILE}/cond/lt", "fusion", "loops"),
+        ("", "copy", "loops"),
+        ("jit(train_step)/transpose(jvp(Head))/Head.dense/Dense_0/dot_general", "dot", "rest"),
+        ("jit(train_step)/add", "fusion", "rest"),
+    ),
+)
+def test_the_kind_of_an_operation_is_that_of_what_it_was_traced_from(path, opcode, kind):
+    assert kinds.kind(hlo.Operation("fusion.1", opcode, path, 0, 0)) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "caller", "kind"),
+    (
+        ("aten::mkldnn_convolution", "aten::_convolution", "convolutions"),
+        ("aten::convolution_backward", "ConvolutionBackward0", "input gradients"),
+        ("aten::native_batch_norm_backward", "NativeBatchNormBackward0", "norms and the like"),
+        ("aten::add_", "autograd::engine::evaluate_function: ConvolutionBackward0", "norms and the like"),
+        ("aten::add_", "Optimizer.step#SGD.step", "rest"),
+        ("aten::addmm", "aten::linear", "rest"),
+    ),
+)
+def test_the_kind_of_an_operation_of_pytorch(name, caller, kind):
+    assert kinds.torch_kind(name, [caller]) == kind
+
+
 def test_an_operation_takes_until_the_next_one_begins():
     events = [("c", 5.0, 9.0), ("a", 0.0, 1.0), ("b", 2.0, 2.5)]  # of several threads, in no order
     assert profiles.extents(events) == [("a", 2.0), ("b", 3.0), ("c", 4.0)]
 
 
-def test_the_rows_of_a_small_resnet():
+@pytest.mark.slow
+def test_the_rows_of_a_small_resnet(monkeypatch):
+    monkeypatch.setattr(profiles, "rates", lambda: (1.0, 1.0))
+    monkeypatch.setattr(profiles, "torch_milliseconds", lambda *_: {})
     batch = 2
     forwards = 0
     size = 32

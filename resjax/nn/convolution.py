@@ -76,6 +76,7 @@ def _towards_x(dy, x, w, *, strides, padding, lhs_dilation, rhs_dilation):
     return convolution_p.bind(dy, mirrored, **geometry)
 
 
+@jax.named_scope("towards_w")  # by which a profile tells its operations
 def _towards_w(dy, x, w, *, strides, padding, lhs_dilation, rhs_dilation):
     """Patchesᵀ · dy, a few images at a time, so that all of it stays in the cache.
 
