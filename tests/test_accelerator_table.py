@@ -72,4 +72,4 @@ def test_everything_is_measured_in_the_small_form(tmp_path):
     memory = table[table["network"].str.startswith("dense") & (table["group"] == "memory")].set_index("remat")
     assert memory["temporary_mib"].idxmin() == "nothing_saveable" and memory["temporary_mib"].idxmax() == "everything"
     unrolled = table[table["group"] == "unrolled"]
-    assert unrolled["variant"].isna().tolist() == [True, False] and unrolled["gigaflop"].nunique() == 1
+    assert unrolled["variant"].isna().tolist() == [True, False]
