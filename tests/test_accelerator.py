@@ -1,5 +1,6 @@
 """What is planned for an accelerator, and what becomes of it: a run ends in time, and no failure ends it."""
 
+import collections
 import dataclasses
 import sys
 import types
@@ -30,11 +31,10 @@ def test_every_group_has_rows_and_every_ratio_another_row_of_its_group(with_torc
 
 
 def test_every_network_is_measured_in_both_dtypes():
-    rows = [row.case.named for row in planned(SIZES["full"], ("step",))]
-    networks = [("ResNet-56", 128), ("transformer 1002", 32), ("WRN-28-10", 128), ("dense 1000", 256)]
-    networks.append(("ResNet-56", 1024))
-    expected = [(*network, dtype) for network in networks for dtype in BOTH]
-    assert [(row["network"], row["batch"], row["dtype"]) for row in rows] == expected
+    dtypes = collections.defaultdict(list)
+    for row in planned(SIZES["full"], ("step",)):
+        dtypes[row.case.named["network"], row.case.named["batch"]].append(row.case.named["dtype"])
+    assert dtypes and all(found == BOTH for found in dtypes.values())
 
 
 def test_without_pytorch_one_line_says_so(monkeypatch, capsys):
