@@ -71,7 +71,7 @@ def test_collectives_within_loops_count_as_often_as_they_run():
 
 @pytest.mark.parametrize(("memory", "flops", "limit"), ((10, 200, "compute"), (10, 20, "links"), (11, 200, "memory")))
 def test_the_limit_is_memory_or_what_takes_longer(memory, flops, limit):
-    chip = Chip(memory=10, flops=100, links=5, source="")
+    chip = Chip(memory=10, flops=100, links=5)
     found = limits(chip, memory, flops, received=3)
     assert (found.compute, found.links, found.limit) == (flops / 100, 3 / 5, limit)
 
