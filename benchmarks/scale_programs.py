@@ -11,7 +11,7 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from benchmarks.collectives import Collective, collectives
-from benchmarks.images import Fixed
+from benchmarks.timing import Fixed
 from resjax import models
 from resjax.cost import forward_flops, parameter_count
 from resjax.network import Network
@@ -20,7 +20,7 @@ from resjax.training import optimizers, tasks
 from resjax.training.step import TrainState, initial_state, train_step
 from resjax.training.tasks import Task
 
-PASSES = 4  # forward passes that a step costs: forward, once more on the way back, and two products for each of it
+PASSES = 4  # forward passes that a step costs: forward, again on the way back, and there two products for each of it
 HEADS = 16
 
 
@@ -52,7 +52,7 @@ class Case:
         return PASSES * forward_flops(self.network, jax.ShapeDtypeStruct(self.shape, self.dtype))
 
 
-class Layers(Layout):
+class ByLayers(Layout):
     """Weights are split over the layers' axis of their stack, where it divides evenly."""
 
     def places(self, train_state: Any) -> Any:
@@ -77,7 +77,7 @@ def case(name: str, depth: int, width: int, images: int, windows: int, tokens: i
         network = models.transformer(depth, width, HEADS, remat=remat)
         shape = (windows, tokens)
         return Case(network, optimizers.adamw(1e-3), tasks.LANGUAGE_MODEL, shape, jnp.int32, shape)
-    network = models.dense(depth, width, remat=remat) if name == "dense" else models.bottleneck(depth, remat=remat)
+    network = models.bottleneck(depth, remat=remat)
     return Case(network, optimizers.sgd(0.1), tasks.CLASSIFICATION, (images, 32, 32, 3), jnp.float32, (images,))
 
 
@@ -90,7 +90,7 @@ def pretend(devices: int) -> None:
 def layout(name: str, devices: int) -> Layout:
     """One of `scale`'s layouts, on the first so many devices."""
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
-    return {"data": Layout, "fsdp": Layout, "layers": Layers}[name](mesh, fsdp=name != "data")
+    return {"data": Layout, "fsdp": Layout, "layers": ByLayers}[name](mesh, fsdp=name != "data")
 
 
 def splits(case: Case, layout: Layout) -> bool:

@@ -125,7 +125,7 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
         ("benchmarks.accelerator", ["--minutes=0"], "--minutes=0.0: must be at least 0.01"),
         ("benchmarks.scale", ["--chips=1"], "--chips=1: must be at least 2"),
         ("benchmarks.scale", ["--layouts=rows"], "--layouts=rows: must be one of data, fsdp, layers"),
-        ("benchmarks.scale", ["--networks=mlp:4"], "--networks=mlp:4: must be NAME:LAYERS, with a name of dense,"),
+        ("benchmarks.scale", ["--networks=mlp:4"], "--networks=mlp:4: must be NAME:LAYERS, with a name of bottleneck,"),
         (
             "benchmarks.scale",
             ["--networks=transformer:1003"],
