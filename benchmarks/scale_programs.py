@@ -20,7 +20,7 @@ from resjax.training import optimizers, tasks
 from resjax.training.step import TrainState, initial_state, train_step
 from resjax.training.tasks import Task
 
-PASSES = 4  # forward passes that a step costs: forward, again on the way back, and there two products for each of it
+PASSES = 4  # forward passes that a step costs: one, one again on the way back, and two products there for each of one
 HEADS = 16
 
 

@@ -1,12 +1,11 @@
 """What is planned for an accelerator, and what becomes of it: a run ends in time, and no failure ends it."""
 
 import collections
-import dataclasses
 import sys
 import types
 
-import jax
 import pytest
+from known_case import Known
 
 from benchmarks import accelerator, device_plan, timing
 from benchmarks.device_meter import Meter
@@ -47,26 +46,6 @@ def test_groups_of_which_nothing_can_be_measured_are_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UserError, match=r"^--groups=torch: nothing of it can be measured here$"):
         accelerator.measured(accelerator.Config(size="small", groups=("torch",)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Known:
-    """A case that takes so many milliseconds, or fails."""
-
-    network: str
-    milliseconds: float = 0
-    says: str = ""
-    measured: list = dataclasses.field(default_factory=list, compare=False)
-
-    @property
-    def named(self):
-        return {"network": self.network, "dtype": "float32", "networks": 1}
-
-    def measure(self, pace):
-        self.measured.append(self.network)
-        if self.says:
-            raise jax.errors.JaxRuntimeError(self.says)
-        return {"gigaflop": 1.0, "step_milliseconds": self.milliseconds}
 
 
 @pytest.mark.parametrize(
