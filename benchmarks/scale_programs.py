@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from benchmarks.timing import Fixed
 from resjax import models
 from resjax.cost import forward_flops, parameter_count
 from resjax.network import Network
+from resjax.nn.convolution import traced_for_elsewhere
 from resjax.system.sharding import Layout
 from resjax.training import optimizers, tasks
 from resjax.training.step import TrainState, initial_state, train_step
@@ -107,7 +107,7 @@ def compiled(case: Case, layout: Layout) -> tuple[Any, list[Collective]]:
         jax.ShapeDtypeStruct((layout.mesh.size * shape[0], *shape[1:]), dtype, sharding=layout.batch)
         for shape, dtype in ((case.shape, case.dtype), (case.classes, jnp.int32))
     )
-    with mock.patch.object(jax, "default_backend", lambda: "tpu"):  # whose convolutions are JAX's own
+    with traced_for_elsewhere():
         lowered = train_step.lower(case.network, case.optimizer, placed, Fixed(*batch), layout, case.task)
     program = lowered.compile()
     return program.memory_analysis(), collectives(program.as_text())
