@@ -95,11 +95,9 @@ def _case(config: Config, network: str) -> "Case":
     if name not in NETWORKS or not depth.isdecimal():
         raise UserError(f"--networks={network}: must be NAME:LAYERS, with a name of {', '.join(NETWORKS)}")
     try:
-        case = scale_programs.case(name, int(depth), config.width, config.images, config.windows, config.tokens)
-        case.train_state()  # some widths are refused only where weights have their shapes
+        return scale_programs.case(name, int(depth), config.width, config.images, config.windows, config.tokens)
     except ValueError as error:
         raise UserError(f"--networks={network}: {error}") from error
-    return case
 
 
 def _asked(config: Config, cases: dict[str, "Case"]) -> Iterator[tuple[str, str, int]]:

@@ -74,6 +74,10 @@ def case(name: str, depth: int, width: int, images: int, windows: int, tokens: i
     """
     remat = jax.checkpoint_policies.nothing_saveable
     if name == "transformer":
+        if width % (2 * HEADS):
+            raise ValueError(
+                f"width {width}: must be a multiple of {2 * HEADS}, for {HEADS} heads of an even number each"
+            )
         network = models.transformer(depth, width, HEADS, remat=remat)
         shape = (windows, tokens)
         return Case(network, optimizers.adamw(1e-3), tasks.LANGUAGE_MODEL, shape, jnp.int32, shape)

@@ -131,11 +131,11 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
             ["--networks=transformer:1003"],
             "--networks=transformer:1003: depth 1003: a transformer of",
         ),
-        ("benchmarks.scale", ["--width=100"], "--networks=transformer:1002: width 100: must be a multiple of 16"),
+        ("benchmarks.scale", ["--width=100"], "--networks=transformer:1002: width 100: must be a multiple of 32"),
         (
             "benchmarks.scale",
             ["--width=16", "--networks=transformer:34"],
-            "--networks=transformer:34: 1 units a head: rotary places need an even number",
+            "--networks=transformer:34: width 16: must be a multiple of 32, for 16 heads of an even number each",
         ),
         ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
         ("depth_frontier", ["--max_depth=3"], "--network=dense: depth 3: dense with 2 layers a branch has depth 2"),
