@@ -12,8 +12,9 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 
+from benchmarks.table import table
 from resjax import lab
-from resjax.lab.config import Running
+from resjax.lab.config import Writing
 from resjax.lab.options import option
 from resjax.lab.tables import columns, number, text, whole
 from resjax.system.errors import UserError
@@ -38,46 +39,44 @@ RESULTS = columns(
     ratio_of=text("is the column"),
     ratio_to=text("is the other row: network, variant, dtype, batch, remat"),
     device=text("as JAX calls it"),
-    note=text("why there are no numbers"),
+    note=text("why there are no numbers, or some are missing"),
 )
 SHOWN = ["group", "network", "variant", "dtype", "remat", "step_milliseconds", "matrix_share", "temporary_mib", "ratio"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running):
+class Config(Writing):
     """The options of this benchmark."""
 
     size: str = option("full", "of the networks; small is to try the command, on a CPU, too", choices=("full", "small"))
-    groups: tuple[str, ...] = option(GROUPS, f"what is measured: {', '.join(GROUPS)}")
+    groups: tuple[str, ...] = option(GROUPS, "what is measured", choices=GROUPS)
     minutes: float = option(10.0, "that the command may take", minimum=0.01)
     turns: int = option(3, "times each step is timed", minimum=1)
     seconds: float = option(1.0, "a turn; one step if that takes longer", minimum=0)
 
-    def __post_init__(self):
-        super().__post_init__()
-        for group in self.groups:
-            if group not in GROUPS:
-                raise UserError(f"--groups={group}: must be one of {', '.join(GROUPS)}")
-
 
 def run(config: Config):
-    """Measures what there is time for, and writes the table as it grows; then prints it."""
-    work = lab.workdir.work_directory("accelerator", config, {"results": RESULTS})
-    work.open()
-    if not config.plot_only:
-        from benchmarks.device_meter import Meter  # loads JAX
-        from benchmarks.device_networks import SIZES
-        from benchmarks.device_plan import planned
+    """Measures what there is time for, writes the table as it grows, and prints it."""
+    table("accelerator", config, RESULTS, lambda: measured(config), SHOWN)
 
-        size = SIZES[config.size]
-        meter = Meter(config.turns, config.seconds, size.matrix)
-        written = []
-        for row in rows(planned(size, config.groups), meter.row, config.minutes):
-            written.append(row)
-            with work.alone():
-                work.write({"results": written})
-    lab.view.show(work.read()["results"][SHOWN], "accelerator")
-    print(f"table: {work.path / 'results.csv'}")
+
+def measured(config: Config) -> Iterator[dict]:
+    """The rows of the table, each measured when it is asked for.
+
+    Raises:
+      UserError: nothing of what is asked for can be measured here, or operations cannot be counted.
+    """
+    from benchmarks.device_meter import Meter  # loads JAX
+    from benchmarks.device_networks import SIZES
+    from benchmarks.device_plan import planned
+    from resjax.system import platform
+
+    platform.cpu()  # as of which operations are counted: refused before any is timed
+    size = SIZES[config.size]
+    plan = planned(size, config.groups)
+    if not plan:
+        raise UserError(f"--groups={','.join(config.groups)}: nothing of it can be measured here")
+    return rows(plan, Meter(config.turns, config.seconds, size.matrix).row, config.minutes)
 
 
 def rows(planned: list, measure: Callable, minutes: float, clock: Callable[[], float] = time.monotonic) -> Iterator:
@@ -92,8 +91,8 @@ def rows(planned: list, measure: Callable, minutes: float, clock: Callable[[], f
             return
         row = measure(one)
         longest = max(longest, clock() - begun)
-        said = row.get("note") or f"{row['step_milliseconds']:.4g} ms"
-        print(f"{one.label}: {said}", flush=True)
+        took = [f"{row['step_milliseconds']:.4g} ms"] if "step_milliseconds" in row else []
+        print(f"{one.label}: {'; '.join([*took, *filter(None, [row.get('note')])])}", flush=True)
         yield row
 
 

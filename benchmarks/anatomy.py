@@ -8,7 +8,6 @@ what another thread compiles meanwhile costs nothing here but the time that it i
 """
 
 import dataclasses
-import importlib
 import json
 import pathlib
 import subprocess
@@ -17,10 +16,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks.table import table
 from resjax import lab
-from resjax.lab.config import Running
+from resjax.lab import behind
+from resjax.lab.config import Writing
+from resjax.lab.options import option
 from resjax.lab.tables import columns, number, text
-from resjax.system.errors import Failure, UserError
+from resjax.system.errors import Failure
 
 RESULTS = columns(
     run=text("first: nothing is compiled; second: everything is"),
@@ -29,41 +31,32 @@ RESULTS = columns(
     share=number("of the whole run"),
 )
 TRAINING = ("first weights", "steps", "evaluation", "records")  # what `train` does, but for its programs
-
-
 MAIN = ("experiments.depth_scaling",)  # the README's
+DECIDED = ("workdir", "store", "compile_cache", "plot_only")  # flags of the command that are given here
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running):
+class Config(Writing):
     """The options of this benchmark."""
 
-    command: tuple[str, ...] = ()  # behind `--`: an experiment and its flags; by default `MAIN`
+    command: tuple[str, ...] = option(MAIN, "an experiment and its flags, behind `--`", distinct=False)
 
 
 def run(config: Config) -> None:
     """Runs the command twice, then writes and prints the table."""
-    module, *flags = config.command or MAIN
-    try:
-        study = importlib.import_module(module).STUDY
-    except (ImportError, AttributeError):
-        raise UserError(f"-- {module}: must be an experiment, as experiments.depth_scaling") from None
-    study.check(flags)
-    work = lab.workdir.work_directory("anatomy", config, {"results": RESULTS})
-    work.open()
-    measured = [] if config.plot_only else list(rows(module, flags))
-    with work.alone():
-        if not config.plot_only:
-            work.write({"results": measured})
-        table = work.read()["results"]
-    lab.view.show(table, "anatomy")
-    for name, own in table.groupby("run", sort=False):
+    found = table("anatomy", config, RESULTS, lambda: measured(config.command))
+    for name, own in found.groupby("run", sort=False):
         training = own.loc[own["part"].isin(TRAINING), "share"].sum()
         print(f"{name} run: {1 / training:.2f} × the time of training")
-    print(f"table: {work.path / 'results.csv'}")
 
 
-def rows(module: str, flags: Sequence[str]) -> Iterator[dict[str, Any]]:
+def measured(command: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows of the table; raises UserError for a command that cannot be."""
+    behind.check(command, *DECIDED)
+    return rows(*command)
+
+
+def rows(module: str, *flags: str) -> Iterator[dict[str, Any]]:
     """A row a run and part."""
     with tempfile.TemporaryDirectory() as folder:
         for name in ("first", "second"):

@@ -10,12 +10,11 @@ class Chip:
     memory: float  # bytes
     flops: float  # a second, in bfloat16: what a TPU multiplies float32 in, too, unless told otherwise
     links: float  # bytes a second that its links bring in: half of what is published, which counts both directions
-    source: str
 
 
 CHIPS = {
-    "v5e": Chip(16e9, 197e12, 400e9 / 2, "https://docs.cloud.google.com/tpu/docs/v5e"),
-    "v6e": Chip(32e9, 918e12, 800e9 / 2, "https://docs.cloud.google.com/tpu/docs/v6e"),
+    "v5e": Chip(16e9, 197e12, 400e9 / 2),  # https://docs.cloud.google.com/tpu/docs/v5e
+    "v6e": Chip(32e9, 918e12, 800e9 / 2),  # https://docs.cloud.google.com/tpu/docs/v6e
 }
 
 

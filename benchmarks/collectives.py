@@ -8,10 +8,10 @@ import math
 import re
 from collections.abc import Iterator
 
+from benchmarks.hlo_types import bytes_of, computations
+
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-COMPUTATION = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{$")
 COLLECTIVE = re.compile(rf"= (.*?) ({'|'.join(KINDS)})(-start)?\(")
-ARRAY = re.compile(r"([a-z]+)(\d*)\w*\[([\d,]*)\]")  # as f32[8,1024], bf16[8] or pred[]
 CALL = re.compile(r"\b(body|calls|to_apply)=%?([\w.\-]+)")
 TURNS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 MESH = re.compile(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}")
@@ -48,15 +48,7 @@ def collectives(program: str) -> list[Collective]:
       ValueError: a loop whose turns are not known, a conditional, or a collective that does not wait for its end: the
         compiler for CPUs makes none of these of a training step.
     """
-    bodies: dict[str, list[str]] = {}
-    entry = ""
-    lines: list[str] = []
-    for line in program.splitlines():
-        if match := COMPUTATION.match(line):
-            lines = bodies.setdefault(match[2], [])
-            entry = match[2] if match[1] else entry
-        else:
-            lines.append(line)
+    entry, bodies = computations(program)
     return list(_of(bodies, entry, 1))
 
 
@@ -70,7 +62,7 @@ def _of(bodies: dict[str, list[str]], name: str, times: int) -> Iterator[Collect
             if begun:
                 raise ValueError(f"a collective that does not wait for its end: {line.strip()[:200]}")
             group = _group(line)
-            array = _bytes(result) * (group if kind == "reduce-scatter" else 1)
+            array = bytes_of(result) * (group if kind == "reduce-scatter" else 1)
             yield Collective(kind, array, group, times)
         for how, called in CALL.findall(line):
             yield from _of(bodies, called, times * (_turns(line) if how == "body" else 1))
@@ -81,14 +73,6 @@ def _turns(line: str) -> int:
     if not match:
         raise ValueError(f"a loop whose turns are not known: {line.strip()[:200]}")
     return int(match[1])
-
-
-def _bytes(types: str) -> int:
-    """Of all arrays of a type, as (f32[8], pred[])."""
-    return sum(
-        math.prod(int(size) for size in shape.split(",") if size) * int(bits or 8) // 8
-        for _, bits, shape in ARRAY.findall(types)
-    )
 
 
 def _group(line: str) -> int:

@@ -10,9 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.images import Fixed
 from benchmarks.others.pytorch import How
-from benchmarks.timing import Step
+from benchmarks.timing import Fixed, Step
 from resjax.cost import forward_flops
 from resjax.lab.trial import Trial
 

@@ -1,6 +1,7 @@
-"""From what is planned to the rows of `accelerator`: each case is measured at most once."""
+"""From what is planned to the rows of `accelerator`: each case is measured at most once, also where it fails."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ class Meter:
     def __init__(self, turns: int, seconds: float, matrix: int):
         self._pace = functools.partial(paced, turns=turns, seconds=seconds)
         self._matrix = matrix
-        self._found: dict[Case, dict[str, Any]] = {}
+        self._found: dict[Case, dict[str, Any] | str] = {}
 
     def row(self, planned: Measurement) -> dict[str, Any]:
         """A row of the table; of what exhausts the memory, or fails on this device, with a note."""
@@ -30,20 +31,32 @@ class Meter:
         row = {"group": planned.group, "device": jax.devices()[0].device_kind} | case.named
         if other:
             row |= {"ratio_of": planned.of, "ratio_to": label(other)}
-        try:
-            row |= self._measured(case)
-            rate = self._measured(Product(self._matrix, row["dtype"]))["per_second"]
-            row["matrix_share"] = 1e12 * row["gigaflop"] / row["step_milliseconds"] / rate
-            if other:
-                ours = row[planned.of] / row["networks"]
-                row["ratio"] = ours / (self._measured(other)[planned.of] / other.named["networks"])
-        except RuntimeError as error:  # JAX's, or PyTorch's
-            row["note"] = _said(error)
-        return row
+        own = self._measured(case)
+        if isinstance(own, str):
+            return row | {"note": own}
+        row |= own
+        against: dict[str, tuple[Case, Callable[[dict[str, Any]], float]]] = {}
+        rate = 1e12 * own["gigaflop"] / own["step_milliseconds"]
+        against["matrix_share"] = Product(self._matrix, row["dtype"]), lambda theirs: rate / theirs["per_second"]
+        if other:
+            each = own[planned.of] / row["networks"]
+            against["ratio"] = other, lambda theirs: each / (theirs[planned.of] / other.named["networks"])
+        missing = []
+        for column, (of, compared) in against.items():
+            theirs = self._measured(of)
+            if isinstance(theirs, str):
+                missing.append(f"no {column}, for {label(of)}: {theirs}")
+            else:
+                row[column] = compared(theirs)
+        return row | ({"note": "; ".join(missing)} if missing else {})
 
-    def _measured(self, case: Case) -> dict[str, Any]:
+    def _measured(self, case: Case) -> dict[str, Any] | str:
+        """Its columns, or why there are none."""
         if case not in self._found:
-            self._found[case] = case.measure(self._pace)
+            try:
+                self._found[case] = case.measure(self._pace)
+            except RuntimeError as error:  # JAX's or PyTorch's; it holds arrays of the device, so its text is kept
+                self._found[case] = _said(error)
         return self._found[case]
 
 

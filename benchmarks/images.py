@@ -1,6 +1,5 @@
 """What `throughput` measures of convolutional networks; batch 128, images of 32×32×3."""
 
-import dataclasses
 import functools
 
 import jax
@@ -8,24 +7,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from benchmarks.others import linen, pytorch
-from benchmarks.timing import Step, compare, milliseconds
+from benchmarks.timing import Fixed, Step, compare, milliseconds
 from resjax.lab.trial import Trial
 from resjax.nn.convolution import convolve
 
 IMAGES = (1280, 32, 32, 3)
 BATCH = 128
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Fixed:
-    """A batch that is always the same."""
-
-    images: jax.Array  # B H W C
-    labels: jax.Array  # B
-
-    def batch(self, key, step):
-        return self.images, self.labels
 
 
 def trial(depth: int, network: str = "resnet", **choices) -> Trial:
@@ -93,9 +80,9 @@ def stochastic_depth(turns: int, steps: int):
 def input_path(turns: int, steps: int):
     """A step that gathers, crops, flips and normalises its batch, against one on a batch that stays."""
     step = Step(trial(20, augment=("crop(pad=4)", "flip")), images=IMAGES)
-    images, labels = step.source.batch(jax.random.key(0), 0)
+    batch = step.source.batch(jax.random.key(0), 0)
     ours = step.stepper()
-    theirs = step.stepper(Fixed(images, labels))
+    theirs = step.stepper(Fixed(*batch))
     what = "step time, ResNet-20, with its input path against a fixed batch"
     yield compare(what, "ms", 1.03, turns, lambda: ours(2), lambda: theirs(2))
 

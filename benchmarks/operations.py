@@ -9,10 +9,12 @@ in the same run. PyTorch's profiler tells its times, where the extra [peers] is 
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 from benchmarks.kinds import KINDS
+from benchmarks.table import table
 from resjax import lab
-from resjax.lab.config import Running
+from resjax.lab.config import Writing
 from resjax.lab.options import option
 from resjax.lab.tables import columns, number, text
 
@@ -29,7 +31,7 @@ RESULTS = columns(
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running):
+class Config(Writing):
     """The options of this benchmark."""
 
     depth: int = option(20, "weighted layers of the ResNet", minimum=8)
@@ -39,18 +41,15 @@ class Config(Running):
 
 def run(config: Config) -> None:
     """Measures, then writes and prints the table."""
-    work = lab.workdir.work_directory("operations", config, {"results": RESULTS})
-    work.open()
-    measured = []
-    if not config.plot_only:
-        from benchmarks import profiles  # loads JAX
+    table("operations", config, RESULTS, lambda: measured(config))
 
-        measured = profiles.rows(config.depth, config.batch_size, config.steps)
-    with work.alone():
-        if not config.plot_only:
-            work.write({"results": measured})
-        lab.view.show(work.read()["results"], "operations")
-    print(f"table: {work.path / 'results.csv'}")
+
+def measured(config: Config) -> Iterator[dict]:
+    """The rows of the table; raises UserError for a network that cannot be."""
+    from benchmarks import profiles  # loads JAX
+
+    step = profiles.training(config.depth, config.batch_size)
+    return profiles.rows(step, config.depth, config.batch_size, config.steps)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """What `operations` measures: a profile of a step here and in PyTorch, and the rates of the machine."""
 
 import collections
-import functools
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -12,23 +11,22 @@ import jax.numpy as jnp
 
 from benchmarks import hlo
 from benchmarks.images import trial
-from benchmarks.kinds import KINDS, kind
+from benchmarks.kinds import KINDS, kind, torch_kind
 from benchmarks.others import pytorch
 from benchmarks.timing import Step, milliseconds
 
-LARGE = 2048  # rows and columns of the product, and 2^10 of them of the copy
+LARGE = 2048  # rows; columns of the product, and a quarter of those of the copy
 TURNS = 5
 MODULE = "jit_train_step"
-TORCH = {
-    "convolution_backward": "input gradients",
-    "convolution": "convolutions",
-}  # by parts of the names of its operations
-TORCH |= dict.fromkeys(["batch_norm", "relu", "clamp", "threshold", "aten::add", "pad"], "norms and the like")
 
 
-def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
-    """The rows of the table, a kind each."""
-    step = Step(trial(depth, batch_size=batch_size), images=(batch_size, 32, 32, 3))
+def training(depth: int, batch_size: int) -> Step:
+    """The step that is looked at; raises UserError for a depth that a ResNet cannot have."""
+    return Step(trial(depth, batch_size=batch_size), images=(batch_size, 32, 32, 3))
+
+
+def rows(step: Step, depth: int, batch_size: int, steps: int) -> Iterator[dict[str, Any]]:
+    """The rows of the table, a kind each: of the step, and of PyTorch's of the same sizes."""
     compiled = step.lower().compile()
     program = hlo.operations(compiled.as_text())
     taken = collections.Counter[str]()
@@ -41,8 +39,8 @@ def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
         size[kind(operation)] += operation.bytes / 1e9 / steps
     theirs = torch_milliseconds(depth, batch_size, steps)
     product, copy = rates()
-    return [
-        {
+    for each in KINDS:
+        yield {
             "kind": each,
             "milliseconds": taken[each],
             "share": taken[each] / taken.total(),
@@ -52,8 +50,6 @@ def rows(depth: int, batch_size: int, steps: int) -> list[dict[str, Any]]:
             "byte_share": size[each] / taken[each] * 1e3 / copy,
             "torch_milliseconds": theirs.get(each),
         }
-        for each in KINDS
-    ]
 
 
 def profile(step: Callable, state: Any, steps: int) -> list[tuple[str, float]]:
@@ -89,7 +85,7 @@ def extents(events: Iterable[tuple[str, float, float]]) -> list[tuple[str, float
 def rates() -> tuple[float, float]:
     """10⁹ FLOPs a second of a large product, and 10⁹ bytes a second of a large copy, reads and writes."""
     x = jnp.ones((LARGE, LARGE))
-    y = jnp.ones((LARGE, 2**10 * 8))
+    y = jnp.ones((LARGE, 4 * LARGE))
     product = best(jax.jit(jnp.dot), x, x)
     copy = best(jax.jit(jnp.negative), y)
     return 2 * LARGE**3 / product / 1e6, 2 * y.nbytes / copy / 1e6
@@ -97,7 +93,10 @@ def rates() -> tuple[float, float]:
 
 def best(function: Callable, *arguments: jax.Array) -> float:
     """The least milliseconds of some calls."""
-    call = functools.partial(lambda: function(*arguments).block_until_ready())
+
+    def call():
+        function(*arguments).block_until_ready()
+
     call()
     return min(milliseconds(call, 1) for _ in range(TURNS))
 
@@ -114,7 +113,12 @@ def torch_milliseconds(depth: int, batch_size: int, steps: int) -> dict[str, flo
         for _ in range(steps):
             step()
     found = collections.Counter[str]()
-    for event in seen.key_averages():
-        where = next((own for part, own in TORCH.items() if part in event.key), "rest")
-        found[where] += event.self_cpu_time_total / 1e3 / steps
+    for event in seen.events():
+        found[torch_kind(event.name, _callers(event))] += event.self_cpu_time_total / 1e3 / steps
     return dict(found)
+
+
+def _callers(event: Any) -> Iterator[str]:
+    """The names of all that an operation of PyTorch was called by."""
+    while event := event.cpu_parent:
+        yield event.name

@@ -61,6 +61,7 @@ def sampled(module: str, arguments: Sequence[str]) -> dict[str, float]:
             now = time.perf_counter()
             seconds[part] += now - before
             before = now
+        seconds[REST] += time.perf_counter() - before  # since the last look
 
     looking = threading.Thread(target=look)
     looking.start()

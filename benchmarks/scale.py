@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.chips import CHIPS, limits
 from benchmarks.collectives import KINDS, Collective
+from benchmarks.table import tables
 from resjax import lab
-from resjax.lab.config import Running
+from resjax.lab.config import Writing
 from resjax.lab.options import option
+from resjax.lab.part import Row
 from resjax.lab.tables import columns, number, text, whole
 from resjax.system.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.ahead import Case
+    from benchmarks.scale_programs import Case
 
-NETWORKS = ("dense", "bottleneck", "transformer")
+NETWORKS = ("bottleneck", "transformer")
 LAYOUTS = ("data", "fsdp", "layers")
 WHICH = {
-    "network": text("dense, bottleneck or transformer"),
+    "network": text("bottleneck or transformer"),
     "layers": whole("weighted, on the longest path"),
     "layout": text("data: weights whole on every chip; fsdp: split within each layer; layers: split between layers"),
     "chips": whole("among which it is trained"),
@@ -54,74 +56,72 @@ COLLECTIVES = columns(
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running):
+class Config(Writing):
     """The options of this benchmark."""
 
     chips: tuple[int, ...] = option((8, 64, 256), "among which a network is trained", minimum=2, maximum=1024)
     layouts: tuple[str, ...] = option(LAYOUTS, "weights whole, split, or split by layers", choices=LAYOUTS)
     networks: tuple[str, ...] = option(
-        ("bottleneck:1001", "transformer:1002", "transformer:10242"), "NAME:LAYERS of dense, bottleneck, transformer"
+        ("bottleneck:1001", "transformer:1002", "transformer:10242"), "NAME:LAYERS of bottleneck, transformer"
     )
     images: int = option(32, "of 32×32×3 a chip", minimum=1)
     windows: int = option(4, "of a text a chip", minimum=1)
     tokens: int = option(1024, "a window", minimum=1)
-    width: int = option(1024, "of transformers, with 16 heads, and of dense networks", minimum=1)
+    width: int = option(1024, "of transformers, with 16 heads", minimum=1)
 
 
 def run(config: Config):
     """Compiles everything, then writes and prints the tables."""
-    from benchmarks import ahead  # it loads JAX
+    from benchmarks import scale_programs  # it loads JAX
 
     cases = {network: _case(config, network) for network in config.networks}
-    ahead.pretend(max(config.chips))
+    scale_programs.pretend(max(config.chips))
+    columns = {"results": RESULTS, "collectives": COLLECTIVES}
+    tables("scale", config, columns, lambda: rows(config, cases))
+
+
+def rows(config: Config, cases: dict[str, "Case"]) -> Iterator[Row]:
+    """The rows of both tables, a program after the other; raises UserError if the layouts split nothing."""
     asked = list(_asked(config, cases))
     if not asked:
         raise UserError(f"--layouts={','.join(config.layouts)}: splits none of --networks over --chips evenly")
-    work = lab.workdir.work_directory("scale", config, {"results": RESULTS, "collectives": COLLECTIVES})
-    work.open()
-    found = [] if config.plot_only else [_program(cases[network], network, *where) for network, *where in asked]
-    with work.alone():
-        if not config.plot_only:
-            every = [row for _, rows in found for row in rows]
-            work.write({"results": [row for row, _ in found], "collectives": every})
-        for name, table in work.read().items():
-            lab.view.show(table, name)
-    print(f"tables: {work.path}")
+    return (row for network, *where in asked for row in _program(cases[network], network, *where))
 
 
 def _case(config: Config, network: str) -> "Case":
-    from benchmarks import ahead
+    from benchmarks import scale_programs
 
     name, _, depth = network.partition(":")
     if name not in NETWORKS or not depth.isdecimal():
         raise UserError(f"--networks={network}: must be NAME:LAYERS, with a name of {', '.join(NETWORKS)}")
     try:
-        return ahead.case(name, int(depth), config.width, config.images, config.windows, config.tokens)
+        return scale_programs.case(name, int(depth), config.width, config.images, config.windows, config.tokens)
     except ValueError as error:
         raise UserError(f"--networks={network}: {error}") from error
 
 
 def _asked(config: Config, cases: dict[str, "Case"]) -> Iterator[tuple[str, str, int]]:
     """Networks, layouts and chips, but for layouts that would split nothing."""
-    from benchmarks import ahead
+    from benchmarks import scale_programs
 
     for network, layout, chips in itertools.product(cases, config.layouts, config.chips):
-        if layout == "data" or ahead.splits(cases[network], ahead.layout(layout, chips)):
+        if layout == "data" or scale_programs.splits(cases[network], scale_programs.layout(layout, chips)):
             yield network, layout, chips
         else:
             print(f"{network} {layout}: {chips} chips do not split its weights evenly: left out", flush=True)
 
 
-def _program(case: "Case", network: str, layout: str, chips: int) -> tuple[dict, list[dict]]:
+def _program(case: "Case", network: str, layout: str, chips: int) -> Iterator[Row]:
     """A row of the results, and the rows of its collectives."""
-    from benchmarks import ahead
+    from benchmarks import scale_programs
 
     print(f"{network} {layout}: compiling for {chips} chips", flush=True)
     name, _, depth = network.partition(":")
     which = {"network": name, "layers": int(depth), "layout": layout, "chips": chips}
-    memory, collectives = ahead.compiled(case, ahead.layout(layout, chips))
+    memory, collectives = scale_programs.compiled(case, scale_programs.layout(layout, chips))
     sizes = {"parameters": case.parameters}
-    return which | sizes | _row(memory, collectives, case.flops), list(_by_kind(which, collectives))
+    yield "results", which | sizes | _row(memory, collectives, case.flops)
+    yield from (("collectives", which | row) for row in _by_kind(collectives))
 
 
 def _row(memory: Any, collectives: list[Collective], flops: float) -> dict:
@@ -137,12 +137,12 @@ def _row(memory: Any, collectives: list[Collective], flops: float) -> dict:
     return row | {"flops": flops}
 
 
-def _by_kind(which: dict, collectives: list[Collective]) -> Iterator[dict]:
+def _by_kind(collectives: list[Collective]) -> Iterator[dict]:
     for kind in KINDS:
         chosen = [one for one in collectives if one.kind == kind]
         if chosen:
             sums = {name: sum(getattr(one, name) for one in chosen) for name in ("times", "bytes", "received_bytes")}
-            yield which | {"kind": kind} | sums
+            yield {"kind": kind} | sums
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ and Equinox are compared where the extra [peers] is installed.
 import dataclasses
 import importlib
 
+from benchmarks.table import table
 from resjax import lab
-from resjax.lab.config import Running
+from resjax.lab.config import Writing
 from resjax.lab.options import option
 from resjax.lab.tables import columns, number, text
-from resjax.system.errors import UserError
 
 RESULTS = columns(
     what=text("is compared"),
@@ -29,32 +29,17 @@ KINDS = ("dense", "images", "transformers", "streams", "peers")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Running):
+class Config(Writing):
     """The options of this benchmark."""
 
-    networks: tuple[str, ...] = option(
-        KINDS, "whose cost is measured: dense, of images, texts, streams; peers of dense"
-    )
+    networks: tuple[str, ...] = option(KINDS, "whose cost is measured; peers are those of dense", choices=KINDS)
     turns: int = option(5, "times each pair is measured", minimum=1)
     steps: int = option(10, "steps a turn", minimum=1)
 
-    def __post_init__(self):
-        super().__post_init__()
-        for kind in self.networks:
-            if kind not in KINDS:
-                raise UserError(f"--networks={kind}: must be one of {', '.join(KINDS)}")
-
 
 def run(config: Config):
-    """Measures everything, then writes and prints the table."""
-    work = lab.workdir.work_directory("throughput", config, {"results": RESULTS})
-    work.open()
-    measured = [] if config.plot_only else list(rows(config))
-    with work.alone():
-        if not config.plot_only:
-            work.write({"results": measured})
-        lab.view.show(work.read()["results"], "throughput")
-    print(f"table: {work.path / 'results.csv'}")
+    """Measures everything, writes the table as it grows, and prints it."""
+    table("throughput", config, RESULTS, lambda: rows(config))
 
 
 def rows(config: Config):

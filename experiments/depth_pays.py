@@ -60,6 +60,9 @@ class Config(Running, Tuning, Training):
 
 def trials(config: Config) -> list[Trial]:
     """All depths at equal parameters, then the shallowest one with other steps; the seeds of each together."""
+    from resjax.system import platform  # loads JAX
+
+    platform.cpu()  # as of which operations are counted: refused before anything trains
     shallow = [(min(config.depths), times) for times in config.shallow_steps if times != 1]
     return [
         sized(Trial.of(config, depth=depth, connection=connection, norm=norm, num_seeds=config.seeds), times, config)

@@ -1,4 +1,4 @@
-"""The experiment behind `--`: what it would refuse on a machine that is paid for, it refuses here."""
+"""The checkout that an experiment behind `--` comes from: other machines get the last commit of it."""
 
 import importlib.util
 import os
@@ -10,25 +10,6 @@ from resjax.system.errors import UserError
 
 ROOT = str(pathlib.Path(__file__).parent.parent)
 OBJECT = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]")  # package.module:Name, in the value of a flag
-
-
-def check(command: tuple[str, ...], decided: str = "help") -> None:
-    """Plans the experiment, and trains nothing; `decided` is a flag that it cannot be given here.
-
-    Raises:
-      UserError: there is no such experiment, or it refuses its flags.
-    """
-    if not command:
-        raise UserError("give an experiment behind --, as in -- experiments.depth_scaling --depths=20,56")
-    module, *words = command
-    try:
-        study = importlib.import_module(module).STUDY
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"-- {module}: is not an experiment: {error}") from None
-    for word in words:
-        if word.lstrip("-").partition("=")[0] in {"help", decided}:
-            raise UserError(f"-- {module} {word}: cannot be given here")
-    study.check(words)
 
 
 def check_committed(command: tuple[str, ...]) -> None:

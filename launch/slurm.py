@@ -12,8 +12,7 @@ import subprocess
 import sys
 import time
 
-from launch import command
-from resjax.lab import flags
+from resjax.lab import behind, flags
 from resjax.lab.config import Options, option
 from resjax.system.errors import Failure, UserError
 
@@ -38,7 +37,7 @@ class Config(Options):
 
 def run(config: Config) -> None:
     """Prints what is submitted, and with --execute submits it; raises UserError or, where Slurm refuses, Failure."""
-    command.check(config.command)
+    behind.check(config.command)
     line = shlex.join(["python", "-m", *config.command])
     for name, value in sbatch(config).items():
         print(f"#SBATCH --{name}" if value is True else f"#SBATCH --{name}={value}")

@@ -14,7 +14,7 @@ import signal
 from launch import command, gcloud
 from launch.gcloud import Config
 from launch.slices import Slice, say
-from resjax.lab import flags
+from resjax.lab import behind, flags
 from resjax.system import interrupts
 from resjax.system.errors import Failure, UserError
 
@@ -25,7 +25,7 @@ RUNNING = gcloud.copy, gcloud.install, gcloud.start, gcloud.follow, gcloud.answe
 def run(config: Config) -> None:
     """Prints the steps, or carries them out; raises UserError for an experiment that cannot be run there."""
     command.check_committed(config.command)
-    command.check(config.command, decided="workdir")
+    behind.check(config.command, "workdir")
     left_out = [line[3:] for line in command.git("status", "--porcelain").decode().splitlines()]
     say(f"# Not committed, so not on the slice: {', '.join(left_out) or 'nothing'}")
     if config.execute:

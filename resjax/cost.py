@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Shaped
 
 from resjax.network import Network, SpaceToDepth
+from resjax.system import platform
 
 
 def parameter_count(params: Any) -> int:
@@ -20,13 +21,14 @@ def forward_flops(network: Network, x: Shaped[Array | np.ndarray | jax.ShapeDtyp
     Counted by XLA, block by block, since it counts a loop once; and as of a CPU, since it does not count for others.
 
     Raises:
-      RuntimeError: JAX_PLATFORMS leaves out the CPU.
+      UserError: JAX_PLATFORMS leaves out the CPU.
     """
+    cpu = platform.cpu()
     params, state = jax.eval_shape(network.init, jax.random.key(0), x)
 
     def count(module, own_params, own_state, x, *place):
         run = lambda variables, x: module.apply(variables, x, *place, train=False)  # noqa: E731 (a place is no argument)
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        with jax.default_device(cpu):
             lowered = jax.jit(run).lower({"params": own_params, **own_state}, x)
             costs: Any = lowered.cost_analysis()
         shape = jax.tree.leaves(lowered.out_info)[0]  # of a block, the stream and F(x)

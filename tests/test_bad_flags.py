@@ -18,7 +18,7 @@ def refused_here(tmp_path, monkeypatch, capfd):
 
     def refused(*arguments, experiment="depth_scaling"):
         module = importlib.import_module(experiment if "." in experiment else f"experiments.{experiment}")
-        monkeypatch.setattr(sys, "argv", [experiment, *arguments, f"--workdir={tmp_path}/run"])
+        monkeypatch.setattr(sys, "argv", [experiment, f"--workdir={tmp_path}/run", *arguments])
         with pytest.raises(SystemExit) as left:
             flags.main(
                 *(module.STUDY.config, module.STUDY.run, module)
@@ -107,20 +107,36 @@ def test_a_bucket_without_what_reads_it(refused_here, monkeypatch):
     ("experiment", "arguments", "says"),
     (
         ("benchmarks.throughput", ["--turns=0"], "--turns=0: must be at least 1"),
-        ("benchmarks.anatomy", ["--", "benchmarks.throughput"], "-- benchmarks.throughput: must be an experiment"),
+        ("benchmarks.anatomy", ["--", "benchmarks.throughput"], "-- benchmarks.throughput: is not an experiment: "),
+        ("benchmarks.anatomy", ["--", "./x"], "-- ./x: is not an experiment: "),
+        ("benchmarks.anatomy", ["--", ""], "-- : is not an experiment: "),
+        ("benchmarks.anatomy", ["--", "experiments.depth_scaling", "-h"], "-- experiments.depth_scaling -h: cannot be"),
+        ("benchmarks.anatomy", ["--", "experiments.depth_scaling", "--store=x"], "--store=x: cannot be given here"),
         ("benchmarks.anatomy", ["--", "experiments.depth_scaling", "--depths=0"], "--depths=0: must be at least 1"),
-        ("benchmarks.accelerator", ["--groups=matrix,sped"], "--groups=sped: must be one of matrix, step, memory"),
+        (
+            "benchmarks.accelerator",
+            ["--groups=matrix,sped"],
+            "--groups=sped, perhaps seeds: must be one of matrix, step",
+        ),
+        ("benchmarks.throughput", ["--networks=dens"], "--networks=dens, perhaps dense: must be one of dense, images,"),
+        ("benchmarks.throughput", ["--sweep=turns=3,5"], "Unknown command line flag 'sweep'"),
+        ("benchmarks.operations", ["--depth=9"], "--network=resnet: depth 9: "),
         ("benchmarks.accelerator", ["--size=smal"], "--size=smal, perhaps small: must be one of full, small"),
         ("benchmarks.accelerator", ["--minutes=0"], "--minutes=0.0: must be at least 0.01"),
         ("benchmarks.scale", ["--chips=1"], "--chips=1: must be at least 2"),
         ("benchmarks.scale", ["--layouts=rows"], "--layouts=rows: must be one of data, fsdp, layers"),
-        ("benchmarks.scale", ["--networks=mlp:4"], "--networks=mlp:4: must be NAME:LAYERS, with a name of dense,"),
+        ("benchmarks.scale", ["--networks=mlp:4"], "--networks=mlp:4: must be NAME:LAYERS, with a name of bottleneck,"),
         (
             "benchmarks.scale",
             ["--networks=transformer:1003"],
             "--networks=transformer:1003: depth 1003: a transformer of",
         ),
-        ("benchmarks.scale", ["--width=100"], "--networks=transformer:1002: width 100: must be a multiple of 16"),
+        ("benchmarks.scale", ["--width=100"], "--networks=transformer:1002: width 100: must be a multiple of 32"),
+        (
+            "benchmarks.scale",
+            ["--width=16", "--networks=transformer:34"],
+            "--networks=transformer:34: width 16: must be a multiple of 32, for 16 heads of an even number each",
+        ),
         ("depth_frontier", ["--max_depth=-3"], "--max_depth=-3: must be at least 1"),
         ("depth_frontier", ["--max_depth=3"], "--network=dense: depth 3: dense with 2 layers a branch has depth 2"),
         (

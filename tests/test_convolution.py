@@ -7,7 +7,7 @@ import pytest
 from helpers import close
 from jax import lax
 
-from resjax.nn.convolution import convolve
+from resjax.nn.convolution import convolve, traced_for_elsewhere
 
 CASES = [
     *itertools.product((1, 2), (1, 3), ((8, 7),)),
@@ -102,8 +102,17 @@ def test_gradients_through_a_scan_are_those_of_a_loop(policy):
     close(jax.grad(scanned)(kernels), jax.grad(looped)(kernels), 1e-11)
 
 
-@pytest.mark.parametrize("stride", (1, 2))
-@pytest.mark.parametrize("sizes", ((1, 3), (3, 1), (2, 5)))
+def test_what_is_traced_for_elsewhere_has_the_convolution_of_jax():
+    def primitives():
+        traced = jax.make_jaxpr(lambda x, w: convolve(x, w))(*operands(3, (4, 4)))
+        return {equation.primitive for equation in traced.eqns}
+
+    with traced_for_elsewhere():
+        assert primitives() == {lax.conv_general_dilated_p}
+    assert lax.conv_general_dilated_p not in primitives()
+
+
+@pytest.mark.parametrize(("stride", "sizes"), ((1, (1, 3)), (1, (3, 1)), (1, (2, 5)), (2, (2, 5))))
 def test_kernels_that_are_not_square(stride, sizes):
     x, _ = operands(1, (6, 7))
     w = jax.random.normal(jax.random.key(2), (*sizes, 3, 4), jnp.float64)

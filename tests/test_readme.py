@@ -13,7 +13,7 @@ import matplotlib
 import pandas as pd
 import pytest
 
-from benchmarks import anatomy
+from benchmarks import accelerator, anatomy
 from resjax.lab import flags, registry
 
 matplotlib.use("Agg")
@@ -132,6 +132,10 @@ def test_what_depth_costs_is_what_was_measured():
         for text, number in zip(numbers, measured, strict=True):
             text = text.removesuffix(" ×")
             assert text == f"{number:.{len(text.partition('.')[2])}f}"
+
+
+def test_the_groups_of_an_accelerator_are_those_that_it_measures():
+    assert tuple(group for group, _ in cells("docs/performance.md", "groups")) == accelerator.GROUPS
 
 
 def test_what_limits_scale_is_what_was_compiled():

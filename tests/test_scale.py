@@ -11,15 +11,25 @@ import pandas as pd
 import pytest
 from commands import ROOT, run
 
+from benchmarks import scale, scale_programs
 from benchmarks.chips import Chip, limits
 from benchmarks.collectives import Collective, collectives
 from resjax import models
 from resjax.cost import parameter_count
+from resjax.system.errors import UserError
 
 DEVICES, TURNS, OUTER, ROWS, WIDTH = 8, 7, 3, 32, 16
 FLOAT = 4  # bytes
 BY_HAND = """
 %add (x: f32[], y: f32[]) -> f32[] {
+}
+
+%inner (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  ROOT %ag = f32[8]{0} all-gather(%p), replica_groups=[1,8]<=[8], dimensions={0}
+}
+
+%outer (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  ROOT %while.1 = f32[8] while(%p), condition=%c, body=%inner, backend_config={"known_trip_count":{"n":"7"}}
 }
 
 %body (p: (s32[], f32[8])) -> (s32[], f32[8]) {
@@ -30,6 +40,7 @@ ENTRY %main (p: f32[8]) -> f32[8] {
   %a = (s8[3,4]{1,0}, bf16[], /*index=2*/pred[5]{0}) all-to-all(%x, %y, %z), replica_groups=[4,2]<=[8]
   %r = f32[6]{0} all-reduce(%x), replica_groups=mesh['a'=4,'b'=2] {'a','b'}, to_apply=%add
   %while = f32[8] while(%p), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"10"}}
+  %while.2 = f32[8] while(%p), condition=%c, body=%outer, backend_config={"known_trip_count":{"n":"3"}}
   ROOT %p2 = f32[3]{0} collective-permute(%x), source_target_pairs={{0,1},{1,0}}
 }
 """
@@ -40,6 +51,7 @@ def test_what_stands_in_a_text():
         Collective("all-to-all", 3 * 4 + 2 + 5, group=2, times=1),
         Collective("all-reduce", 6 * FLOAT, group=8, times=1),
         Collective("reduce-scatter", 4 * 2 * FLOAT, group=4, times=10),
+        Collective("all-gather", 8 * FLOAT, group=8, times=7 * 3),
         Collective("collective-permute", 3 * FLOAT, group=2, times=1),
     ]
 
@@ -58,6 +70,7 @@ def test_what_a_ring_brings(kind, sent):
     assert Collective(kind, 800, group=8, times=3).received_bytes == 3 * 800 * sent
 
 
+@pytest.mark.slow
 def test_collectives_within_loops_count_as_often_as_they_run():
     script = pathlib.Path(__file__).parent / "scanned_on_devices.py"
     command = [sys.executable, script, *map(str, (DEVICES, TURNS, OUTER, ROWS, WIDTH))]
@@ -71,7 +84,7 @@ def test_collectives_within_loops_count_as_often_as_they_run():
 
 @pytest.mark.parametrize(("memory", "flops", "limit"), ((10, 200, "compute"), (10, 20, "links"), (11, 200, "memory")))
 def test_the_limit_is_memory_or_what_takes_longer(memory, flops, limit):
-    chip = Chip(memory=10, flops=100, links=5, source="")
+    chip = Chip(memory=10, flops=100, links=5)
     found = limits(chip, memory, flops, received=3)
     assert (found.compute, found.links, found.limit) == (flops / 100, 3 / 5, limit)
 
@@ -116,9 +129,17 @@ def test_split_weights_are_gathered_forward_and_back_and_the_batch_is_not(tables
     assert 2 * FLOAT * blocks <= kinds.loc[("fsdp", "all-gather"), "bytes"] <= 2 * FLOAT * every
 
 
-def test_layers_that_no_chips_split_are_refused(tmp_path):
-    out = tmp_path / "out"
-    asked = ("--networks=transformer:1002", "--layouts=layers", "--chips=8")
-    code, _, err = run("benchmarks.scale", *asked, f"--workdir={out}")
-    assert code == 2 and err == "scale: --layouts=layers: splits none of --networks over --chips evenly\n"
-    assert not out.exists()
+@pytest.mark.parametrize(("turns", "split"), ((16, True), (7, False)))
+def test_chips_split_layers_that_they_divide(turns, split):
+    eight = scale_programs.ByLayers(jax.sharding.AbstractMesh((8,), ("data",)), fsdp=True)
+    case = scale_programs.case("transformer", 4 * turns + 2, width=32, images=1, windows=1, tokens=4)
+    assert scale_programs.splits(case, eight) == split
+
+
+def test_layers_that_no_chips_split_are_refused(monkeypatch, tmp_path):
+    for name in ("pretend", "layout", "splits"):
+        monkeypatch.setattr(scale_programs, name, lambda *_: None)
+    config = scale.Config(networks=("transformer:30",), layouts=("layers",), workdir=str(tmp_path / "out"))
+    with pytest.raises(UserError, match=r"^--layouts=layers: splits none of --networks over --chips evenly$"):
+        scale.run(config)
+    assert not list(tmp_path.iterdir())

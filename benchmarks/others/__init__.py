@@ -1,1 +1,1 @@
-"""The same networks as others would write them, for `throughput` to compare with."""
+"""The same networks as others would write them, which the benchmarks compare with."""

@@ -48,8 +48,8 @@ def dense_step(depth: int, width: int, batch_size: int, how: How = How()) -> Cal
     return training(network, torch.randn(batch_size, 64), torch.randint(10, (batch_size,)), how)
 
 
-def resnet_step(depth: int, batch_size: int, how: How = How()) -> Callable[[], None]:
-    """A function that does one training step of a network of He et al. 2015, channels last.
+def resnet(depth: int):
+    """The network of He et al. 2015 for small images, option A, channels last.
 
     Raises:
       ModuleNotFoundError: PyTorch is not installed.
@@ -81,15 +81,24 @@ def resnet_step(depth: int, batch_size: int, how: How = How()) -> Callable[[], N
             blocks.append(Block(channels, features))
             channels = features
     pool = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
-    network = nn.Sequential(*conv(3, 16), nn.ReLU(), *blocks, *pool).to(memory_format=torch.channels_last)
+    return nn.Sequential(*conv(3, 16), nn.ReLU(), *blocks, *pool).to(memory_format=torch.channels_last)
+
+
+def resnet_step(depth: int, batch_size: int, how: How = How()) -> Callable[[], None]:
+    """A function that does one training step of `resnet`.
+
+    Raises:
+      ModuleNotFoundError: PyTorch is not installed.
+    """
+    import torch
+
+    network = resnet(depth)
     images = torch.randn(batch_size, 3, 32, 32).to(memory_format=torch.channels_last)
     return training(network, images, torch.randint(10, (batch_size,)), how)
 
 
-def transformer_step(
-    blocks: int, width: int, heads: int, batch_size: int, tokens: int, how: How = How()
-) -> Callable[[], None]:
-    """A function that does one training step of a decoder of PyTorch's own encoder layers.
+def transformer(blocks: int, width: int, heads: int, tokens: int):
+    """A decoder of PyTorch's own encoder layers, for inputs B T of bytes; its logits are B·T K.
 
     Raises:
       ModuleNotFoundError: PyTorch is not installed.
@@ -113,8 +122,22 @@ def transformer_step(
             return self.head(x).flatten(0, 1)  # B·T K
 
     torch.manual_seed(0)
+    return Decoder()
+
+
+def transformer_step(
+    blocks: int, width: int, heads: int, batch_size: int, tokens: int, how: How = How()
+) -> Callable[[], None]:
+    """A function that does one training step of `transformer`.
+
+    Raises:
+      ModuleNotFoundError: PyTorch is not installed.
+    """
+    import torch
+
+    network = transformer(blocks, width, heads, tokens)
     x = torch.randint(256, (batch_size, tokens))
-    return training(Decoder(), x, x.flatten(), how)
+    return training(network, x, x.flatten(), how)
 
 
 def training(network, inputs, targets, how: How = How()) -> Callable[[], None]:

@@ -11,10 +11,17 @@ ALL = "1/1"  # the shard that is everything: of a process that trains and measur
 
 
 @dataclasses.dataclass(frozen=True)
-class Running(Options):
-    """Where and on how many machines an experiment runs: nothing of this changes what it asks."""
+class Writing(Options):
+    """Where the tables of a command go: nothing of this changes what it asks."""
 
     workdir: str = option("", "where tables and figures go (default: runs/EXPERIMENT-HASH)", changes_results=False)
+    plot_only: bool = option(False, "draw the figures again from the tables", changes_results=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Running(Writing):
+    """Which networks an experiment trains, and on how many machines."""
+
     store: str = option(
         "", "where networks are kept and found again (default: runs/store, or WORKDIR/store)", changes_results=False
     )
@@ -27,7 +34,6 @@ class Running(Options):
         "i/n: train only every n-th network from the i-th on, for processes that share no locks",
         changes_results=False,
     )
-    plot_only: bool = option(False, "draw the figures again from the tables", changes_results=False)
     compile_cache: str = option(
         "", "where compiled programs are kept for the next start (default: STORE/compiled)", changes_results=False
     )

@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from resjax.lab import names, presets
-from resjax.lab.config import Architecture, Optimization, Probing, Running, Training, Tuning, Watching
+from resjax.lab.config import Architecture, Optimization, Probing, Running, Training, Tuning, Watching, Writing
 from resjax.system import distributed, interrupts
 from resjax.system.errors import UserError
 
@@ -29,6 +29,7 @@ GROUPS = {
     Tuning: "Training",
     Watching: "Training",
     Probing: "How networks are read",
+    Writing: "Running",
     Running: "Running",
 }
 TOPICS: dict[str, Callable[[], str]] = {"presets": presets.described}  # that `--help=TOPIC` has a page on
@@ -127,7 +128,7 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     if values.help:
         return values.help if values.help in TOPICS else ""
     chosen: dict[str, Any] = {field.name: values[field.name].value for field in _flagged(config_class)}
-    if takes_command:
+    if end + 1 < len(argv):
         chosen[COMMAND] = tuple(argv[end + 1 :])
     if chosen.get("preset"):
         _fill(chosen, presets.recipe(chosen["preset"]), given={name for name in values if values[name].present})

@@ -22,7 +22,7 @@ import pandas as pd
 from etils import epath
 
 from resjax.lab import datasets
-from resjax.lab.config import Optimization, Running
+from resjax.lab.config import Optimization, Running, Writing
 from resjax.lab.environment import environment
 from resjax.lab.options import differing, relevant
 from resjax.lab.store import FOLDER as STORE
@@ -40,7 +40,7 @@ class WorkDirectory:
 
     path: epath.Path
     experiment: str
-    config: Running
+    config: Writing
     tables: Mapping[str, Columns]
 
     def open(self) -> None:
@@ -53,7 +53,10 @@ class WorkDirectory:
         if distributed.is_primary():
             with self._advised():
                 self._check()
-                if not (self.config.plot_only or self.config.shard):  # a shard writes nothing here, nor may it lock
+                shard = (
+                    isinstance(self.config, Running) and self.config.shard
+                )  # which writes nothing here, nor may lock
+                if not (self.config.plot_only or shard):
                     self._begin()
         distributed.barrier("work directory")
 
@@ -149,7 +152,7 @@ class WorkDirectory:
         return table
 
 
-def work_directory(experiment: str, config: Running, tables: Mapping[str, Columns]) -> WorkDirectory:
+def work_directory(experiment: str, config: Writing, tables: Mapping[str, Columns]) -> WorkDirectory:
     """Where the tables of these options go: runs/EXPERIMENT-HASH unless the user says so."""
     content = json.dumps(differing(config, type(config)()), sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]

@@ -8,8 +8,10 @@ same kind, towards w a sum of small matrix products. So all of JAX's transformat
 reverse and forward mode, any order of derivatives, `vmap`, `remat`. Elsewhere it is the plain convolution.
 """
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +23,17 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 PATCH_BYTES = 2.5e6  # what of the patches is in memory at a time: about a core's share of the cache
+_elsewhere = contextvars.ContextVar("_elsewhere", default=False)
+
+
+@contextlib.contextmanager
+def traced_for_elsewhere() -> Iterator[None]:
+    """Within this context what is traced on a CPU is for another device, and has the plain convolution."""
+    before = _elsewhere.set(True)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(before)
 
 
 def convolve(
@@ -33,7 +46,8 @@ def convolve(
     """
     padding = tuple(((size - 1) // 2, size // 2) for size in w.shape[:2])
     geometry: dict[str, Any] = dict(strides=(stride, stride), padding=padding, lhs_dilation=(1, 1), rhs_dilation=(1, 1))
-    run = convolution_p.bind if jax.default_backend() == "cpu" else plain
+    own = jax.default_backend() == "cpu" and not _elsewhere.get()
+    run = convolution_p.bind if own else plain
     return run(x, w, **geometry)
 
 
@@ -76,6 +90,7 @@ def _towards_x(dy, x, w, *, strides, padding, lhs_dilation, rhs_dilation):
     return convolution_p.bind(dy, mirrored, **geometry)
 
 
+@jax.named_scope("towards_w")  # by which a profile tells its operations
 def _towards_w(dy, x, w, *, strides, padding, lhs_dilation, rhs_dilation):
     """Patchesᵀ · dy, a few images at a time, so that all of it stays in the cache.
 

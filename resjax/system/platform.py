@@ -1,4 +1,4 @@
-"""Whether there is a device to compute on, and how many cores."""
+"""Which devices there are to compute on, and how many cores."""
 
 import os
 
@@ -20,6 +20,19 @@ def check() -> None:
     except (AssertionError, RuntimeError) as error:  # the first, without a word, for CUDA where no plugin is installed
         why = str(error).partition(HINT)[0] or "no such platform is installed here; leave it empty, or say cpu"
         raise UserError(f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: {why}") from error
+
+
+def cpu() -> jax.Device:
+    """The CPU, as of which operations are counted, wherever they run.
+
+    Raises:
+      UserError: `JAX_PLATFORMS` leaves it out.
+    """
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError as error:
+        value = os.environ.get("JAX_PLATFORMS", "")
+        raise UserError(f"JAX_PLATFORMS={value}: say {value},cpu, for operations are counted as of a CPU") from error
 
 
 def cores() -> set[int]:

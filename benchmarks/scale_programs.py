@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -11,16 +10,17 @@ import optax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from benchmarks.collectives import Collective, collectives
-from benchmarks.images import Fixed
+from benchmarks.timing import Fixed
 from resjax import models
 from resjax.cost import forward_flops, parameter_count
 from resjax.network import Network
+from resjax.nn.convolution import traced_for_elsewhere
 from resjax.system.sharding import Layout
 from resjax.training import optimizers, tasks
 from resjax.training.step import TrainState, initial_state, train_step
 from resjax.training.tasks import Task
 
-PASSES = 4  # forward passes that a step costs: forward, once more on the way back, and two products for each of it
+PASSES = 4  # forward passes that a step costs: one, one again on the way back, and two products there for each of one
 HEADS = 16
 
 
@@ -52,7 +52,7 @@ class Case:
         return PASSES * forward_flops(self.network, jax.ShapeDtypeStruct(self.shape, self.dtype))
 
 
-class Layers(Layout):
+class ByLayers(Layout):
     """Weights are split over the layers' axis of their stack, where it divides evenly."""
 
     def places(self, train_state: Any) -> Any:
@@ -74,10 +74,14 @@ def case(name: str, depth: int, width: int, images: int, windows: int, tokens: i
     """
     remat = jax.checkpoint_policies.nothing_saveable
     if name == "transformer":
+        if width % (2 * HEADS):
+            raise ValueError(
+                f"width {width}: must be a multiple of {2 * HEADS}, for {HEADS} heads of an even number each"
+            )
         network = models.transformer(depth, width, HEADS, remat=remat)
         shape = (windows, tokens)
         return Case(network, optimizers.adamw(1e-3), tasks.LANGUAGE_MODEL, shape, jnp.int32, shape)
-    network = models.dense(depth, width, remat=remat) if name == "dense" else models.bottleneck(depth, remat=remat)
+    network = models.bottleneck(depth, remat=remat)
     return Case(network, optimizers.sgd(0.1), tasks.CLASSIFICATION, (images, 32, 32, 3), jnp.float32, (images,))
 
 
@@ -90,7 +94,7 @@ def pretend(devices: int) -> None:
 def layout(name: str, devices: int) -> Layout:
     """One of `scale`'s layouts, on the first so many devices."""
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
-    return {"data": Layout, "fsdp": Layout, "layers": Layers}[name](mesh, fsdp=name != "data")
+    return {"data": Layout, "fsdp": Layout, "layers": ByLayers}[name](mesh, fsdp=name != "data")
 
 
 def splits(case: Case, layout: Layout) -> bool:
@@ -107,7 +111,7 @@ def compiled(case: Case, layout: Layout) -> tuple[Any, list[Collective]]:
         jax.ShapeDtypeStruct((layout.mesh.size * shape[0], *shape[1:]), dtype, sharding=layout.batch)
         for shape, dtype in ((case.shape, case.dtype), (case.classes, jnp.int32))
     )
-    with mock.patch.object(jax, "default_backend", lambda: "tpu"):  # whose convolutions are JAX's own
+    with traced_for_elsewhere():
         lowered = train_step.lower(case.network, case.optimizer, placed, Fixed(*batch), layout, case.task)
     program = lowered.compile()
     return program.memory_analysis(), collectives(program.as_text())
