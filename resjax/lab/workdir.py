@@ -53,9 +53,7 @@ class WorkDirectory:
         if distributed.is_primary():
             with self._advised():
                 self._check()
-                shard = (
-                    isinstance(self.config, Running) and self.config.shard
-                )  # which writes nothing here, nor may lock
+                shard = isinstance(self.config, Running) and self.config.shard  # writes nothing here, nor may it lock
                 if not (self.config.plot_only or shard):
                     self._begin()
         distributed.barrier("work directory")
