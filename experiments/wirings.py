@@ -20,6 +20,7 @@ Not shown: more than 50 layers, more steps, large models. Of 13 intervals of 95 
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -28,7 +29,7 @@ from resjax.lab.options import option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, whole
 from resjax.lab.texts import OnTexts
-from resjax.lab.trial import Trial, program
+from resjax.lab.trial import Trial
 from resjax.lab.tuning import RATES
 
 KEY = columns("order", "connection", "norm", "depth", "width", "seed")
@@ -80,14 +81,11 @@ def trials(config: Config) -> list[Trial]:
             wirings, config.norms, config.depths, range(config.seeds)
         )
     ]
-    return [sized(trial, *wirings[0]) for trial in found] if config.equal == "parameters" else found
-
-
-def sized(trial: Trial, order: str, connection: str) -> Trial:
-    """The trial with the width at which its parameters are nearest to those of one of this order and connection."""
-    of_all_seeds = program(trial)
-    parameters = lab.sizes.count(dataclasses.replace(of_all_seeds, order=order, connection=connection), trial.width)
-    return dataclasses.replace(trial, width=lab.sizes.nearest(of_all_seeds, parameters))
+    if config.equal == "width":
+        return found
+    order, connection = wirings[0]
+    first = functools.partial(dataclasses.replace, order=order, connection=connection)
+    return [lab.sizes.as_large_as(first(trial), trial) for trial in found]
 
 
 def rows(bench, trial: Trial, config: Config):

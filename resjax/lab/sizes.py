@@ -9,7 +9,7 @@ import jax
 
 from resjax.cost import parameter_count
 from resjax.lab import building, plan
-from resjax.lab.trial import Trial
+from resjax.lab.trial import Trial, program
 from resjax.system.errors import UserError
 
 WIDTHS = 4096  # those that are looked through
@@ -49,6 +49,12 @@ def nearest(trial: Trial, parameters: int) -> int:
     most = 2 * trial.width
     possible = [width for width in _around(trial, parameters, most) if 0 < width <= most]
     return min(possible, key=lambda width: abs(count(trial, width) - parameters))
+
+
+def as_large_as(other: Trial, trial: Trial) -> Trial:
+    """The trial with the width at which its parameters are nearest to those of the other."""
+    like = program(trial)  # which seeds and rates share
+    return dataclasses.replace(trial, width=nearest(like, count(program(other), other.width)))
 
 
 def _around(trial: Trial, parameters: int, most: int) -> tuple[int, int]:
