@@ -17,7 +17,12 @@ than pre-norm: ReZero by 0.87 ± 0.34 nats, hyper-connections by 0.70 ± 0.28, a
 to 10⁹ to 10¹¹, those of mHC to 1. ReZero keeps its best rate, the highest; that of pre-norm falls from 0.01 to 0.003.
 Hyper-connections bear other rates worse, by 0.30 ± 0.21 nats, attention residuals by 0.22 ± 0.09.
 
-Not shown: more steps, large models. Of 33 intervals of 95 % two may miss by chance.
+At equal parameters and 102 layers hyper-connections gain as much, 0.45 ± 0.41; what mHC gains there, 0.08 ± 0.05, is
+told apart at equal width only. On the digits no wiring has another held-out loss than pre-norm that is told apart: of
+seven dense ones with batch norm, 20, 56 and 110 layers, and of hyper-connections and mHC as a ResNet-56 of width 8.
+
+Not shown: more steps, large models; DenseFormer and the full attention residuals at 502 layers, whose reads cost L².
+Of 66 intervals of 95 % three may miss by chance.
 """
 
 import dataclasses

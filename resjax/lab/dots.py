@@ -27,6 +27,5 @@ def draw(results: "pd.DataFrame", kind: str, panels: Mapping[str, str], canvas: 
                 shown = {"color": shade[depth], "label": f"{depth} layers" if name == kinds[0] else None}
                 figures.across(axis, place, own[quantity].dropna(), **shown)
             axis.set(xlabel=label, xlim=(means.min() - MARGIN, means.max() + MARGIN))
-        axes[0].set(yticks=range(len(kinds)), yticklabels=kinds)
-        axes[0].invert_yaxis()
+        axes[0].set(yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5))
         legends.legend(axes, columns=4)
