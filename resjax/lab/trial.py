@@ -67,10 +67,9 @@ class Trial(Variant, Training):
     @property
     def label(self) -> str:
         """What the progress bar and the messages call it."""
-        order = f"{self.order} " if self.order else ""
         others = f" to {self.seed + self.num_seeds - 1}" if self.num_seeds else ""
         dropping = "" if self.survival == "none" else f" {self.survival} {self.drop}"
-        return f"{order}{super().label}{others}{dropping} rate {self.learning_rate:g}"
+        return f"{super().label}{others}{dropping} rate {self.learning_rate:g}"
 
 
 def program(trial: Any) -> Any:
