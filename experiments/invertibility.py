@@ -72,9 +72,8 @@ def trials(config: Config) -> list[Trial]:
 
 def refuse(trial: Trial, config: Config):
     """Raises UserError: what `inverses.planned` refuses, or too many images."""
-    dataset = lab.inverses.planned(trial).dataset
-    if config.images > len(dataset.train):
-        raise UserError(f"--images={config.images}: {trial.dataset} has {len(dataset.train)} training images")
+    if config.images > (count := len(lab.inverses.planned(trial).dataset.train)):
+        raise UserError(f"--images={config.images}: {trial.dataset} has {count} training images")
 
 
 def rows(bench, trial: Trial, config: Config):
@@ -108,8 +107,8 @@ def measure(trial: Trial, snapshot, stage: str, images: int) -> dict[str, float]
 def summary(tables):
     """A row a kind of network and stage, told apart by what differs."""
     results = tables["results"].replace(float("inf"), float("nan"))
-    differing = [name for name in ("stage", *KEY[:-1]) if results[name].nunique() > 1]
-    kinds = results.groupby(differing or ["stage"], sort=False)
+    differing = [name for name in ("stage", *KEY[:-1]) if results[name].nunique() > 1] or ["stage"]
+    kinds = results.groupby(differing, sort=False)
     shown = lab.statistics.summarised(kinds, ["condition", "invertible_share", "rank_share", "not_inverted_share"])
     return shown, "can it be undone? means ± 95 % t intervals over the seeds"
 
@@ -119,8 +118,8 @@ def draw(tables, canvas):
     results = tables["results"]
     stages = list(results["stage"].unique())
     style = lab.figures.styles(sorted(results["depth"]))
-    size = len(PANELS), len(stages), 1.1 + 2.0 * len(stages)
-    with canvas.figure("figure", *size, "bands: 95 % t intervals of means", sharex=True) as axes:
+    shape = len(PANELS), len(stages), 1.1 + 2 * len(stages)
+    with canvas.figure("figure", *shape, "bands: 95 % t intervals of means", sharex=True) as axes:
         for axis, (stage, quantity) in zip(axes, itertools.product(stages, PANELS), strict=True):
             label, limits = PANELS[quantity]
             scale = "linear" if quantity == "invertible_share" else "log"
