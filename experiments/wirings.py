@@ -22,7 +22,7 @@ told apart at equal width only. On the digits no wiring has another held-out los
 seven dense ones with batch norm, 20, 56 and 110 layers, and of hyper-connections and mHC as a ResNet-56 of width 8.
 
 Not shown: more steps, large models; DenseFormer and the full attention residuals at 502 layers, whose reads cost L².
-Of 66 intervals of 95 % three may miss by chance.
+Of 64 intervals of 95 % three may miss by chance.
 """
 
 import dataclasses
