@@ -65,7 +65,9 @@ class Config(OnTexts):
         (*SEVERAL, "attention_residual", "attention_residual(blocks=0)", "dense_former", "value_residual"),
         "connections, each with the first of --order",
     )
-    learning_rates: tuple[float, ...] = option((0.001, 0.003, 0.01, 0.03, 0.1), "rates to choose from", minimum=1e-30)
+    depths: tuple[int, ...] = option((10, 26), "weighted layers of each network", minimum=1)
+    batch_size: int = option(4, "examples a step", minimum=1)
+    learning_rates: tuple[float, ...] = option((0.003, 0.01, 0.03, 0.1), "rates to choose from", minimum=1e-30)
     equal: str = option(
         "width", "what all have: --width, or the parameters of the first", choices=("width", "parameters")
     )

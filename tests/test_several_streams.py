@@ -12,6 +12,7 @@ from resjax import models, nn, transformers
 from resjax.nn.place import Place
 from resjax.nn.wirings.doubly_stochastic import sinkhorn
 from resjax.nn.wirings.streams import spread
+from resjax.probes import blocks
 
 KEY = jax.random.key(0)
 N, D = 4, 6
@@ -204,3 +205,12 @@ def test_it_starts_as_the_residual_network(kind, connection):
         jax.jit(network.apply)(params, state, x)[0] for network, params in zip(networks, (shared, own), strict=True)
     ]
     close(*found, 1e-9)
+
+
+def test_behind_its_stem_a_network_of_tokens_has_as_many_streams():
+    x = jnp.asarray(INPUTS["text"])
+    network = MODELS["text"](connection=nn.Hyper(n=2), norm=nn.LayerNorm())
+    params, state = double(jax.jit(network.init)(KEY, x))
+    behind, output = blocks.embedded(network, params, state, x)
+    assert output.shape == (2, 6, 8)
+    close(jax.jit(behind.apply)(params, state, output)[0], jax.jit(network.apply)(params, state, x)[0])

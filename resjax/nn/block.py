@@ -61,7 +61,7 @@ class Block(nn.Module):
         f = f if scale is None else self.connection.scaled(f, jnp.asarray(scale, f.dtype))
         written = self.connection.write(onward, f, c, place)
         refuse_other(self.connection, onward, written)
-        return call(self.after, written, train, place), f
+        return call(self.after, written, train, place), self.connection.added(f)
 
     def part(
         self, x: Float[Array, "B ... D"], place: Place, train: bool, fork: Fork

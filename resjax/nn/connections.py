@@ -52,6 +52,10 @@ class Connection(Checked, nn.Module):
         """What probes read of the streams before a block."""
         return x
 
+    def added(self, f: Stream) -> Stream:
+        """F(x), of what the branch gives back."""
+        return f
+
     def beside(self, branch: nn.Module) -> "Connection":
         """This connection, where it has to know what the branch is."""
         return self

@@ -26,13 +26,14 @@ def before(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."
 def embedded(
     network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."]
 ) -> tuple[Network, Shaped[Array, "B ..."]]:
-    """A network that takes the stream before the first block of inputs that are tokens, and that stream.
+    """A network that takes the stem's output in the place of inputs that are tokens, and that output.
 
     Gradients towards tokens, which are integers, there are none. Other networks and inputs stay what they are.
     """
     if jnp.issubdtype(x.dtype, jnp.inexact):
         return network, x
-    return dataclasses.replace(network, stem=NoNorm()), network.run_stem(params, state, x)
+    output = network.stem.apply({"params": params["stem"], **state["stem"]}, x, train=False)
+    return dataclasses.replace(network, stem=NoNorm()), output
 
 
 def run(

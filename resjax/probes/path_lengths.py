@@ -17,7 +17,7 @@ from scipy.stats import binom
 
 from resjax.layers import Layers
 from resjax.network import Network
-from resjax.probes import forks
+from resjax.probes import blocks, forks
 from resjax.random_streams import stream
 from resjax.training import losses
 
@@ -28,7 +28,7 @@ def paths(
     network: Network,
     params: dict,
     state: dict,
-    x: Float[Array, "B ..."],
+    x: Shaped[Array, "B ..."],
     labels: Shaped[Array, "B ..."],
     key: PRNGKeyArray,
     samples: int = 16,
@@ -39,7 +39,8 @@ def paths(
     long; `gradient_norm`, the mean over random paths of ‖∂(mean cross-entropy)/∂x‖ along one; `gradient_norm_low` and
     `gradient_norm_high`, their quartiles; `contribution`, see `contributions`. Norms take the statistics of the batch.
 
-    The gradients of long paths leave the range of float32: give x in float64.
+    The gradients of long paths leave the range of float32: give x in float64. Of tokens x is what the stem makes of
+    them.
 
     Args:
       network, params, state: the network, and as its `init` made them.
@@ -47,6 +48,7 @@ def paths(
       key: of the random paths, and for networks that draw (dropout).
       samples: paths of each length.
     """
+    network, x = blocks.embedded(network, params, state, x)
     lengths = jnp.arange(network.length + 1)
     keys = jax.random.split(stream(key, "paths"), len(lengths))
     chosen = jax.vmap(lambda key, length: masks(key, network.length, length, samples))(keys, lengths)

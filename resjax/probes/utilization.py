@@ -81,15 +81,15 @@ def _use(network: Network, params, state, x, targets) -> dict[str, Float[Array, 
 
 def _read(network: Network, params, state, targets, trace: BlockTrace) -> dict[str, Float[Array, ""]]:
     at = trace.at
-    without = exact(at.block.apply(at.variables, trace.x, at.place, keep=False, train=False)[0])
-    y = exact(trace.y)
+    unwritten = at.block.apply(at.variables, trace.x, at.place, keep=False, train=False)[0]
+    x, y, without = (exact(at.block.connection.shown(each, at.place)) for each in (trace.x, trace.y, unwritten))
     added = y - without
     sizes = jnp.linalg.norm(added, axis=-1) / jnp.linalg.norm(without, axis=-1)
     outputs = network.run_head(params, state, trace.y)
     return {
         "contribution": sizes.mean(),
         "alignment": _cosines(added, without).mean(),
-        "influence": 1 - _cosines(exact(trace.x), y).mean(),
+        "influence": 1 - _cosines(x, y).mean(),
         "lens_loss": losses.loss(exact(outputs), targets).mean(),
     }
 

@@ -33,6 +33,10 @@ class ValueResidual(Connection):
         """x; of an attention both."""
         return x if self.attends else x[..., 0, :]
 
+    def added(self, f: Stream | Float[Array, "B T 2 D"]) -> Stream:
+        """F(x), without the values."""
+        return f[..., 0, :] if self.attends else f
+
     def scaled(self, f: Stream, scale: Float[Array, ""]) -> Stream:
         """F(x) times a number; the values stay what they are."""
         return f * jnp.stack([scale, jnp.ones_like(scale)])[:, None] if self.attends else f * scale
@@ -40,7 +44,7 @@ class ValueResidual(Connection):
     def write(self, x: Float[Array, "B T 2 D"], f: Stream, c: None, place: Place) -> Float[Array, "B T 2 D"]:
         """x + F(x), and the first attention's values."""
         first = jnp.where(place.turn == 1, f[..., 1, :], x[..., 1, :]) if self.attends else x[..., 1, :]
-        return jnp.stack([x[..., 0, :] + (f[..., 0, :] if self.attends else f), first], -2)
+        return jnp.stack([x[..., 0, :] + self.added(f), first], -2)
 
     def shown(self, x: Float[Array, "B T 2 D"], place: Place) -> Stream:
         """x."""
