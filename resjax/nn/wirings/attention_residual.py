@@ -4,7 +4,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from resjax.nn.connections import Stream
 from resjax.nn.kinds import Size
 from resjax.nn.place import Place
 from resjax.nn.wirings.memory import Memory, Number
@@ -53,7 +52,3 @@ class AttentionResidual(Memory):
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         lengths = jnp.sqrt((wide**2).mean(-1) + EPSILON)  # divided by at last: else all of RMS(v) would be stored
         return nn.softmax(wide @ query / lengths, -1, where=self.written(place)).astype(x.dtype)
-
-    def write(self, x: Float[Array, "B ... N D"], f: Stream, c: Array, place: Place) -> Float[Array, "B ... N D"]:
-        """The memory, with F added to the group's sum."""
-        return x.at[..., self.entry(place), :].add(f)

@@ -8,7 +8,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from resjax.nn.connections import Connection, Stream
 from resjax.nn.place import Place
-from resjax.nn.wirings.streams import spread
 
 Number = Int[Array, "..."] | Int[np.ndarray, "..."] | int
 
@@ -47,12 +46,12 @@ class Memory(Connection):
         return self.read(x, self.coefficients(x, place, False), place)
 
     def read(self, x: Float[Array, "B ... N D"], c: Float[Array, "... N"], place: Place) -> Stream:
-        """Σ_k c_k X_k."""
-        return jnp.einsum("...n,...nd->...d", spread(c, x.shape[:-2]), x)
+        """Σ_k c_k X_k, token by token, which is sooner done than all at once."""
+        return jnp.einsum("...nd,...n->...d", x, jnp.broadcast_to(c, x.shape[:-1]))
 
     def write(self, x: Float[Array, "B ... N D"], f: Stream, c: Any, place: Place) -> Float[Array, "B ... N D"]:
-        """The memory, with F in this block's entry."""
-        return x.at[..., self.entry(place), :].set(f)
+        """The memory, with F added to this block's entry, which a gradient passes as it is."""
+        return x.at[..., self.entry(place), :].add(f)
 
     def shown(self, x: Float[Array, "B ... N D"], place: Place) -> Stream:
         """The sum of all that was written: the stream of a residual network."""
