@@ -204,7 +204,7 @@ def test_it_starts_as_the_residual_network(kind, connection):
     found = [
         jax.jit(network.apply)(params, state, x)[0] for network, params in zip(networks, (shared, own), strict=True)
     ]
-    close(*found, 1e-9)
+    close(*found, 1e-10)
 
 
 def test_behind_its_stem_a_network_of_tokens_has_as_many_streams():

@@ -32,7 +32,7 @@ def embedded(
     """
     if jnp.issubdtype(x.dtype, jnp.inexact):
         return network, x
-    output = network.stem.apply({"params": params["stem"], **state["stem"]}, x, train=False)
+    output: Any = network.stem.apply({"params": params["stem"], **state["stem"]}, x, train=False)
     return dataclasses.replace(network, stem=NoNorm()), output
 
 
