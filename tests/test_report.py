@@ -189,7 +189,10 @@ def test_a_block_that_cannot_be_built_is_told_with_its_line_before_anything_is_d
 
 @pytest.mark.parametrize(
     "network",
-    ("transformer(heads=2)", "vit(patch=4,heads=2)", "resnet", pytest.param("iresnet", marks=pytest.mark.slow)),
+    (
+        "transformer(heads=2)",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("vit(patch=4,heads=2)", "resnet", "iresnet")),
+    ),
 )
 def test_any_network_is_read_trained_and_looked_at_after_it(tmp_path, network):
     depth = {"resnet": 8, "iresnet": 10}.get(network, 6)
@@ -202,6 +205,7 @@ def test_any_network_is_read_trained_and_looked_at_after_it(tmp_path, network):
     assert set(found) >= {"learned", "best rate", "frontier", "activations", "gradients", "inputs", "shattering"}
 
 
+@pytest.mark.slow
 def test_a_trained_network_of_tokens_is_looked_at_too():
     data = rj.data.text(window=8)
     network = rj.models.transformer(10, heads=2, width=8, classes=256)
