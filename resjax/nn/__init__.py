@@ -32,8 +32,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "attention": ["Attention", "MLP", "Parallel"],
         "block": ["Block", "Transition"],
         "branches": ["Basic", "Bottleneck", "Branch", "BranchOf", "Dense", "crl"],
+        "connection": ["Connection"],
         "connections": [
-            "Connection",
             "Dropout",
             "ExclusiveGate",
             "LayerScale",

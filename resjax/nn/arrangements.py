@@ -9,7 +9,8 @@ import functools
 
 from resjax.nn import order
 from resjax.nn.arguments import Checked, checked
-from resjax.nn.connections import Connection, LayerScale, ReZero, Scaled
+from resjax.nn.connection import Connection
+from resjax.nn.connections import LayerScale, ReZero, Scaled
 from resjax.nn.kinds import NotNegative, Positive, Share
 from resjax.nn.order import Order
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from resjax.nn.connections import Connection
+from resjax.nn.connection import Connection
 from resjax.nn.module import Pointwise
 from resjax.nn.place import Place, call, refuse_other
 from resjax.nn.shortcuts import Pad

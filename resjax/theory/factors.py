@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from resjax.nn.connections import Connection, Factors
+from resjax.nn.connection import Connection, Factors
 from resjax.nn.place import Place
 
 

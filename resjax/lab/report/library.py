@@ -22,7 +22,7 @@ from resjax.data import Dataset
 from resjax.lab import canvas
 from resjax.lab.report import figures, page, trials
 from resjax.network import Network
-from resjax.nn.connections import Connection
+from resjax.nn.connection import Connection
 from resjax.reporting import assess, learned, start
 from resjax.reporting.asked import RUNGS
 from resjax.training.fit import fit

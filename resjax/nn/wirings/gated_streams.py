@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from resjax.nn.connections import Stream
+from resjax.nn.connection import Stream
 from resjax.nn.place import Place
 from resjax.nn.wirings.streams import Streams, rms
 

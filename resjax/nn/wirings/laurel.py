@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from resjax.nn.connections import Connection, Stream
+from resjax.nn.connection import Connection, Stream
 from resjax.nn.kinds import Count
 from resjax.nn.place import Place
 

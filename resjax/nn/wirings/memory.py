@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from resjax.nn.connections import Connection, Stream
+from resjax.nn.connection import Connection, Stream
 from resjax.nn.place import Place
 
 Number = Int[Array, "..."] | Int[np.ndarray, "..."] | int

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from resjax.nn.connections import Connection, Stream
+from resjax.nn.connection import Connection, Stream
 from resjax.nn.kinds import Count
 from resjax.nn.place import Place
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from resjax.nn.attention import Attention
-from resjax.nn.connections import Connection, Stream
+from resjax.nn.connection import Connection, Stream
 from resjax.nn.place import Place
 
 
