@@ -68,8 +68,9 @@ class Trial(Variant, Training):
     def label(self) -> str:
         """What the progress bar and the messages call it."""
         others = f" to {self.seed + self.num_seeds - 1}" if self.num_seeds else ""
+        order = "" if self.order == type(self)(network=self.network).order else f" {self.order}"
         dropping = "" if self.survival == "none" else f" {self.survival} {self.drop}"
-        return f"{super().label}{others}{dropping} rate {self.learning_rate:g}"
+        return f"{super().label}{others}{order}{dropping} rate {self.learning_rate:g}"
 
 
 def program(trial: Any) -> Any:

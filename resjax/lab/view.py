@@ -57,12 +57,12 @@ def view(total: float) -> Iterator[View]:
 def summary(result: dict[str, Any]) -> str:
     """A line on the result of a network, or of several together."""
     seconds = f"{result['total_seconds']:.1f} s"
-    diverged, train_accuracy, test_accuracy = (
-        np.atleast_1d(np.array(result[name], float)) for name in ("diverged", "train_accuracy", "test_accuracy")
-    )
+    measures = ("train_accuracy", "train_loss", "test_accuracy", "test_loss")
+    diverged, *found = (np.atleast_1d(np.array(result[name], float)) for name in ("diverged", *measures))
     if np.isfinite(diverged).all():
         return f"diverged at step {np.max(diverged):.0f} ({seconds})"
-    return f"train accuracy {np.nanmean(train_accuracy):.3f}, test {np.nanmean(test_accuracy):.3f} ({seconds})"
+    accuracy, loss, test_accuracy, test_loss = map(np.nanmean, found)
+    return f"train accuracy {accuracy:.3f}, loss {loss:.3g}; test {test_accuracy:.3f}, {test_loss:.3g} ({seconds})"
 
 
 def show(table: pd.DataFrame, title: str) -> None:
