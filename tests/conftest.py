@@ -1,8 +1,8 @@
 """Tests compare two ways to compute the same thing, in float64, and compile far more than they run.
 
-What a test compiles stays in memory until its module ends, and on disk until all tests end: for other modules, and for
-the commands that tests start, which have the same environment. A test that fills the memory, or never ends
-(pyproject.toml has how long), ends its worker, and pytest-xdist names the test.
+What a test compiles stays in memory until its module ends; what the commands compile that tests start stays on disk
+until all tests end. A test that fills the memory, or never ends (pyproject.toml has how long), ends its worker, and
+pytest-xdist names the test.
 """
 
 import atexit
@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from importlib import metadata
 
-FLAGS = ["--xla_backend_optimization_level=0"]
+FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]  # quick to compile
 if metadata.version("jaxlib").startswith("0.10."):
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")  # they compile for twice as long; later ones have no other way
 os.environ["XLA_FLAGS"] = " ".join(FLAGS)
@@ -33,6 +33,7 @@ hypothesis.settings.register_profile("patient", deadline=None)  # no test depend
 hypothesis.settings.load_profile("patient")
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_compilation_cache", False)  # a sixth of the time, to read next to nothing
 # Whose functions, methods and dataclasses check the shapes of their arrays. Not among them, though they have shapes:
 # data.from_arrays, data.in_memory and training.fit refuse arrays or keys themselves, with ValueError; a split may also
 # hold shapes or axes in the arrays' places; beartype cannot read `Self` in the protocols of data.batches.

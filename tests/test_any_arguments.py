@@ -82,7 +82,7 @@ def refused_or_trained(trial):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_arguments_are_refused_in_one_line_or_can_be_planned(kind):
-    @settings(max_examples=6, **PATIENT)
+    @settings(max_examples=4, **PATIENT)
     @given(trials(kind))
     def holds(trial):
         refused_or_planned(trial)
@@ -90,7 +90,7 @@ def test_any_arguments_are_refused_in_one_line_or_can_be_planned(kind):
     holds()
 
 
-@settings(max_examples=4, **PATIENT)
+@settings(max_examples=2, **PATIENT)
 @given(st.sampled_from(sorted(KINDS)).flatmap(trials))
 def test_any_arguments_are_refused_in_one_line_or_train_two_steps(trial):
     refused_or_trained(trial)

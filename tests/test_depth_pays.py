@@ -18,8 +18,7 @@ def parameters(depth, width, inputs, classes):
     return stem + layers + 2 * width + width * classes + classes
 
 
-@pytest.mark.parametrize("depth", (4, 8))
-@pytest.mark.parametrize("times", (0.25, 1, 4))
+@pytest.mark.parametrize(("depth", "times"), ((4, 0.25), (8, 1), (4, 4)))
 def test_a_network_is_as_wide_as_its_parameters_allow(depth, times):
     (trial,) = {
         experiment.sized(trial, times, CONFIG)

@@ -23,7 +23,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 FILE = re.compile(r"# ([\w/]+\.py)\n")  # the first line of an example that belongs into a file
 COMMANDS = re.findall(r"^python -m experiments\.(.* --.*mine:.*)$", PAGE, re.MULTILINE)
 SMALL = ("--depths=8", "--width=4", "--steps=20")
-SLOW = re.compile("Repeat|^lesions|^wirings|^depth_scaling --connections='residual,mine:Streams")
+SLOW = re.compile("Repeat|Swish|halves|^lesions|^wirings|^depth_scaling --connections='residual,mine:Streams")
 OF_ITS_OWN = {  # experiments that have other options, or other depths
     "signal_propagation": ("--depths=8", "--width=4", "--networks=0"),
     "lesions": (*SMALL, "--draws=1", "--deletions=1", "--swapped=1"),

@@ -44,7 +44,10 @@ def test_group_norm_is_its_formula_group_by_group(shape):
             close(y[example, ..., group], (own - own.mean()) / np.sqrt(own.var() + EPSILON), 1e-9)
 
 
-@pytest.mark.parametrize("kind", (nn.BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm))
+@pytest.mark.parametrize(
+    "kind",
+    (nn.BatchNorm, nn.LayerNorm, *(pytest.param(kind, marks=pytest.mark.slow) for kind in (nn.GroupNorm, nn.RMSNorm))),
+)
 def test_a_branch_whose_last_norm_starts_at_zero_starts_as_nothing(kind):
     images = jax.random.normal(jax.random.key(0), (4, 8, 8, 1))
     network = models.resnet(8, width=8, norm=kind(zero_last=True))

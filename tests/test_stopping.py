@@ -57,7 +57,7 @@ def stopped(tmp_path, what, number):
     ("what", "number"),
     (
         ("nothing", signal.SIGTERM),
-        ("nothing", signal.SIGINT),
+        pytest.param("nothing", signal.SIGINT, marks=pytest.mark.slow),
         ("measures", signal.SIGTERM),
         ("waits", signal.SIGINT),
     ),

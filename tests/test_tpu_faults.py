@@ -72,7 +72,7 @@ def verbs(cloud):
     return [verb for line in lines(cloud) if (verb := next(word for word in words if word in line)) != "list"]
 
 
-@pytest.mark.parametrize("options", ((), POD))
+@pytest.mark.parametrize("options", (pytest.param((), marks=pytest.mark.slow), POD))
 def test_what_is_executed_is_what_is_printed(cloud, options):
     code, out, err = run(*options)
     assert (code, err, lines(cloud)) == (0, "", []) and not list(pathlib.Path().iterdir())
@@ -83,6 +83,7 @@ def test_what_is_executed_is_what_is_printed(cloud, options):
     assert [*map(list, rest)] == printed
 
 
+@pytest.mark.slow
 def test_success_on_one_host(cloud):
     code, out, err = play(cloud, SUCCESS)
     assert (code, err) == (0, "") and "the experiment says 0" in out and out.endswith("results: runs/deep\n")
@@ -126,7 +127,7 @@ def test_it_is_not_started_for_ever(cloud):
     assert len(lines(cloud, "ran")) == 4 and verbs(cloud)[-1] == "delete"
 
 
-@pytest.mark.parametrize("event", ("dropped", "outage"))
+@pytest.mark.parametrize("event", ("dropped", pytest.param("outage", marks=pytest.mark.slow)))
 def test_a_dropped_connection_does_not_end_the_experiment(cloud, event):
     code, _, _ = play(cloud, SUCCESS | {"follow": [event, "ok"]})
     assert code == 0 and len(lines(cloud, "ran")) == 1

@@ -94,7 +94,7 @@ def test_the_diverging_step_is_logged_without_numbers(tmp_path, log_every):
     assert len(lines(tmp_path)) == (2 if log_every == 1 else 1)
 
 
-@pytest.mark.parametrize("looks", (0, 1, 17, 29, 31, 33))
+@pytest.mark.parametrize("looks", (1, 17, 31, *(pytest.param(looks, marks=pytest.mark.slow) for looks in (0, 29, 33))))
 def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, looks):
     undisturbed = train(TRIAL, tmp_path / "undisturbed")
     with pytest.raises(Stopped) as stopped:

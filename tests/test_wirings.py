@@ -59,7 +59,7 @@ def test_lesions_and_orders_are_those_of_a_loop(wiring, train):
 
 
 @pytest.mark.parametrize("wiring", WIRINGS)
-@pytest.mark.parametrize("ordered", (False, True))
+@pytest.mark.parametrize("ordered", (pytest.param(False, marks=pytest.mark.slow), True))
 @pytest.mark.parametrize("mode", ("batch", "sample", "subset"))
 def test_stochastic_depth_is_that_of_a_loop(wiring, mode, ordered):
     length = STACKS[wiring].length

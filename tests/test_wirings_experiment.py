@@ -19,7 +19,7 @@ def test_spikes_stand_above_the_median_of_the_five_losses_before():
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    options = ("--depths=6", "--width=4", "--steps=21", "--learning_rates=0.003,0.01,1000")
+    options = ("--depths=6", "--width=4", "--steps=21", "--learning_rates=0.01,1000")
     ended = here("wirings", "--order=pre,rezero", "--connections=residual,hyper", *options, f"--workdir={folder}")
     assert (ended.code, ended.err) == (0, "")
     return {name: pd.read_csv(folder / f"{name}.csv") for name in ("results", "rates")}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+import pandas as pd
 import pytest
 from commands import one_core, start
 
@@ -71,6 +72,13 @@ def kill_one(workdir, others):
     return found[-1]
 
 
+def test_two_processes_of_one_command_share_its_networks_and_both_write_its_table(tmp_path):
+    said = [ended(process) for process in [numbers(*NUMBERS, f"--workdir={tmp_path}/run") for _ in range(2)]]
+    assert sorted(re.findall(r"^made (\d)$", "\n".join(said), re.MULTILINE)) == list("1234")
+    assert pd.read_csv(tmp_path / "run/results.csv")["value"].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
 def test_two_processes_of_one_command_end_with_the_tables_of_one(one, tmp_path):
     processes = [begin(f"--workdir={tmp_path}/run") for _ in range(2)]
     said = [ended(process).count(": train accuracy") for process in processes]

@@ -11,6 +11,7 @@ import pandas as pd
 
 WEB = pathlib.Path(__file__).parent / "web"
 DIGITS = 4
+SAVED = 8  # more would be those of the machine that made the page
 
 
 def document(title: str, body: str) -> str:
@@ -26,7 +27,7 @@ def document(title: str, body: str) -> str:
 
 
 def table(found: pd.DataFrame, name: str) -> str:
-    """A table that can be sorted, filtered and saved; numbers are shown with `DIGITS`, and saved with all."""
+    """A table that can be sorted, filtered and saved; numbers are shown with `DIGITS`, and saved with `SAVED`."""
     rows = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in found.itertuples(index=False))
     return grid([str(column) for column in found.columns], rows, name)
 
@@ -43,7 +44,7 @@ def grid(heads: Sequence[str], rows: str, name: str, kind: str = "") -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         shown = "–" if math.isnan(value) else f"{value:.{DIGITS}g}"
-        return f'<td data-value="{"" if math.isnan(value) else repr(value)}">{shown}</td>'
+        return f'<td data-value="{"" if math.isnan(value) else format(value, f".{SAVED}g")}">{shown}</td>'
     return f"<td>{'–' if pd.isna(value) else html.escape(str(value))}</td>"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ def interval(values: Sequence[float] | np.ndarray, log: bool = False) -> tuple[f
         mean = sample.mean()
         half = math.nan
         if len(sample) > 1:
-            half = stats.t.ppf((1 + CONFIDENCE) / 2, len(sample) - 1) * sample.std(ddof=1) / math.sqrt(len(sample))
+            half = special.stdtrit(len(sample) - 1, (1 + CONFIDENCE) / 2) * sample.std(ddof=1) / math.sqrt(len(sample))
         ends = np.array([mean - half, mean, mean + half])
         low, middle, high = (np.exp(ends) if log else ends).tolist()
     return low, middle, high
@@ -47,13 +47,15 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
 
     The interval is Fisher's, with the variance (1 + ρ²/2) / (n − 3) of Bonett & Wright (2000, Psychometrika 65, 23–28).
     """
+    from scipy import stats  # most of a second that other tables do not need
+
     pairs = np.array([x, y], np.float64)
     pairs = pairs[:, ~np.isnan(pairs).any(0)]
     count = pairs.shape[1]
     if count < 5 or (pairs == pairs[:, :1]).all(1).any():
         return math.nan, math.nan, math.nan
     rho = float(stats.spearmanr(*pairs).statistic)
-    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((1 + rho**2 / 2) / (count - 3))
+    half = special.ndtri((1 + CONFIDENCE) / 2) * math.sqrt((1 + rho**2 / 2) / (count - 3))
     middle = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
     return float(np.tanh(middle - half)), rho, float(np.tanh(middle + half))
 
