@@ -6,12 +6,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from resjax import data
 from resjax.lab import datasets
 from resjax.lab.trial import Trial, address
 
 GREY = tfds.features.Image(shape=(None, None, 1))
 COLOR = tfds.features.Image(shape=(None, None, 3))
 LABEL = tfds.features.ClassLabel(num_classes=3)
+FIXED = {"image": tfds.features.Image(shape=(4, 4, 1))}  # options of a set whose images have one size: those of `flat`
 
 
 def png(pixels, mode=None):
@@ -20,6 +22,16 @@ def png(pixels, mode=None):
     picture = Image.fromarray(pixels)
     (picture.convert(mode) if mode else picture).save(file, "png")
     return file.getvalue()
+
+
+def flat(index):
+    """A picture of one grey."""
+    return png(np.full((4, 4), 10 * index, np.uint8))
+
+
+def load(folder, name="small", **options):
+    """The set that `prepare` wrote."""
+    return data.load(name, str(folder), image_size=8, **options)
 
 
 def address_of(kind, path):
