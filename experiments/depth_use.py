@@ -95,7 +95,7 @@ def rows(bench, trial: Trial, config: Config):
     """Trains it; a row a block, and its score, unless it diverged."""
     done = bench.train(trial)
     if done["diverged"] is not None:
-        bench.say(f"{trial.label}: diverged at step {done['diverged']} and is left out")
+        bench.say(f"{bench.label(trial)}: diverged at step {done['diverged']} and is left out")
         return
     found = bench.once(read, trial, when="trained", windows=config.windows)
     score = probes.depth_score(found["skip_effect"]) / len(found["block"])

@@ -91,7 +91,7 @@ def rows(bench, trial: Trial, config: Config):
     """Trains it; a row a lesion, unless it diverged."""
     diverged = bench.train(trial)["diverged"]
     if diverged is not None:
-        bench.say(f"{trial.label}: diverged at step {diverged} and is left out")
+        bench.say(f"{bench.label(trial)}: diverged at step {diverged} and is left out")
         return
     for row in bench.once(measure, trial, when="trained", **config.lesions)["rows"]:
         yield "results", row

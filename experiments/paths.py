@@ -91,7 +91,7 @@ def rows(bench, trial: Trial, config: Config):
             continue
         found = bench.once(follow, trial, when=stage, samples=config.samples)
         if not 0 < sum(found["gradient_norm"]) < np.inf:
-            bench.say(f"{trial.label}, {stage}: no finite gradient reaches the images")
+            bench.say(f"{bench.label(trial)}, {stage}: no finite gradient reaches the images")
             continue
         contribution = np.array(found["contribution"])
         low, high = probes.path_lengths.central(contribution)

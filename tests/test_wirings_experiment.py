@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import wirings
 from resjax.lab.statistics import spikes
 from tests.torture.commands import here
 
@@ -39,8 +38,3 @@ def test_each_wiring_stands_once_and_those_that_mix_have_gains(tables):
     assert list(found) == [("pre", "residual"), ("rezero", "residual"), ("pre", "hyper")]
     mixes = results["connection"] == "hyper"
     assert (results["forward_gain"].notna() == mixes).all() and (results.loc[mixes, "forward_gain"] > 0.5).all()
-
-
-def test_the_progress_bar_tells_any_two_networks_apart():
-    labels = [trial.label for trial in wirings.trials(wirings.Config())]
-    assert len(set(labels)) == len(labels) == 28

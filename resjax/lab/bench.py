@@ -7,7 +7,7 @@ import inspect
 import json
 import pathlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -53,8 +53,9 @@ class Snapshot:
 class Bench:
     """Trains and measures trials; what the store has is found there."""
 
-    def __init__(self, store: Store, stop: Stop, view: View, ahead: Ahead):
+    def __init__(self, store: Store, stop: Stop, view: View, ahead: Ahead, varied: Sequence[str] = ()):
         self.store = store
+        self._varied = varied
         self._stop = stop
         self._view = view
         self._ahead = ahead
@@ -78,7 +79,7 @@ class Bench:
                 if (folder / "done.json").exists() and distributed.is_primary():
                     _clear(folder)
                 distributed.barrier("cleared")
-                self._view.begin(trial.label, trial.steps)
+                self._view.begin(self.label(trial), trial.steps)
                 self._ahead.ready(trial)
                 done = self._train(trial, folder, keep)
         return done
@@ -92,12 +93,12 @@ class Bench:
             if not memory.exhausted(error):
                 raise
             if jax.process_count() > 1:  # the others wait for this one
-                raise Failure(f"{trial.label}: {memory.advice(trial, error)}") from None
+                raise Failure(f"{self.label(trial)}: {memory.advice(trial, error)}") from None
             done = memory.result(trial)
             said = memory.advice(trial, error)
             self._last = None  # the weights of another network
             self._stop.deferred = False
-        self.say(f"{trial.label}: {said}")
+        self.say(f"{self.label(trial)}: {said}")
         return done
 
     def train_all(self, trials: Iterable[Trial]) -> list[dict[str, Any]]:
@@ -157,9 +158,9 @@ class Bench:
         with self._alone(trial) as folder:
             found = self._measured(trial, name)  # by another process, meanwhile
             if found is None:
-                self._view.begin(trial.label)
+                self._view.begin(self.label(trial))
                 snapshot = []
-                with memory.named(trial.label):
+                with memory.named(self.label(trial)):
                     if when:
                         assert isinstance(trial, Trial)  # others are not trained
                         snapshot.append(self.snapshot(trial, when))
@@ -170,6 +171,10 @@ class Bench:
                     checksums.write_json(folder, name, found)
                 distributed.barrier("measured")
         return found
+
+    def label(self, trial: Variant) -> str:
+        """What messages call it: its own label, and what else the experiment varies."""
+        return " ".join([trial.label, *(f"{name}={getattr(trial, name)}" for name in self._varied)])
 
     def done(self, share: float) -> None:
         """Moves the experiment's progress bar."""
@@ -209,7 +214,7 @@ class Bench:
             except lock.Held:
                 busy = 1
             if distributed.all_max(busy):
-                raise Busy(trial.label)
+                raise Busy(self.label(trial))
             yield folder
 
 

@@ -11,7 +11,7 @@ from resjax.lab.bench import Bench, Busy
 from resjax.lab.config import ALL, Running
 from resjax.lab.part import Part, Row, Studied
 from resjax.lab.store import Store
-from resjax.lab.trial import Trial
+from resjax.lab.trial import Trial, varied
 from resjax.lab.view import view
 from resjax.system import interrupts
 from resjax.training import compilation
@@ -36,7 +36,7 @@ def run(study: Studied, parts: Sequence[Part], config: Running, store: Store, co
     compilation.keep(compiled)
     with interrupts.graceful_shutdown() as stop, view(sum(part.share for part in mine)) as shown:
         ahead = Ahead([] if study.timed else _programs(study, mine), store.result)
-        bench = Bench(store, stop, shown, ahead)
+        bench = Bench(store, stop, shown, ahead, varied(part.trial for part in parts))
         try:
             rows = _rows(study, bench, mine)
             bench.check()

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import pathlib
+from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from typing import Any, Self
 
@@ -68,9 +69,18 @@ class Trial(Variant, Training):
     def label(self) -> str:
         """What the progress bar and the messages call it."""
         others = f" to {self.seed + self.num_seeds - 1}" if self.num_seeds else ""
-        order = "" if self.order == type(self)(network=self.network).order else f" {self.order}"
-        dropping = "" if self.survival == "none" else f" {self.survival} {self.drop}"
-        return f"{super().label}{others}{order}{dropping} rate {self.learning_rate:g}"
+        return f"{super().label}{others} rate {self.learning_rate:g}"
+
+
+TOLD = {"depth", "connection", "norm", "seed", "num_seeds", "learning_rate"}  # by every label
+
+
+def varied(trials: Iterable[Any]) -> list[str]:
+    """The options that have several values among the trials of an experiment, but for those that every label tells."""
+    known = [trial for trial in trials if isinstance(trial, Varied)]
+    options = [{field.name for field in dataclasses.fields(kind)} for kind in {type(trial) for trial in known}]
+    shared = set.intersection(*options) if options else set()
+    return [name for name in sorted(shared - TOLD) if len({getattr(trial, name) for trial in known}) > 1]
 
 
 def program(trial: Any) -> Any:
