@@ -32,6 +32,7 @@ def test_a_random_plane_has_the_weights_in_its_middle_and_two_directions(made):
     assert plane.x.tolist() == plane.y.tolist() == [-0.5, 0, 0.5]
     for direction, key in zip(plane.directions, jax.random.split(jax.random.key(4)), strict=True):
         close(direction, filter_normalized(key, params))
+    assert planes.random_plane(jax.random.key(4), params, 0.5, 1).points().tolist() == [[0, 0]]
 
 
 def test_a_principal_plane_is_as_wide_as_the_way_to_the_origin_and_a_margin():

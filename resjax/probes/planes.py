@@ -33,9 +33,9 @@ def random_plane(key: PRNGKeyArray, params: Any, radius: float, points: int) -> 
       key: of the directions.
       params: θ.
       radius: the grid reaches from −radius to radius, in lengths of the filters.
-      points: along a side of the grid; an odd number has θ itself in the middle.
+      points: along a side of the grid; an odd number has θ itself in the middle, and one is θ.
     """
-    side = np.linspace(-radius, radius, points)
+    side = np.linspace(-radius, radius, points) if points > 1 else np.zeros(1)
     return Plane(tuple(filter_normalized(own, params) for own in jax.random.split(key)), side, side)
 
 
