@@ -49,7 +49,7 @@ TABLES = {
         steps_to_target=whole("the first logged step with a training loss of at most --target", optional=True),
         spikes=whole("logged training losses that are 0.1 above the median of the five before"),
         sensitivity=number("mean over the rates of the loss, at most that of guessing, less that of the best rate"),
-        forward_gain=number("largest row sum of the product of all mixings, on held-out examples; empty without"),
+        forward_gain=number("largest row sum of the product of one stage's mixings, on held-out examples; else empty"),
         backward_gain=number("and its largest column sum"),
     ),
     "rates": columns("order") | RATES,
@@ -125,7 +125,7 @@ def mixed(trial: Trial, snapshot) -> dict[str, float]:
     x, _ = next(iter(snapshot.data.test.all(2)))
     try:
         table = probes.mixing(snapshot.network, snapshot.params, snapshot.state, x)
-    except ValueError:
+    except probes.stream_mixing.NoMixing:
         return {}
     return {name: float(table[name].iloc[-1]) for name in ("forward_gain", "backward_gain")}
 

@@ -30,7 +30,7 @@ def assemble(
       ValueError: parts that do not fit each other.
     """
     dense = stem is nn.DenseStem
-    _check(parts, dense)
+    _check(parts, dense, squeezes)
     connection = parts.styled(parts.connection)
     stages: list[Stack | SpaceToDepth] = []
     before = parts.width
@@ -92,7 +92,7 @@ def transition(parts: Parts, connection: nn.Connection, features: int, stride: i
     )
 
 
-def _check(parts: Parts, dense: bool):
+def _check(parts: Parts, dense: bool, squeezes: bool):
     kind = type(parts.branch)
     if kind in (branches.Dense, branches.Basic, branches.Bottleneck) and dense != (kind is branches.Dense):
         raise ValueError(f"branch {kind.__name__}: not for this network, whose stream has another shape")
@@ -106,6 +106,8 @@ def _check(parts: Parts, dense: bool):
     if isinstance(parts.connection, Memory) and (parts.projections or not dense):
         name = type(parts.connection).__name__
         raise ValueError(f"connection {name}: its memory goes with blocks that all keep the shape, as those of dense")
+    if squeezes and parts.connection.widens:
+        raise ValueError(f"connection {type(parts.connection).__name__}: goes with networks whose pixels stay pixels")
     if isinstance(parts.connection, nn.ValueResidual):
         raise ValueError("connection ValueResidual: goes with the attention of transformers, whose values it keeps")
     if parts.opening and not dense:

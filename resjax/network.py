@@ -133,7 +133,7 @@ class Network:
             else:
                 x = jax.eval_shape(stage, x)
             x = jnp.zeros(x.shape, x.dtype)  # the next stage's shapes are all that it is for
-        if own := self._narrowing(x):
+        if own := self._narrowing(jax.random.fold_in(head_key, 1), x):
             params[NARROW] = own
         _, params["head"], state["head"] = _init(self.head, head_key, self.narrow(params, x))
         if self._tied:
@@ -236,12 +236,12 @@ class Network:
         """Inputs in the precision of the network; integers, as tokens are, stay what they are."""
         return x.astype(self.dtype) if self.dtype and jnp.issubdtype(x.dtype, jnp.floating) else x
 
-    def _narrowing(self, x):
+    def _narrowing(self, key, x):
         """What the last connection learns to narrow streams like x; nothing of most."""
         if not self.stacks:
             return {}
         connection, place = self._last
-        return connection.init(jax.random.key(0), x, place, method="narrow").get("params", {})
+        return connection.init(key, x, place, method="narrow").get("params", {})
 
     @property
     def _last(self) -> tuple[Any, Place]:

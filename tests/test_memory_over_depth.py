@@ -7,6 +7,7 @@ import pytest
 from helpers import close, double, layer
 
 from resjax import models, nn, probes, transformers
+from resjax.layers import Layers
 from resjax.nn.place import Place
 
 KEY = jax.random.key(0)
@@ -55,9 +56,9 @@ def grouped(groups):
 def averaged(stem, branches, numbers, last):
     streams = [stem]
     for branch, own in zip(branches, numbers, strict=True):
-        y = sum(alpha * x for alpha, x in zip(own["alpha"], streams, strict=False))
+        y = sum(alpha * x for alpha, x in zip(own["alpha"], reversed(streams), strict=False))
         streams.append(y + branch(y))
-    return sum(alpha * x for alpha, x in zip(last["alpha"], streams, strict=True))
+    return sum(alpha * x for alpha, x in zip(last["alpha"], reversed(streams), strict=True))
 
 
 LOOPS = (
@@ -146,6 +147,15 @@ def gradient(connection, depth):
     return jax.jit(run).lower(params, x)
 
 
+@pytest.mark.parametrize("freedom", ("moved", "looped"))
+def test_blocks_that_move_or_share_weights_start_as_those_of_the_residual_network(freedom):
+    layers = Layers(order=jnp.array([0, 2, 1, 3])) if freedom == "moved" else Layers()
+    parts = {"width": D, "norm": nn.LayerNorm(), "looped": freedom == "looped"}
+    residual, network = (models.dense(10, connection=each, **parts) for each in (nn.Residual(), nn.DenseFormer()))
+    logits = [network.apply(*double(network.init(KEY, X)), X, layers)[0] for network in (residual, network)]
+    close(*logits, 1e-9)
+
+
 @pytest.mark.parametrize("connection", (nn.AttentionResidual(blocks=0), nn.DenseFormer()))
 def test_a_thousand_blocks_need_one_memory_and_the_program_of_ten(connection):
     deep, shallow = gradient(connection, 2002), gradient(connection, 22)
@@ -189,6 +199,14 @@ def test_who_reads_whom():
         close(found[reader, : reader + 1], shares.mean(1), 1e-9)
         assert (found[reader, reader + 1 :] == 0).all()
         sources.append(traces[reader] if reader < LENGTH else None)
+
+
+def test_who_reads_whom_takes_one_memory():
+    network = models.dense(202, width=8, connection=nn.AttentionResidual(blocks=0), norm=nn.LayerNorm())
+    compiled = probes.reads.lower(network, *jax.eval_shape(network.init, KEY, X), X).compile()
+    entries = network.length + 1
+    table, memory = 8 * entries**2, 8 * B * entries * 8  # bytes; a memory a block would be a hundred
+    assert compiled.memory_analysis().temp_size_in_bytes < 2 * (table + memory)
 
 
 def test_probes_read_the_residual_stream():

@@ -2,13 +2,15 @@
 
 import itertools
 
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import close, double
 
-from resjax import models, nn, transformers
+from resjax import models, nn, probes, transformers
+from resjax.layers import Layers
 from resjax.nn.place import Place
 from resjax.nn.wirings.doubly_stochastic import sinkhorn
 from resjax.nn.wirings.streams import spread
@@ -64,7 +66,7 @@ def test_dynamic_hyper_connections_written_out():
     centred = X - X.mean(-1, keepdims=True)
     unit = centred / np.sqrt(X.var(-1, keepdims=True) + 1e-6)
     read = p["read"] + p["inward"] * np.tanh(unit @ p["read_weights"])
-    mix = p["mix"] + p["inward"] * np.tanh(unit @ p["mix_weights"])
+    mix = p["mix"] + p["inward"] * np.tanh(unit @ p["mix_weights"]).swapaxes(-1, -2)  # row s of A: what s gives
     write = p["write"] + p["onward"] * np.tanh(unit @ p["write_weights"])
     close((z, after), mixed(X, read, mix, write))
 
@@ -205,6 +207,56 @@ def test_it_starts_as_the_residual_network(kind, connection):
         jax.jit(network.apply)(params, state, x)[0] for network, params in zip(networks, (shared, own), strict=True)
     ]
     close(*found, 1e-10)
+
+
+class Drawn(nn.wirings.streams.Streams):
+    """Streams of which the head gets a mean with weights that are drawn."""
+
+    @linen.compact
+    def coefficients(self, x, place, train):
+        return self.param("weights", linen.initializers.normal(), (self.n,))
+
+    def narrow(self, x, place):
+        return jnp.einsum("n,...nd->...d", self.coefficients(x, place, False), x)
+
+    def read(self, x, c, place):
+        return x.mean(-2)
+
+    def write(self, x, f, c, place):
+        return x + f[..., None, :]
+
+
+def test_what_narrows_the_streams_is_another_draw_for_another_key():
+    network = models.dense(4, width=3, connection=Drawn())
+    one, other = (network.init(jax.random.key(seed), jnp.asarray(INPUTS["dense"]))[0] for seed in range(2))
+    assert (one["narrow"]["weights"] != other["narrow"]["weights"]).all()
+
+
+@pytest.mark.parametrize(
+    "build",
+    (
+        lambda: nn.Projected(nn.Hyper()),
+        lambda: models.dense(8, connection=nn.MHC(), projections=1),
+        lambda: models.iresnet(28, connection=nn.GatedStreams()),
+    ),
+)
+def test_several_streams_pass_no_projection_and_no_pixels_become_channels(build):
+    with pytest.raises(ValueError, match=r"^connection (Hyper|MHC|GatedStreams): .*goes with"):
+        build()
+
+
+def test_a_direction_has_no_scale():
+    network = models.dense(6, width=3, connection=nn.Delta())
+    x = jnp.asarray(INPUTS["dense"])
+    with pytest.raises(ValueError, match="connection Delta: adds the same however"):
+        network.apply(*network.init(KEY, x), x, Layers(branch_scale=jnp.full(2, 0.5)))
+
+
+def test_mixings_of_half_precision_are_measured_in_float32():
+    network = models.dense(6, width=3, connection=nn.Hyper(), dtype=jnp.bfloat16)
+    x = jnp.asarray(INPUTS["dense"], jnp.float32)
+    table = probes.mixing(network, *network.init(KEY, x), x)
+    np.testing.assert_allclose(table[["forward_gain", "backward_gain", "norm"]], 1)
 
 
 def test_behind_its_stem_a_network_of_tokens_has_as_many_streams():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import resjax as rj
+from resjax.layers import Layers
 from resjax.nn.place import Place
 from tests.written_out import BLOCKS, HEADS, TOKENS, WIDTH, attention, by_hand, dense, layer_norm, mlp, turns
 
@@ -101,15 +102,21 @@ def test_parameters_in_closed_form(gated, parallel):
     assert count(network, 5) == blocks * (attention + mlp + norms * 2 * 16) + ends
 
 
-def test_half_of_the_values_are_those_of_the_first_attention():
-    _, params, logits = built(connection=rj.nn.ValueResidual())
+@pytest.mark.parametrize("left_out", (None, 0))
+def test_half_of_the_values_are_those_of_the_first_attention_that_there_is(left_out):
+    network, params, logits = built(connection=rj.nn.ValueResidual())
+    if left_out is not None:
+        state = {"stem": {}, "stages": [({}, {})], "head": {}}
+        logits = network.apply(params, state, TOKENS, Layers(keep=jnp.arange(network.length) != left_out))[0]
     p = jax.tree.map(np.asarray, params)
     x = math.sqrt(WIDTH) * p["stem"]["embedding"][np.asarray(TOKENS)]
     first = None
     for n, own in enumerate(turns(p["stages"][0])):
+        if n == left_out:
+            continue
         z = layer_norm(own["branch"]["LayerNorm_0"], x)
         x = x + (mlp(own["branch"], z) if n % 2 else attention(own["branch"], z, first=first))
-        first = dense(own["branch"]["Dense_2"], z) if first is None else first
+        first = dense(own["branch"]["Dense_2"], z) if first is None and not n % 2 else first
     np.testing.assert_allclose(logits, dense(p["head"]["Dense_0"], layer_norm(p["head"]["LayerNorm_0"], x)), **CLOSE)
 
 

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from resjax.nn.branches import Branch
 from resjax.nn.initializers import Site
@@ -40,9 +40,7 @@ class Attention(Branch):
         x = self.pointwise("before", x if first is None else x[..., 0, :], train, place)
         query, key = (self.split(self.dense(x, width, layer, place)) for layer in (-2, -1))  # B T H D/H
         own = self.dense(x, width, 0, place)
-        value = self.split(
-            own if first is None or place is None else jnp.where(place.turn == 1, own, (own + first) / 2)
-        )
+        value = self.split(own if first is None else jnp.where(missing(first), own, (own + first) / 2))
         if self.rotary:
             query = rotated(query)
             key = rotated(key)
@@ -59,6 +57,11 @@ class Attention(Branch):
     def site(self, layer: int, place: Place | None) -> Site:
         """Queries and keys, layers −2 and −1, decide where to look, and are in no product of weights on the way."""
         return Site("attention" if layer < 0 else self.role, layer, self.layers, place)
+
+
+def missing(first: Float[Array, "B T D"]) -> Bool[Array, "B 1 1"]:
+    """Of which examples no attention has run yet, whose values could be the first ones: theirs are zero."""
+    return (first == 0).all((-2, -1), keepdims=True)
 
 
 class MLP(Branch):

@@ -34,6 +34,11 @@ class Connection(Checked, nn.Module):
         """Whether no block depends on what it, and those behind it, write to the stream."""
         return False
 
+    @property
+    def widens(self) -> bool:
+        """Whether X is more than one stream."""
+        return type(self).widen is not Connection.widen
+
     def widen(self, x: Stream, place: Place) -> Stream:
         """The streams before the first block, from the stem's output x (B … D); `place.block` is 0."""
         return x

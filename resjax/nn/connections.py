@@ -47,6 +47,11 @@ class Projected(Connection):
     inner: Connection = Residual()
     shortcut: nn.Module = shortcuts.Projection()
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.inner.widens:
+            raise ValueError(f"connection {type(self.inner).__name__}: a projection of the skip goes with one stream")
+
     def coefficients(self, x: Stream, place: Place, train: bool) -> tuple[Stream, Any]:
         """Wx, and the inner connection's coefficients."""
         x = call(self.shortcut, x, train, place)

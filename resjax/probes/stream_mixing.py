@@ -18,6 +18,10 @@ from resjax.probes import blocks
 MIXED = "forward_gain", "backward_gain", "norm", "column_error", "stream_cosine", "largest_share"
 
 
+class NoMixing(ValueError):
+    """A network without streams that mix."""
+
+
 class Mixings(NamedTuple):
     """What blocks read, mix and write with, for each of P tokens (or pixels) of all inputs."""
 
@@ -36,7 +40,7 @@ def mixing(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."
     cosine between two of them, and `largest_share`, the longest one's share of their squared lengths.
 
     Raises:
-      ValueError: from `check`.
+      NoMixing: from `check`, or its streams do not mix.
     """
     check(network)
     return blocks.table(_mixed(network, params, state, x), MIXED)
@@ -48,7 +52,8 @@ def reads(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."]
 
     Returns:
       K = L + 1: row l is what block l reads, from 0, and row L what the head gets; column 0 is of the stem's output,
-      column k of block k − 1's. A residual network has ones wherever k ≤ l.
+      column k of block k − 1's. A residual network has ones wherever k ≤ l. Of a memory they are the weights of its
+      entries: `DenseFormer` has whole streams there, and as the residual network the identity.
 
     Raises:
       ValueError: from `check`; of connections with a memory, groups of blocks that it keeps as one.
@@ -75,15 +80,15 @@ def _remembered(network: Network, params, state, x) -> Float[Array, "K K"]:
     def seen(trace: BlockTrace):
         method: Any = lambda block, x, place: block.connection.coefficients(x, place, False)  # noqa: E731
         c: Any = trace.at.block.apply(trace.at.variables, trace.x, trace.at.place, method=method)
-        return _mean(c), trace.y
+        return _mean(c)
 
     connection = network.blocks[0].connection
     if not connection.appends:
         raise ValueError(f"connection {type(connection).__name__}: keeps groups of blocks as one; use blocks=0")
-    rows, streams = network.apply(params, state, x, probe=seen)[2]
+    memory, rows = blocks.run(network, params, state, network.run_stem(params, state, x), seen)
     place = network.stacks[-1].place(network.length + 1, network.length)
     own = {"params": params[NARROW]}
-    last: Any = connection.apply(own, streams[-1], place, False, method="coefficients")
+    last: Any = connection.apply(own, memory, place, False, method="coefficients")
     return jnp.concatenate([rows, _mean(last)[None]])
 
 
@@ -92,12 +97,12 @@ def _mean(weights: Float[Array, "... N"]) -> Float[Array, " N"]:
 
 
 def check(network: Network) -> None:
-    """Raises ValueError: there is one stream, or the streams change their shape from stage to stage."""
+    """Raises NoMixing: there is one stream, or the streams change their shape from stage to stage."""
     names = {type(block.connection).__name__ for block in network.blocks if not isinstance(block.connection, Streams)}
     if names:
-        raise ValueError(f"connection {', '.join(sorted(names))}: needs one with streams that a block mixes, as hyper")
+        raise NoMixing(f"connection {', '.join(sorted(names))}: needs one with streams that a block mixes, as hyper")
     if any(network.transitions):
-        raise ValueError("its streams change their shape from stage to stage: use a network of one stage")
+        raise NoMixing("its streams change their shape from stage to stage: use a network of one stage")
 
 
 @functools.partial(jax.jit, static_argnames="network")
@@ -123,6 +128,7 @@ def _mixings(network: Network, params, state, x) -> tuple[Mixings, tuple[Float[A
         *tokens, n, _ = streams.shape
         method: Any = _coefficients
         c: Any = trace.at.block.apply(trace.at.variables, streams, trace.at.place, method=method)
+        c = jax.tree.map(lambda numbers: numbers.astype(jnp.promote_types(numbers.dtype, jnp.float32)), c)
         read, write = (jnp.broadcast_to(each, (*tokens, n)).reshape(-1, n) for each in (c.read, c.write))
         mix = jnp.broadcast_to(c.mix, (*tokens, n, n)).reshape(-1, n, n)
         return Mixings(read, mix, write), (_cosine(streams), _largest(streams))
@@ -134,7 +140,7 @@ def _coefficients(block, x, place) -> Mixing:
     """A block's, in evaluation."""
     c = block.connection.coefficients(x, place, False)
     if not isinstance(c, Mixing):
-        raise ValueError(f"connection {type(block.connection).__name__}: its streams do not mix")
+        raise NoMixing(f"connection {type(block.connection).__name__}: its streams do not mix")
     return c
 
 

@@ -25,6 +25,10 @@ class Delta(Connection):
         value = nn.Dense(1, use_bias=False, kernel_init=nn.initializers.lecun_normal(), dtype=x.dtype, name="value")(x)
         return 2 * nn.sigmoid(amount), value
 
+    def scaled(self, f: Stream, scale: Float[Array, ""]) -> Stream:
+        """Raises ValueError: F(x) times a number adds the same, for its direction alone counts."""
+        raise ValueError("connection Delta: adds the same however F(x) is scaled, as stochastic depth does")
+
     def write(self, x: Stream, f: Stream, c: tuple, place: Place) -> Stream:
         """x + β(v − kᵀx)k."""
         amount, value = c

@@ -12,16 +12,17 @@ from resjax.nn.wirings.memory import Memory
 class DenseFormer(Memory):
     """Y_l = Σ_j α_lj X_j and X_l+1 = Y_l + F(Y_l), with X_0 the stem's output (Pagliardini et al. 2024, 2402.02622).
 
-    At the start α_ll is 1 and the others are 0: the residual network.
+    At the start α_ll is 1 and the others are 0: the residual network. Each α belongs to an age, l − j: blocks that are
+    moved, or share their weights, read what was written as many blocks before.
     """
 
     @nn.compact
     def coefficients(self, x: Float[Array, "B ... N D"], place: Place, train: bool) -> Float[Array, " N"]:
-        """α: L + 1 numbers a block, of which those of streams to come stay unused."""
+        """α: L + 1 numbers a block, that of the newest stream first; those of ages that it has not stay unused."""
         numbers = jnp.arange(self.entries(place))
-        last = place.block - 1
-        alpha = self.param("alpha", lambda _: (numbers == last).astype(jnp.float32))
-        return jnp.where(self.written(place), alpha, 0).astype(x.dtype)
+        alpha = self.param("alpha", lambda _: (numbers == 0).astype(jnp.float32))
+        ages = place.block - 1 - numbers
+        return jnp.where(self.written(place), alpha[jnp.maximum(ages, 0)], 0).astype(x.dtype)
 
     def write(self, x: Float[Array, "B ... N D"], f: Stream, c: Array, place: Place) -> Float[Array, "B ... N D"]:
         """The memory, with Y + F in this block's entry."""

@@ -12,10 +12,11 @@ SPREAD = 0.1  # of the gates' logits at the start: streams with equal gates woul
 
 
 class GatedStreams(Streams):
-    """z = (1/n) Σ_s σ(g_s) ⊙ RMS(X_s) and X′_s = X_s + 2σ(h_s) F(z): learned gates, a g_s a feature, an h_s a stream.
+    """z = (1/n) Σ_s σ(g_s) ⊙ RMS(X_s) and X′_s = X_s + 2σ(h_s) F(z), with learned gates.
 
-    The gated residual streams that large models are reported to have. At the start the gates are ½ but for what tells
-    the streams apart: behind a norm it is the residual network.
+    g has a number for each feature of each stream, h one for each stream. The gated residual streams that large models
+    are reported to have. At the start the gates are ½ but for what tells the streams apart: behind a norm it is the
+    residual network.
     """
 
     @nn.compact

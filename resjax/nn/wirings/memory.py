@@ -16,7 +16,8 @@ class Memory(Connection):
     """B … N D: entry 0 is the stem's output, entry k what block k wrote; N is L + 1. Those to come are zero.
 
     The coefficients of a subclass are the weights of the entries, … N. They are zero for those that are not written
-    yet, so that a block does not depend on them: `Stack` then keeps one memory, not one a block, for the way back.
+    yet, so that a block does not depend on them: with `remat`, `Stack` then keeps one memory for the way back, not one
+    a block. A subclass whose entries are written more than once, as those of groups of blocks, is none that `appends`.
     """
 
     @property

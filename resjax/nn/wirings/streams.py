@@ -21,7 +21,7 @@ class Mixing(NamedTuple):
 
 
 class Streams(Connection):
-    """n streams, B … n D. The coefficients of a subclass are a `Mixing`.
+    """n streams, B … n D. The coefficients of a subclass are a `Mixing`, or it has its own read, write and carry.
 
     The papers give the head the streams' sum. Their mean differs by a factor that the norm before the head takes out;
     without one the mean is the residual network's stream, and n streams are not n times as large.

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from resjax.nn.attention import Attention
+from resjax.nn.attention import Attention, missing
 from resjax.nn.connection import Connection, Stream
 from resjax.nn.place import Place
 
@@ -12,7 +12,7 @@ from resjax.nn.place import Place
 class ValueResidual(Connection):
     """x + F(x), and V ← ½(V + V₁) in every attention (Zhou et al. 2024, arXiv 2410.17897).
 
-    B T 2 D: the stream, and beside it the values V₁ of the first attention, which gets and gives both.
+    B T 2 D: the stream, and beside it V₁, the values of the first attention that is not left out; each gets both.
     """
 
     attends: bool = False  # whether the branch is an attention, as `beside` finds out
@@ -43,7 +43,9 @@ class ValueResidual(Connection):
 
     def write(self, x: Float[Array, "B T 2 D"], f: Stream, c: None, place: Place) -> Float[Array, "B T 2 D"]:
         """x + F(x), and the first attention's values."""
-        first = jnp.where(place.turn == 1, f[..., 1, :], x[..., 1, :]) if self.attends else x[..., 1, :]
+        first = x[..., 1, :]
+        if self.attends:
+            first = jnp.where(missing(first), f[..., 1, :], first)
         return jnp.stack([x[..., 0, :] + self.added(f), first], -2)
 
     def shown(self, x: Float[Array, "B T 2 D"], place: Place) -> Stream:
