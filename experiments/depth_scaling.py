@@ -55,6 +55,7 @@ from resjax.lab.study import Study
 from resjax.lab.tables import columns
 from resjax.lab.trial import Trial, by_seed
 from resjax.lab.tuning import RATES
+from resjax.system.errors import UserError
 
 KEY = ("depth", "connection", "norm", "seed")
 TABLES = {
@@ -85,6 +86,8 @@ class Config(Running, Tuning, Watching, Training):
 
 def trials(config: Config) -> list[Trial]:
     """A network a row of the table, or a row a seed, family by family."""
+    if config.seeds_together and config.survival != "none":
+        raise UserError("--seeds_together: networks that train together drop the same blocks; leave it out")
     errors = {"errors_every": config.evaluate_every}
     seeds = [(0, config.seeds)] if config.seeds_together else [(seed, 0) for seed in range(config.seeds)]
     return [

@@ -25,7 +25,7 @@ import dataclasses
 
 from resjax import lab
 from resjax.lab.config import Running, Training, Tuning
-from resjax.lab.options import option
+from resjax.lab.options import one_each, option
 from resjax.lab.study import Study
 from resjax.lab.tables import columns, number, whole
 from resjax.lab.trial import Trial
@@ -67,10 +67,9 @@ class Config(Running, Tuning, Training):
 
 def trials(config: Config) -> list[Trial]:
     """One network a row of the table; the full network once, whatever the ways of dropping."""
+    connection, norm = one_each(config, "connections", "norms")
     return [
         Trial.of(config, depth=depth, connection=connection, norm=norm, survival=survival, drop=drop, seed=seed)
-        for connection in config.connections
-        for norm in config.norms
         for depth in config.depths
         for survival in config.survival
         for drop in (config.drop[:1] if survival == "none" else config.drop)
@@ -90,8 +89,9 @@ def rows(bench, trial: Trial, config: Config):
 
 def summary(tables):
     """Depths and schedules down, ways of dropping across."""
-    shown = tables["results"].pivot_table("test_accuracy", ["depth", "survival"], "drop", sort=False)
-    return shown.reset_index(), "held-out accuracy, mean over seeds"
+    results = tables["results"].assign(accuracy=tables["results"]["test_accuracy"].fillna(0))
+    shown = results.pivot_table("accuracy", ["depth", "survival"], "drop", lab.statistics.plus_minus, sort=False)
+    return shown.reset_index(), "held-out accuracy: mean ± 95 % t interval over the seeds"
 
 
 def draw(tables, canvas):

@@ -123,6 +123,8 @@ def _with_projections(parts: Parts, stages: list[Stack | SpaceToDepth]) -> list[
       ValueError: there are fewer such blocks, they have no skip, or all of them have the shortcut already.
     """
     keeping = [stage for stage in stages if isinstance(stage, Stack) and not _opens(stage)]
+    if not keeping:
+        raise ValueError(f"projections={parts.projections}: no block keeps the size; use 0")
     connection = keeping[0].blocks[0].connection
     if not connection.skip or isinstance(connection, nn.Projected):
         why = "all have one" if connection.skip else "none has a skip"

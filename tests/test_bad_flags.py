@@ -84,6 +84,11 @@ BAD = (
     (["--sweep=learning_rat=1"], "'learning_rat' cannot be swept; give an option of this experiment, perhaps"),
     (["--sweep=width=x"], "width=x: must be a whole number"),
     (["--sweep=connections=plain,residul"], "unknown connection 'residul', perhaps residual"),
+    (["--seeds_together", "--survival=uniform(p=0.5)"], "--seeds_together: networks that train together drop the same"),
+    (
+        ["--network=bottleneck", "--depths=11", "--connections=residual", "--projections=1"],
+        "no block keeps the size; use 0",
+    ),
     (["--shard=3/2"], "--shard=3/2: must be i/n with i from 1 to n"),
     (["--workers=0"], "--workers=0: must be at least 1"),
     (["--workers=2", "--distributed"], "--workers=2: processes share networks, or with --distributed each network"),

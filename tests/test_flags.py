@@ -118,3 +118,5 @@ def test_what_is_no_name_is_refused(text):
 
 def test_lists_of_names_split_outside_parentheses():
     assert names.split("a, b(x=1,y=2),c:D(z=(1,2))") == ("a", "b(x=1,y=2)", "c:D(z=(1,2))")
+    assert names.split("a(x=1,y=(0.08,1.0)),b") == ("a(x=1,y=(0.08,1.0))", "b")
+    assert names.split("a(x=(1,2") == ("a(x=(1,2",)  # which no name is

@@ -64,6 +64,7 @@ def test_between_stages_the_shortcut_counts_though_no_other_block_has_it():
         ({"projections": (-2,)}, "--projections=-2: must be at least -1"),
         ({"shortcut": ("max_pool",)}, "shortcut MaxPool: not for this network"),
         ({"layers": (5,)}, "depth 50: dense with 5 layers a branch has depth 2 + 5·n; nearest: 47 and 52"),
+        ({"norms": ("none", "batch")}, "--norms=none,batch: give one value, or --sweep='norms=none,batch'"),
         ({"connections": ("residul",)}, "unknown connection 'residul'"),
     ),
 )

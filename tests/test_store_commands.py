@@ -105,6 +105,12 @@ def test_prune_removes_what_is_of_another_version(store, said, monkeypatch):
     assert said("prune", "--execute").count(": of another version") == 2 and names(store) == set()
 
 
+def test_prune_keeps_what_was_trained_on_a_file_that_is_not_here_now(store, said):
+    options = recorded(TRAINED) | {"dataset": "text:/nowhere/corpus.txt(window=8)"}
+    checksums.write_json(store.folder(TRAINED), "config.json", options)
+    assert store.folder(TRAINED).name not in said("prune", "--execute") and store.folder(TRAINED).exists()
+
+
 def test_prune_keeps_what_is_of_a_kind_that_it_does_not_know(store, said):
     checksums.write_json(store.folder(TRAINED), "config.json", recorded(TRAINED) | {"kind": "Own"})
     assert store.folder(TRAINED).name not in said("prune", "--execute") and store.result(TRAINED)

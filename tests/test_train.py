@@ -1,19 +1,23 @@
 import json
 import math
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from etils import epath
 from helpers import StopAt, close, same_results
 
 from resjax.data.in_memory import Shuffled
+from resjax.lab import bench
 from resjax.lab.plan import compile_ahead, plan
 from resjax.lab.train import train
 from resjax.lab.trial import Trial
 from resjax.system.errors import Stopped, UserError
 from resjax.training.evaluation import evaluate
+from resjax.training.fit import fit
 from resjax.training.step import initialize, train_step
 
 TRIAL = Trial(depth=4, width=8, norm="none", connection="plain", steps=30, log_every=10, checkpoint_every=10)
@@ -104,6 +108,29 @@ def test_a_stopped_run_goes_on_to_the_same_result(tmp_path, looks):
     metrics = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("undisturbed", "stopped")]
     assert metrics[0] == metrics[1]
     assert [json.loads(line)["step"] for line in metrics[0].splitlines()] == [10, 20, 30]
+
+
+def test_the_last_step_may_be_the_one_that_diverges(tmp_path):
+    trial = Trial(depth=4, width=4, norm="none", learning_rate=1e30, steps=1)
+    result = train(trial, tmp_path)  # the loss of the only batch was finite
+    assert (result["diverged"], result["steps"]) == (1, 1) and math.isnan(result["train_accuracy"])
+    network, _, dataset, _, _ = plan(trial)
+    found = fit(network, dataset, optax.sgd(1e30), steps=1, batch_size=64, key=jax.random.key(0))
+    assert found.diverged == 1 and math.isnan(found.test_accuracy)
+
+
+def test_a_network_whose_removal_was_cut_off_is_trained_from_its_start(tmp_path):
+    whole = train(TRIAL, tmp_path)
+    folder = epath.Path(tmp_path)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(folder), "rmtree", lambda path: (shutil.rmtree(path), raise_(KeyboardInterrupt)))
+        bench._clear(folder)
+    assert not list(tmp_path.glob("checkpoints")) and (tmp_path / "SHA256SUMS").exists()
+    assert same_results(train(TRIAL, tmp_path), whole)
+
+
+def raise_(error):
+    raise error
 
 
 def test_a_batch_larger_than_the_data_is_refused():

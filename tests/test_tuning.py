@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import depth_scaling
+from experiments import depth_scaling, shortcuts
 from resjax.lab import plan, running, tuning
 from resjax.lab.bench import Busy
 from resjax.lab.flags import parse
@@ -121,13 +121,20 @@ def test_rates_that_cannot_be_are_refused(options, says):
         config(**options)
 
 
-def test_a_shard_trains_all_rates_of_its_own_networks_and_leaves_the_choice():
+@pytest.mark.parametrize("experiment", (depth_scaling, shortcuts))  # the second one asks for the best rate itself
+def test_a_shard_trains_all_rates_of_its_own_networks_and_leaves_the_choice(experiment):
     trained = []
-    bench = SimpleNamespace(train_all=lambda trials: trained.extend(trials))
-    chosen = config(shard="1/2", learning_rates=(0.1, 0.2), seeds=3)
-    trial = Trial.of(chosen, depth=8, connection="plain", norm="none", seed=1)
-    assert running._at_best(depth_scaling.STUDY, bench, Part({}, chosen, trial)) == []
+    bench = SimpleNamespace(train_all=lambda trials: trained.extend(trials), done=lambda share: None)
+    chosen = experiment.Config(shard="1/2", learning_rates=(0.1, 0.2), seeds=3)
+    trial = Trial.of(chosen, depth=8, connection="plain", norm="none", seed=1, shortcut="pad", projections=0)
+    part = Part({}, chosen, trial if experiment is depth_scaling else ("table1", trial))
+    assert running._rows(experiment.STUDY, bench, [part]) == [[]]
     assert [(each.learning_rate, each.seed) for each in trained] == [(0.1, 1), (0.2, 1)]
+
+
+def test_what_is_swept_stands_for_the_tuple_of_an_option_of_several_values():
+    part = Part({"augment": "flip", "width": 8}, None, Trial(augment=("flip",), width=9))
+    assert (part.key["augment"], part.key["width"]) == ("flip", 9)
 
 
 def test_tables_have_each_family_at_its_best_and_all_that_was_tried(tmp_path, monkeypatch):

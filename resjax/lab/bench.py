@@ -225,8 +225,13 @@ def _record(measure: Callable[..., Any], options: dict[str, Any]) -> str:
 
 
 def _clear(folder: epath.Path) -> None:
-    """Removes a network that is to be trained again, but for its lock: its record first and its checksums last."""
-    for path in sorted(folder.iterdir(), key=lambda path: (path.name != "done.json", path.name == checksums.NAME)):
+    """Removes a network that is to be trained again, but for its lock: its record first and its checksums last.
+
+    Those of the checkpoints go before these: where it is killed in between, the network has none.
+    """
+    (folder / "done.json").unlink(missing_ok=True)
+    checksums.forget(folder, "checkpoints")
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == checksums.NAME):
         if path.is_dir():
             path.rmtree()
         elif path.name != "lock":

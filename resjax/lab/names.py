@@ -11,7 +11,7 @@ import ast
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from resjax.lab import own
@@ -85,7 +85,23 @@ def parse(text: str, kind: str) -> tuple[str, dict]:
 
 def split(text: str) -> tuple[str, ...]:
     """Splits a comma-separated list of names; commas inside parentheses do not count."""
-    return tuple(part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip())
+    return tuple(outside(text, ","))
+
+
+def outside(text: str, separator: str) -> Iterator[str]:
+    """The parts of a text between separators that stand in no parentheses, without the spaces around them."""
+    depth = 0
+    part = ""
+    for letter in f"{text}{separator}":
+        depth += (letter == "(") - (letter == ")")
+        if letter == separator and depth <= 0:
+            if part.strip():
+                yield part.strip()
+            part = ""
+        else:
+            part += letter
+    if part.strip():  # of parentheses that nobody closes
+        yield part.removesuffix(separator).strip()
 
 
 def perhaps(word: str, known: Collection[str]) -> str:

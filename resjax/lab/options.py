@@ -76,6 +76,19 @@ def _elements(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+def one_each(config: Any, *names: str) -> tuple[Any, ...]:
+    """The only value of each of these options.
+
+    Raises:
+      UserError: one has several, whose networks an experiment would take together.
+    """
+    for name in names:
+        given = ",".join(map(str, getattr(config, name)))
+        if len(getattr(config, name)) > 1:
+            raise UserError(f"--{name}={given}: give one value, or --sweep='{name}={given}': a figure for each")
+    return tuple(getattr(config, name)[0] for name in names)
+
+
 def relevant(config: Any) -> dict[str, Any]:
     """The values that decide the results, ready for JSON."""
     return {

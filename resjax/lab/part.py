@@ -24,8 +24,13 @@ class Part:
     def key(self) -> dict[str, Any]:
         """What tells its rows from others': what is swept, and the trial's options."""
         if dataclasses.is_dataclass(self.trial) and not isinstance(self.trial, type):
-            return self.swept | dataclasses.asdict(self.trial)
+            return self.told(dataclasses.asdict(self.trial))
         return self.swept
+
+    def told(self, values: dict[str, Any]) -> dict[str, Any]:
+        """These values, and what is swept: it stands for the tuple of an option that may have several values."""
+        several = {name for name, value in values.items() if isinstance(value, tuple)}
+        return self.swept | values | {name: value for name, value in self.swept.items() if name in several}
 
     @property
     def first(self) -> Any:

@@ -63,8 +63,10 @@ def _rows(study: Studied, bench: Bench, parts: Sequence[Part]) -> list[list[Row]
                 found[at] = _at_best(study, bench, part) if study.tuned else _of(study, bench, part)
             except Busy:
                 busy.append(at)
-            else:
-                bench.done(part.share)
+                continue
+            except tuning.Dealt:
+                found[at] = []
+            bench.done(part.share)
         if busy == pending:
             bench.wait()
         pending = busy
@@ -76,17 +78,11 @@ def _of(study: Studied, bench: Bench, part: Part) -> list[Row]:
 
 
 def _at_best(study: Studied, bench: Bench, part: Part) -> list[Row]:
-    """The rows of one part's trial at its best rate, and those of all rates (see `tuning.tuned`).
-
-    A shard only trains: which rate is the best, other shards know, too.
-    """
-    if part.config.shard not in ("", ALL) and len(part.config.rates) > 1:
-        bench.train_all(dataclasses.replace(part.trial, learning_rate=rate) for rate in part.config.rates)
-        return []
+    """The rows of one part's trial at its best rate, and those of all rates (see `tuning.tuned`)."""
     tuned = tuning.tuned(bench, part.trial, part.config)
     rows = _of(study, bench, dataclasses.replace(part, trial=tuned.trial))
     judged = [(table, {"at_edge": tuned.at_edge} | row) for table, row in rows]
-    return judged + [("rates", part.swept | row) for row in tuned.tried]
+    return judged + [("rates", part.told(row)) for row in tuned.tried]
 
 
 def _depth(part: Part) -> int:

@@ -70,10 +70,13 @@ class Entry:
         known = {field.name for field in dataclasses.fields(kind)}
         given = {name: value for name, value in self.options.items() if name in known}
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-        with contextlib.suppress(UserError, TypeError):
-            if self.folder.name.endswith(trial.address(kind(**values))):
-                return ""
-        return "of another version"
+        try:
+            found = trial.address(kind(**values))
+        except UserError:
+            return ""  # of a file or a module that is not here now: it may come back
+        except TypeError:
+            found = "none"
+        return "" if self.folder.name.endswith(found) else "of another version"
 
 
 def entries(path: epath.Path) -> list[Entry]:

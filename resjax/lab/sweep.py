@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,7 +37,7 @@ def swept(config: Running) -> dict[str, list[Any]]:
     known = {field.name: field for field in dataclasses.fields(config)}
     running = {field.name for field in dataclasses.fields(Running)} | {"preset"}
     found = {}
-    for part in re.split(r"\s+(?![^(]*\))", config.sweep.strip()) if config.sweep.strip() else ():
+    for part in names.outside(" ".join(config.sweep.split()), " "):
         name, equals, text = part.partition("=")
         if not equals or not names.split(text):
             raise UserError(f"--sweep={config.sweep}: give option=value,value, and a space before the next option")

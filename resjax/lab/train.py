@@ -113,7 +113,7 @@ def _result(planned: Plan, trial: Trial, progress: loop.Progress, stop: Stop, de
     measured = []
     for at, diverged in enumerate(progress.diverged):
         own = member(weights, at) if trial.num_seeds else weights
-        measured.append(_measures(planned, own, stop, diverged, devices))
+        measured.append(_measures(planned, own, stop, diverged, progress.step, devices))
     values = measured[0]
     if trial.num_seeds:
         values = {name: [found[name] for found in measured] for name in measured[0]}
@@ -121,8 +121,9 @@ def _result(planned: Plan, trial: Trial, progress: loop.Progress, stop: Stop, de
 
 
 def _measures(
-    planned: Plan, weights: tuple[Any, Any], stop: Stop, diverged: int | None, devices: Layout | None
+    planned: Plan, weights: tuple[Any, Any], stop: Stop, diverged: int | None, steps: int, devices: Layout | None
 ) -> dict[str, Any]:
+    """The measures, and `diverged`: after so many steps where the last of them did it, whose batch came before it."""
     if diverged is not None:
         return {"diverged": diverged} | dict.fromkeys(MEASURES, math.nan)
     measure = functools.partial(
@@ -134,6 +135,8 @@ def _measures(
         before_batch=lambda: distributed.check(stop),
     )
     train_loss, train_accuracy = measure(planned.dataset.train)
+    if not math.isfinite(train_loss):
+        return {"diverged": steps} | dict.fromkeys(MEASURES, math.nan)
     test_loss, test_accuracy = measure(planned.dataset.test)
     return {
         "diverged": None,

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from resjax.lab.config import Tuning
+from resjax.lab.config import ALL, Tuning
 from resjax.lab.tables import columns
 from resjax.lab.trial import Trial, by_seed
 from resjax.training import search
@@ -25,6 +25,10 @@ class Tuned(NamedTuple):
     tried: list[dict[str, Any]]  # rows of RATES
 
 
+class Dealt(Exception):
+    """The networks of this trial that a shard was dealt are trained; which rate is the best, other shards know, too."""
+
+
 def tuned(bench: "Bench", trial: Trial, config: Tuning) -> Tuned:
     """Trains the networks of all seeds at all rates, and chooses; nothing is trained for one rate alone.
 
@@ -33,10 +37,14 @@ def tuned(bench: "Bench", trial: Trial, config: Tuning) -> Tuned:
 
     Raises:
       Busy: another process is at work on one of them; all others are done then.
+      Dealt: this is a shard.
     """
     rates = config.rates
     if len(rates) == 1:
         return Tuned(dataclasses.replace(trial, learning_rate=rates[0]), True, [])
+    if getattr(config, "shard", "") not in ("", ALL):
+        bench.train_all(dataclasses.replace(trial, learning_rate=rate) for rate in rates)
+        raise Dealt
     seeds = [trial.seed] if trial.num_seeds else range(getattr(config, "seeds", 1))
     networks = {
         (rate, seed): dataclasses.replace(trial, learning_rate=rate, seed=seed) for rate in rates for seed in seeds

@@ -91,8 +91,12 @@ def fit(
     state = progress.train_state.state
     if settling.needed(state):
         state = settling.settled(network, params, state, one)
-    measures = _measures(network, params, state, data, task, progress.diverged[0])
-    return Result(network, params, state, _table(rows), progress.step, progress.diverged[0], *measures)
+    diverged = progress.diverged[0]
+    measures = _measures(network, params, state, data, task, diverged)
+    if diverged is None and not math.isfinite(measures[0]):  # the last step did it, whose batch came before it
+        diverged = progress.step
+        measures = math.nan, math.nan, math.nan
+    return Result(network, params, state, _table(rows), progress.step, diverged, *measures)
 
 
 def _check(network: Network, data: Dataset, steps: int, batch_size: int) -> None:
