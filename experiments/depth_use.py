@@ -16,11 +16,10 @@ text pre-norm uses its 24 sublayers early, with a score of 0.40 ± 0.04, where 0
 best rate is the highest tried, it is 0.31 ± 0.04, at a held-out loss that is not told apart. The first MLP changes the
 later ones most. Post-norm does not train at this depth: its loss stays at 3.2 nats, the entropy of single bytes.
 
-After 2000 steps (the third command, half an hour, both of two seeds) pre-norm uses its depth more evenly, with scores
-of 0.45 to 0.47 at 50 layers and 0.44 to 0.48 at 202. It gains nothing by it: the held-out loss is 1.53 to 1.54 nats at
-50 and 1.54 to 1.57 at 202. With the norm over √l later blocks do less the deeper the network is, with scores of 0.38 to
-0.39 and 0.30 to 0.33. Its loss, 1.47 to 1.50 and 1.48, is lower than pre-norm's at both depths. So a low score is no
-sign of depth in vain. Post-norm still tells single bytes at best.
+After 2000 steps (the third command, half an hour, both of two seeds) pre-norm has scores of 0.45 to 0.47 at 50 layers
+and 0.44 to 0.48 at 202. It is not seen to gain by them: the held-out loss is 1.53 to 1.54 nats at 50 and 1.54 to 1.57
+at 202. With the norm over √l the scores are 0.38 to 0.39 and 0.30 to 0.33, the losses 1.47 to 1.50 and 1.48. Two seeds
+tell neither the orders' losses apart nor those of the depths. Post-norm still tells single bytes at best.
 
 Not shown: large models; more seeds of the long training; its rates above .01, the better of the two for all but
 pre-norm at 202 layers.

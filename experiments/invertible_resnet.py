@@ -9,11 +9,11 @@ Networks of the shape of i-ResNets (Behrmann et al. 2019, arXiv 1811.00995, sect
 at most c, are trained as classifiers, and one without that bound. Then held-out images go through all blocks and are
 computed back from what comes out, block by block (see `resjax.probes.inversion`).
 
-Found, with the second command, in 28 minutes on 2 CPU cores, five seeds, each at the best of three rates: the bound
-costs accuracy, the less the longer training lasts. With c of .5 training images are right to 91.2 ± .3 % after 200
-steps and to 95.6 ± .6 % after 600; with .9, and without a bound, hardly one is wrong then. Blocks of three such layers
-have constants of at most c³, and every image comes back to within 10⁻¹², in up to 69 iterations a block. Without a
-bound blocks stretch by 6 to 1000, and no image comes back.
+Found, with the second command, in 28 minutes on 2 CPU cores, five seeds, each at the best of three rates: a bound c of
+.5 costs accuracy, the less the longer training lasts. Training images are right to 91.2 ± .3 % after 200 steps and to
+95.6 ± .6 % after 600. A bound of .9 costs nothing that is seen: hardly one is wrong then, nor without a bound. Blocks
+of three such layers have constants of at most c³, and every image comes back to within 10⁻¹², in up to 69 iterations a
+block. Without a bound blocks stretch by 6 to 1000, and no image comes back.
 
 Not shown: more than 600 steps; rates above 0.3, which is the best of all bounds; whether wider networks pay less.
 """

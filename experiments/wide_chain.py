@@ -9,9 +9,9 @@ images are right and their mean loss is --global_loss, at the rate with which th
 ranks last. The claim is a chain, wide → small κ → small λ → few steps: each link has Spearman's rank correlation ρ.
 
 Found, with the second command, in ten minutes on 2 CPU cores, five seeds, 95 % intervals: κ → λ and λ → steps hold over
-all networks, with ρ = 0.89 (0.82–0.93) and 0.56 (0.38–0.70). But the connection decides, not the width: κ is 3 with
-branches over L, 10³–10⁹ with unscaled ones. Wider residual networks have larger κ, not smaller (ρ = 0.87, 0.69–0.95),
-and need fewer steps all the same. So width helps, but not by way of invertibility.
+all networks, with ρ = 0.89 (0.82–0.93) and 0.56 (0.38–0.70), but within no kind of connection is either seen. The
+connection decides, not the width: κ is 3 with branches over L, 10³–10⁹ with unscaled ones. Wider residual networks have
+larger κ, not smaller (ρ = 0.87, 0.69–0.95), and need fewer steps all the same. Width helps otherwise.
 
 Not shown: a cause; λ depends on the rate, too, though no best one lies at an edge of those tried.
 """

@@ -65,8 +65,8 @@ def generalisation(tables: Tables) -> tuple[str, str]:
     verdict = "holds for residual networks, where the task composes" if pays else "undecided"
     return verdict, (
         f"At equal parameters {best[0][2]} {best[0][1]} layers get {statistics.plus_minus(100 * best[1])} % of the new "
-        f"points of an iterated map right; the best of {results['depth'].min()} layers, with as much "
-        f"compute, gets {statistics.plus_minus(100 * rival[1])} %."
+        f"points of an iterated map right; the best {best[0][1]} one of {results['depth'].min()} layers, "
+        f"with as much compute, gets {statistics.plus_minus(100 * rival[1])} %."
     )
 
 
