@@ -22,7 +22,7 @@ import dataclasses
 
 import numpy as np
 
-from resjax import lab, probes, theory
+from resjax import lab, probes
 from resjax.lab import papers
 from resjax.lab.config import Running, Training, Tuning
 from resjax.lab.options import option
@@ -79,7 +79,7 @@ def trials(config: Config) -> list[Trial]:
 def refuse(trial: Trial, config: Config):
     """Raises UserError: the network cannot be, or has one path only."""
     network = lab.plan.plan(trial).network
-    factors = theory.paths(network.blocks[0].connection, network.length)
+    factors = lab.wide_limit.paths(network)
     if factors and not factors[0].any():
         raise UserError(f"--connections={trial.connection}: has no skips, so there is one path; use residual")
 

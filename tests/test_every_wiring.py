@@ -67,8 +67,8 @@ MEMORIES = {"attention_residual", "attention_residual(blocks=0)", "dense_former"
 STREAMS = {"hyper", "hyper(dynamic=True)", "mhc", "mhc_lite", "gated_streams"}
 NAMES = sorted(registry.CONNECTIONS.keys() | MEMORIES | STREAMS)
 SAID = {  # of which connections a probe says why it cannot
-    "inverse": MEMORIES,
-    "lipschitz": MEMORIES,
+    "inverse": MEMORIES | {"value_residual"},
+    "lipschitz": MEMORIES | {"value_residual"},
     "use": MEMORIES,
     "mixing": set(NAMES) - STREAMS | {"gated_streams"},  # which do not mix
     "reads": set(NAMES) - STREAMS - {"attention_residual(blocks=0)", "dense_former"} | {"gated_streams"},

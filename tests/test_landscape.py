@@ -55,10 +55,11 @@ def test_filters_of_a_direction_are_as_long_as_those_of_the_weights():
             {"Conv_0": {"kernel": draw.normal(size=(2, 3, 3, 4, 5))}, "norm": {"scale": draw.normal(size=(2, 4))}},
         ],
         "head": {"Dense_0": {"kernel": draw.normal(size=(5, 3)), "bias": draw.normal(size=3)}, "alpha": draw.normal()},
+        "connection": {"gate": {"kernel": draw.normal(size=(5, 5))}},
     }
     direction, other = (filter_normalized(jax.random.key(seed), params) for seed in (0, 1))
     for (path, drawn), (_, wanted) in zip(leaves(direction), leaves(params), strict=True):
-        if path[-1] != "kernel":
+        if path[-1] != "kernel" or path[0] == "connection":
             assert (drawn == 0).all()
             continue
         for block in range(len(wanted)) if path[0] == "stages" else [...]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from resjax import data, models, nn
+from resjax import data, models, nn, transformers
 from resjax.data.from_arrays import arrays
 from resjax.probes import blocks, forward
 from resjax.random_streams import stream
@@ -75,6 +75,14 @@ def test_blocks_that_shrink_contract_and_those_of_hes_weights_do_not():
     assert [found["contracting"] for found in shares] == [1.0, 0.0]
 
 
+@pytest.mark.parametrize("connection", (nn.ValueResidual(), nn.DenseFormer()))
+def test_blocks_without_an_inverse_have_no_condition_number(connection):
+    network = transformers.transformer(6, 8, 2, vocabulary=11, connection=connection, dtype=jnp.bfloat16)
+    found = start.read(network, jax.ShapeDtypeStruct((5,), jnp.int32), 11, jax.random.key(0))
+    seen = indicators.indicators(found)
+    assert math.isnan(seen["condition"]) and math.isfinite(seen["activations"]) and math.isfinite(seen["tokens"])
+
+
 @pytest.mark.parametrize(
     ("end", "before", "found"),
     (
@@ -106,7 +114,7 @@ def test_the_best_constant_answer_to_the_bytes_of_a_text_has_their_entropy(tmp_p
 
 
 def test_of_the_entropy_a_share_is_learned():
-    assert learned.share(0.5, 2.0) == 0.75
+    assert learned.share(0.5, 2.0) == 0.75 and learned.share(0.0, 0.0) == 0
     assert [learned.share(loss, 2.0) for loss in (3.0, math.nan, math.inf)] == [0, 0, 0]
 
 

@@ -252,6 +252,15 @@ def test_a_direction_has_no_scale():
         network.apply(*network.init(KEY, x), x, Layers(branch_scale=jnp.full(2, 0.5)))
 
 
+@pytest.mark.parametrize("kind", ("dense", "text"))
+def test_streams_are_no_tokens(kind):
+    x = jnp.asarray(INPUTS[kind])
+    norm = nn.LayerNorm(epsilon=1e-12)
+    networks = [MODELS[kind](connection=each, norm=norm) for each in (nn.Residual(), nn.Hyper())]
+    cosines = [probes.signals(each, *double(each.init(KEY, x)), x)["token_cosine"] for each in networks]
+    np.testing.assert_allclose(*cosines, atol=1e-9)
+
+
 def test_mixings_of_half_precision_are_measured_in_float32():
     network = models.dense(6, width=3, connection=nn.Hyper(), dtype=jnp.bfloat16)
     x = jnp.asarray(INPUTS["dense"], jnp.float32)

@@ -88,3 +88,4 @@ def test_the_spread_is_a_mean_of_logarithms_and_rounding_has_no_rank():
     assert found["sigma_max"] == pytest.approx(2) and found["sigma_min"] == pytest.approx(0.5e-10)
     assert found["condition"] == pytest.approx(4e10) and found["rank_share"] == 5 / 6
     assert found["rank_share"] == sum(map(np.linalg.matrix_rank, map(np.diag, values))) / values.size
+    assert total_jacobian.spread(np.array([[4.0, np.nan, 1.0]]), 3)["rank_share"] == 1  # what is no value is not lost

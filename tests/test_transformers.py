@@ -75,6 +75,7 @@ def test_deepnorm_makes_values_output_and_mlp_smaller_and_leaves_queries_and_key
 
 @pytest.mark.parametrize("turns, start", [(12, 0.1), (18, 0.1), (24, 1e-5), (36, 1e-6)])
 def test_layerscale_starts_by_depth_as_reported_of_cait(turns, start):
+    np.testing.assert_allclose(rj.theory.paths(rj.nn.LayerScale(), 2 * turns, kinds=2)[1], start**2)
     assert rj.nn.LayerScale().factors(Place(1, 2 * turns, 2))[1] == start
 
 

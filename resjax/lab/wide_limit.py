@@ -37,9 +37,14 @@ def _bare(options: Architecture) -> bool:
     return chosen == ("dense", "", "pre", "zeros") and not any(others)
 
 
+def paths(network: Network) -> Any:
+    """`theory.paths` of its blocks."""
+    return theory.paths(network.blocks[0].connection, network.length, len(network.stacks[0].blocks))
+
+
 def branch_scale(network: Network) -> float:
     """What F(x) is multiplied by at the start; nan where it is no constant."""
-    factors = theory.paths(network.blocks[0].connection, network.length)
+    factors = paths(network)
     if factors is None or len(set(factors[1].tolist())) > 1:
         return math.nan
     return float(factors[1][0] ** 0.5)
@@ -56,7 +61,7 @@ def conditions(trial: Variant, network: Network, square: float) -> dict[str, flo
       condition_gaussian, of independent blocks: linear layers are such, and ReLU's if their units were drawn anew;
       condition_relu, of blocks whose units mostly stay on or off, without a norm.
     """
-    factors = theory.paths(network.blocks[0].connection, network.length)
+    factors = paths(network)
     near = factors is not None and (factors[0] == 1).all() and (factors[1] <= NEAR).all()
     relu = holds(trial, trial.initializer, trial.norm)
     linear = _bare(trial) and (trial.activation, trial.initializer, trial.norm) == ("identity", "lecun_normal", "none")

@@ -32,6 +32,8 @@ def gradients(
 ) -> pd.DataFrame:
     """A table of the way back, a row a block: the gradient of the loss towards the stream x before it.
 
+    Of several streams, and of a memory, x is all of them: means are over all that the connection keeps.
+
     Columns: `block`, from 0; `gradient_mean_square`, of ∂L/∂x, in units of the loss²; `direct_share`, what of the
     squares comes past the branch, beside what comes through it; `gradient_cosine`, between the gradients of a pair
     of inputs, mean over the pairs (NaN for an odd batch); `parameter_gradient_norm`, ‖∂L/∂θ‖ of the block.

@@ -15,12 +15,19 @@ from resjax.layers import BlockAt, BlockTrace, Layers
 from resjax.network import Network, SpaceToDepth
 from resjax.nn.norms import NoNorm
 from resjax.nn.wirings.memory import Memory
+from resjax.nn.wirings.value_residual import ValueResidual
 from resjax.stack import Stack
 
 
 def before(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."]) -> Float[Array, "B ... D"]:
-    """The stream before the first block, of inputs x; in the precision of x, whatever the network's is."""
-    return dataclasses.replace(network, dtype=None).run_stem(params, state, x)
+    """The stream before the first block, of inputs x; in the precision of x, whatever the network's is.
+
+    Of tokens, which have none, it is that of the weights.
+    """
+    stem: Any = network.stem
+    if getattr(stem, "dtype", None):
+        stem = stem.clone(dtype=None)
+    return dataclasses.replace(network, stem=stem, dtype=None).run_stem(params, state, x)
 
 
 def embedded(
@@ -77,8 +84,10 @@ def at(network: Network, stage: Stack, block: nn.Module, own: Any) -> BlockAt:
 
 
 def check(network: Network) -> None:
-    """Raises ValueError: a block is a `Transition`, or writes to a memory: it has no inverse and no y − x."""
+    """Raises ValueError: a block is a `Transition`, or writes to a memory or a place of values: it has no inverse."""
     refuse_memory(network, "which has no inverse")
+    if any(isinstance(block.connection, ValueResidual) for block in network.blocks if hasattr(block, "connection")):
+        raise ValueError("connection ValueResidual: its blocks keep values beside the stream, which have no inverse")
     if any(network.transitions):
         block = network.transitions.index(True)
         raise ValueError(

@@ -68,7 +68,9 @@ def _of_kernels(function: Callable, params, *others):
     """A direction: function(path, kernel, *others) of every kernel, and zero of whatever else there is."""
 
     def direction(path, leaf, *others):
-        return function(path, leaf, *others) if path[-1].key == "kernel" else jnp.zeros_like(leaf)
+        names = [getattr(step, "key", None) for step in path]
+        moves = names[-1] == "kernel" and "connection" not in names
+        return function(path, leaf, *others) if moves else jnp.zeros_like(leaf)
 
     return jax.tree_util.tree_map_with_path(direction, params, *others)
 

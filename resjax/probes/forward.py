@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 from resjax.layers import BlockTrace, Layers
 from resjax.network import Network
 from resjax.nn.block import Block
+from resjax.nn.wirings.streams import Streams
 from resjax.probes import blocks
 
 SIGNALS = (
@@ -37,7 +38,7 @@ def signals(
 
     Columns: `block`, from 0; `activation_mean_square`, of x; `branch_mean_square`, of F(x), its scale counted in;
     `input_cosine`, between the streams of a pair of inputs, mean over the pairs (NaN for an odd batch); `token_cosine`,
-    between two tokens, patches or pixels of an input, mean over their pairs (NaN for a stream B D);
+    between two tokens, patches or pixels of an input, mean over their pairs, and over several streams (NaN for B D);
     `dead_fraction`, the share of the branch's units that are zero for all inputs (NaN without activations);
     `effective_rank`, of the streams of the batch (Roy & Vetterli 2007); `attention_entropy`, mean over tokens and
     heads, in nats (NaN without attention).
@@ -60,12 +61,13 @@ def statistics(trace: BlockTrace) -> dict[str, Float[Array, ""]]:
     """A probe (see `Stack.apply`): the block's stream and branch in numbers, see `signals`."""
     block = getattr(trace.at, "block", None)
     x = block.connection.shown(trace.x, trace.at.place) if isinstance(block, Block) else trace.x
+    streams = isinstance(block, Block) and isinstance(block.connection, Streams)  # B … n D
     precision = exact(x).dtype
     return {
         "activation_mean_square": mean_square(x),
         "branch_mean_square": mean_square(trace.f),
         "input_cosine": cosine(x),
-        "token_cosine": token_cosine(x),
+        "token_cosine": jax.vmap(token_cosine, -2)(x).mean() if streams else token_cosine(x),
         "dead_fraction": jnp.asarray(dead_fraction(trace.activations), precision),
         "effective_rank": effective_rank(x),
         "attention_entropy": jnp.stack(trace.entropies).mean() if trace.entropies else jnp.full((), jnp.nan, precision),

@@ -71,7 +71,8 @@ def spread(values: Float[np.ndarray, "B values"], size: int) -> dict[str, float]
     with np.errstate(divide="ignore", invalid="ignore"):
         largest, smallest = (np.exp(np.log(column).mean()) for column in (values[:, 0], np.nanmin(values, axis=1)))
         condition = largest / smallest
-    found = {"sigma_max": largest, "sigma_min": smallest, "condition": condition, "rank_share": precise.mean()}
+    found = {"sigma_max": largest, "sigma_min": smallest, "condition": condition}
+    found["rank_share"] = precise.sum() / np.isfinite(values).sum()
     return {name: float(value) for name, value in found.items()}
 
 

@@ -158,7 +158,7 @@ def mean_share(rates: Sequence[Mapping[str, Any]], depth: int, rate: float) -> f
 
 
 def largest_stable(rates: Sequence[Mapping[str, Any]], depth: int, shallowest: float) -> float:
-    """The largest rate at which all seeds of a depth train; 0 if there is none."""
+    """The largest rate at which a depth trains, in the mean over the seeds; 0 if there is none."""
     tried = {row["learning_rate"] for row in rates if row["depth"] == depth}
     return max((rate for rate in tried if trains(mean_share(rates, depth, rate), shallowest)), default=0.0)
 

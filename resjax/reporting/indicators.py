@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 INDICATORS = {
-    "activations": "log₁₀ of the mean square of activations, behind the last block over before the first",
+    "activations": "log₁₀ of the mean square of activations, before the last block over before the first",
     "gradients": "log₁₀ of the mean square of gradients, towards the first block over towards the last",
-    "inputs": "log₁₀ of 1 − the cosine of two inputs, over that before the blocks: −∞ where all become one",
-    "tokens": "log₁₀ of 1 − the cosine of two tokens, over that before the blocks",
+    "inputs": "log₁₀ of 1 − the cosine of two inputs, likewise: −∞ where all become one",
+    "tokens": "log₁₀ of 1 − the cosine of two tokens, likewise",
     "shattering": "how far the gradients of two inputs, whose cosine is ½, have a smaller cosine at the first block",
     "condition": "log₁₀ of the condition number of the Jacobian of all blocks",
     "contracting": "share of the blocks whose F(x) stretches something at an input, so that no inverse is certain",
@@ -34,7 +34,7 @@ def indicators(found: Mapping[str, Any]) -> dict[str, float]:
         "inputs": decades(1 - inputs[-1], 1 - inputs[0]),
         "tokens": decades(1 - tokens[-1], 1 - tokens[0]),
         "shattering": float(np.maximum(0.0, 0.5 - shattering[0])),
-        "condition": decades(float(found["condition"]), 1.0),
+        "condition": math.nan if np.isnan(found["condition"]) else decades(float(found["condition"]), 1.0),
         "contracting": 1 - float(found["contracting"]),
         "dead": float(np.nanmax(dead)) if np.isfinite(dead).any() else math.nan,
     }

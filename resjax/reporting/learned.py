@@ -26,5 +26,6 @@ def constant_loss(examples: Examples) -> float:
 
 
 def share(loss: float, constant: float) -> float:
-    """1 − loss / constant, McFadden's R² of classes and R² of numbers; 0 for what diverged or is worse."""
-    return max(0.0, 1 - loss / constant) if math.isfinite(loss) else 0.0
+    """1 − loss / constant, McFadden's R² of classes and R² of numbers; 0 for what diverged or is worse, and where all
+    targets are the same: there is nothing to learn."""
+    return max(0.0, 1 - loss / constant) if math.isfinite(loss) and constant else 0.0

@@ -19,9 +19,14 @@ def known(connection: Connection, place: Place, params: Any = None) -> Factors:
     return None if reads else connection.factors(place, params)
 
 
-def paths(connection: Connection, length: int) -> tuple[Float[np.ndarray, " L"], Float[np.ndarray, " L"]] | None:
-    """The squares of the factors with which x and F(x) enter each of `length` blocks at the start; or None."""
-    factors = known(connection, Place(np.arange(1, length + 1), length))
+def paths(
+    connection: Connection, length: int, kinds: int = 1
+) -> tuple[Float[np.ndarray, " L"], Float[np.ndarray, " L"]] | None:
+    """The squares of the factors with which x and F(x) enter each of `length` blocks at the start; or None.
+
+    `kinds` of blocks take turns, as attention and MLP do.
+    """
+    factors = known(connection, Place(np.arange(1, length + 1), length, kinds))
     if factors is None:
         return None
     direct, branch = (np.broadcast_to(np.asarray(factor**2, float), length) for factor in factors)
