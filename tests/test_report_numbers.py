@@ -75,6 +75,13 @@ def test_blocks_that_shrink_contract_and_those_of_hes_weights_do_not():
     assert [found["contracting"] for found in shares] == [1.0, 0.0]
 
 
+def test_inputs_of_one_number_are_read_too():
+    found = start.read(models.dense(6, width=8), jax.ShapeDtypeStruct((1,), jnp.float32), 0, jax.random.key(0))
+    assert np.isfinite(found["activation_mean_square"]).all()
+    with pytest.raises(ValueError, match="inputs of one number"):
+        forward.pairs(jax.random.key(0), 2, (1, 1, 1), 0.5)
+
+
 @pytest.mark.parametrize("connection", (nn.ValueResidual(), nn.DenseFormer()))
 def test_blocks_without_an_inverse_have_no_condition_number(connection):
     network = transformers.transformer(6, 8, 2, vocabulary=11, connection=connection, dtype=jnp.bfloat16)

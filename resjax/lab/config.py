@@ -1,6 +1,7 @@
 """What the configurations of experiments are made of: where it runs, what a network is made of, how it is trained."""
 
 import dataclasses
+import math
 
 from resjax.lab import names, presets
 from resjax.lab.defaults import NETWORKS, OUTSIDE, STYLE
@@ -277,3 +278,10 @@ class Probing(Architecture):
     pairs: int = option(32, "pairs of inputs: a batch is two times as many", minimum=1)
     cosine: float = option(0.5, "between the two inputs of a pair, at the start", minimum=-1, maximum=1)
     x64: bool = option(True, "compute in float64: signals that explode or vanish leave the range of float32")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.inputs) > 1 and math.prod(self.inputs) == 1:
+            raise UserError(
+                f"--inputs={','.join(map(str, self.inputs))}: give more than one number, which has no direction"
+            )

@@ -5,6 +5,7 @@ input b of the second are a pair (see `pairs`).
 """
 
 import functools
+import math
 from collections.abc import Sequence
 
 import jax
@@ -89,7 +90,13 @@ def token_pairs(key: PRNGKeyArray, count: int, tokens: int, vocabulary: int) -> 
 def pairs(
     key: PRNGKeyArray, count: int, shape: Sequence[int], cosine: float, dtype: DTypeLike = jnp.float32
 ) -> Float[Array, "2*{count} ..."]:
-    """Gaussian directions in pairs at exactly this cosine, each of mean square 1: 2·count H W C."""
+    """Gaussian directions in pairs at exactly this cosine, each of mean square 1: 2·count H W C.
+
+    Raises:
+      ValueError: inputs of one number, whose cosine is 1 or −1.
+    """
+    if math.prod(shape) < 2:
+        raise ValueError(f"inputs of one number: the cosine of two is 1 or −1, not {cosine:g}")
     first, other = jax.random.normal(key, (2, count, *shape), dtype).reshape(2, count, -1)
     first = first / jnp.linalg.norm(first, axis=-1, keepdims=True)
     other = other - (first * other).sum(-1, keepdims=True) * first

@@ -23,10 +23,12 @@ COSINE = 0.5  # between the two inputs of a pair
 
 
 def inputs(key: PRNGKeyArray, one: jax.ShapeDtypeStruct, vocabulary: int) -> Shaped[jax.Array, "B ..."]:
-    """Pairs of inputs like `one`: Gaussian ones at cosine ½ in float64, or tokens, each sequence drawn by itself."""
+    """Pairs of inputs like `one`: Gaussian ones at cosine ½ in float64; tokens, and single numbers, each by itself."""
     if jnp.issubdtype(one.dtype, jnp.integer):
         tokens = jax.random.randint(stream(key, "inputs"), (2 * PAIRS, *one.shape), 0, vocabulary)
         return tokens.astype(one.dtype)
+    if math.prod(one.shape) < 2:
+        return jax.random.normal(stream(key, "inputs"), (2 * PAIRS, *one.shape), jnp.float64)
     return forward.pairs(stream(key, "inputs"), PAIRS, one.shape, COSINE, jnp.float64)
 
 
