@@ -106,7 +106,8 @@ def start(config: Config) -> list[str]:
     distributed = ["--distributed"] * config.several_hosts
     run = shlex.join([".venv/bin/python", "-m", module, f"--workdir={config.remote}", *distributed, *words])
     line = f"JAX_PLATFORMS=tpu,cpu PYTHONUNBUFFERED=1 {run}; echo $? > exit-code"  # never on the CPU for want of a TPU
-    before = "cd resjax || exit; test -e pid && kill -KILL -- -$(cat pid) 2> /dev/null; rm -f exit-code; "
+    # run.log is a new file, not a shorter one: whoever still follows that of the earlier try would be told so
+    before = "cd resjax || exit; test -e pid && kill -KILL -- -$(cat pid) 2> /dev/null; rm -f exit-code run.log; "
     return _ssh(config, "all", f"{before}setsid bash -c {shlex.quote(line)} > run.log 2>&1 < /dev/null & echo $! > pid")
 
 

@@ -60,7 +60,8 @@ def test_what_installs():
 def test_what_starts_the_experiment(size, distributed):
     config = Config("deep", size, "us-east5-b", bucket="gs://ours/b", command=("experiments.paths", "--depths=20"))
     assert gcloud.start(config) == ssh(
-        "cd resjax || exit; test -e pid && kill -KILL -- -$(cat pid) 2> /dev/null; rm -f exit-code; setsid bash -c "
+        "cd resjax || exit; test -e pid && kill -KILL -- -$(cat pid) 2> /dev/null; rm -f exit-code run.log; "
+        "setsid bash -c "
         "'JAX_PLATFORMS=tpu,cpu PYTHONUNBUFFERED=1 .venv/bin/python -m experiments.paths --workdir=gs://ours/b/deep "
         f"{distributed}--depths=20; echo $? > exit-code' > run.log 2>&1 < /dev/null & echo $! > pid"
     )
