@@ -23,11 +23,10 @@ pre-norm after 100 steps: all but the first are best at the highest rate.
 On induction, one hop, all fourteen wirings train at 26 layers, in the mean to at most 0.036 nats: none is told apart
 from pre-norm. Peri bears other rates better, by 0.17 ± 0.06, hyper-connections by 0.10 ± 0.04, values by 0.09 ± 0.03,
 and deepnorm worse, by 0.07 ± 0.06. At equal parameters hyper-connections gain 0.45 ± 0.41 on the text, at 102 layers.
-On the digits no wiring has another held-out loss than pre-norm that is told apart: of seven dense ones with batch norm,
-20, 56 and 110 layers, and of hyper-connections and mHC as a ResNet-56 of width 8.
+On the digits none is told apart from pre-norm: of seven dense ones with batch norm, 20, 56 and 110 layers, and of
+hyper-connections and mHC as a ResNet-56 of width 8.
 
-Not shown: more steps, large models; attention without groups and DenseFormer at 1002 layers. One of 20 intervals may
-miss.
+Not shown: more steps, large models; memories without groups at 1002 layers. One of 20 intervals may miss.
 """
 
 import dataclasses
