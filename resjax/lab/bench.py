@@ -174,7 +174,8 @@ class Bench:
 
     def label(self, trial: Variant) -> str:
         """What messages call it: its own label, and what else the experiment varies."""
-        return " ".join([trial.label, *(f"{name}={getattr(trial, name)}" for name in self._varied)])
+        known = [name for name in self._varied if hasattr(trial, name)]
+        return " ".join([trial.label, *(f"{name}={getattr(trial, name)}" for name in known)])
 
     def done(self, share: float) -> None:
         """Moves the experiment's progress bar."""

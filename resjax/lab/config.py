@@ -282,6 +282,4 @@ class Probing(Architecture):
     def __post_init__(self):
         super().__post_init__()
         if len(self.inputs) > 1 and math.prod(self.inputs) == 1:
-            raise UserError(
-                f"--inputs={','.join(map(str, self.inputs))}: give more than one number, which has no direction"
-            )
+            raise UserError(f"--inputs={','.join(map(str, self.inputs))}: one number has no direction; give more")
