@@ -61,6 +61,10 @@ class Network:
 
     def __post_init__(self):
         object.__setattr__(self, "stages", tuple(self.stages))
+        for block in set(self.blocks) if self.stochastic_depth else ():
+            if not block.connection.scales:
+                name = type(block.connection).__name__
+                raise ValueError(f"connection {name}: adds the same however stochastic depth scales F(x)")
 
     @property
     def stacks(self) -> tuple[Stack, ...]:

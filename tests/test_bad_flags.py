@@ -84,6 +84,7 @@ BAD = (
     (["--sweep=learning_rat=1"], "'learning_rat' cannot be swept; give an option of this experiment, perhaps"),
     (["--sweep=width=x"], "width=x: must be a whole number"),
     (["--sweep=connections=plain,residul"], "unknown connection 'residul', perhaps residual"),
+    (["--connections=delta", "--survival=uniform(p=0.5)"], "Delta: adds the same however stochastic depth scales F(x)"),
     (["--seeds_together", "--survival=uniform(p=0.5)"], "--seeds_together: networks that train together drop the same"),
     (
         ["--network=bottleneck", "--depths=11", "--connections=residual", "--projections=1"],

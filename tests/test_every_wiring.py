@@ -67,6 +67,7 @@ MEMORIES = {"attention_residual", "attention_residual(blocks=0)", "dense_former"
 STREAMS = {"hyper", "hyper(dynamic=True)", "mhc", "mhc_lite", "gated_streams"}
 NAMES = sorted(registry.CONNECTIONS.keys() | MEMORIES | STREAMS)
 SAID = {  # of which connections a probe says why it cannot
+    "stochastic depth": {"delta"},
     "inverse": MEMORIES | {"value_residual"},
     "lipschitz": MEMORIES | {"value_residual"},
     "use": MEMORIES,

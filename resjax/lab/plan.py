@@ -49,7 +49,8 @@ def plan(trial: Trial, dataset: Dataset | None = None) -> Plan:
     one, _ = dataset.train.example
     building.check(trial, network, one.shape, trial.dataset, one.dtype)
     gates = registry.survival(trial.survival, trial.drop, trial.scaling, network.lengths)
-    network = dataclasses.replace(network, stochastic_depth=gates)
+    with registry.flag("survival", trial.survival):
+        network = dataclasses.replace(network, stochastic_depth=gates)
     optimizer = Optimizer(**{field.name: getattr(trial, field.name) for field in dataclasses.fields(Optimizer)})
     with building.refusing(trial):
         tx = optimizer.build()

@@ -28,6 +28,7 @@ class Connection(Checked, nn.Module):
     """Joins stream X (B … D, or B … n D) and branch f (B … D). The default methods: one stream, nothing learned."""
 
     skip: ClassVar[bool] = True  # whether the stream leads past the branch
+    scales: ClassVar[bool] = True  # whether F(x) times a number adds as many times as much
 
     @property
     def appends(self) -> bool:

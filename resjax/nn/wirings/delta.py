@@ -1,5 +1,7 @@
 """A residual connection that overwrites: the branch says in which direction, and what stood there is taken out."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -16,6 +18,8 @@ class Delta(Connection):
     stood along k is replaced by v, with 2 and v = 0 it is reflected: ‖y‖ = ‖x‖. w = b = 0 at the start: β is 1.
     """
 
+    scales: ClassVar[bool] = False
+
     @nn.compact
     def coefficients(
         self, x: Stream, place: Place, train: bool
@@ -27,7 +31,7 @@ class Delta(Connection):
 
     def scaled(self, f: Stream, scale: Float[Array, ""]) -> Stream:
         """Raises ValueError: F(x) times a number adds the same, for its direction alone counts."""
-        raise ValueError("connection Delta: adds the same however F(x) is scaled, as stochastic depth does")
+        raise ValueError("connection Delta: adds the same however F(x) is scaled")
 
     def write(self, x: Stream, f: Stream, c: tuple, place: Place) -> Stream:
         """x + β(v − kᵀx)k."""
