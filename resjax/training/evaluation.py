@@ -16,7 +16,7 @@ from resjax.system.sharding import Layout
 from resjax.training.tasks import CLASSIFICATION, Task
 
 BATCH = 512  # examples
-TOKENS = 2048  # or, where they are sequences, those of the fewest examples with as many: streams that a cache holds
+TOKENS = 512  # or, where they are sequences, those of the fewest examples with as many: a cache holds their memories
 
 
 def batch_size(split: Examples) -> int:

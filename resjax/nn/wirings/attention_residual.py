@@ -51,4 +51,6 @@ class AttentionResidual(Memory):
         query = self.param("query", nn.initializers.zeros, x.shape[-1:], jnp.float32)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         lengths = jnp.sqrt((wide**2).mean(-1) + EPSILON)  # divided by at last: else all of RMS(v) would be stored
-        return nn.softmax(wide @ query / lengths, -1, where=self.written(place)).astype(x.dtype)
+        queries = jnp.broadcast_to(query, (*x.shape[:-2], x.shape[-1]))  # B … D: token by token, as in `read`
+        found = jnp.einsum("...nd,...d->...n", wide, queries) / lengths
+        return nn.softmax(found, -1, where=self.written(place)).astype(x.dtype)

@@ -47,7 +47,7 @@ class Memory(Connection):
         return self.read(x, self.coefficients(x, place, False), place)
 
     def read(self, x: Float[Array, "B ... N D"], c: Float[Array, "... N"], place: Place) -> Stream:
-        """Σ_k c_k X_k, token by token, which is sooner done than all at once."""
+        """Σ_k c_k X_k, token by token: in a product over all at once XLA copies the memory in every block."""
         return jnp.einsum("...nd,...n->...d", x, jnp.broadcast_to(c, x.shape[:-1]))
 
     def write(self, x: Float[Array, "B ... N D"], f: Stream, c: Any, place: Place) -> Float[Array, "B ... N D"]:
