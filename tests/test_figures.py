@@ -7,7 +7,7 @@ import pytest
 
 from experiments.depth_scaling import Config
 from resjax.lab import canvas as canvas_module
-from resjax.lab import figures
+from resjax.lab import curves, dots, figures
 from resjax.lab.canvas import Canvas
 
 TABLE = pd.DataFrame(
@@ -235,3 +235,23 @@ def test_equal_values_have_one_colour_and_there_are_colours_for_any_number():
     found = figures.colors([*"abcdefghi", "a"])
     assert list(found) == list("abcdefghi") and len({found[name] for name in "abcdefgh"}) == 8
     assert found["i"] == found["a"] and len(figures.shades(1)) == 1
+
+
+def test_a_network_of_a_text_that_diverged_is_a_cross_at_the_bits_of_a_byte(tmp_path, drawn):
+    ends = np.array([[2.0, NAN, 5.0, 5.5]]).T * np.log(2)  # nats: of two seeds at 10 layers, two at 50
+    known = {"connection": "residual", "norm": "none", "depth": [10, 10, 50, 50], "seed": [0, 1, 0, 1]}
+    results = pd.DataFrame(known).assign(train_loss=ends, test_loss=ends)
+    curves.draw_bits(results, results, canvas_of(tmp_path), "note")
+    lines = {line.get_marker(): line.get_xydata().tolist() for line in drawn[0].axes[0].lines[:3]}
+    assert lines["x"] == [[10, 8]]
+    np.testing.assert_allclose(lines["o"], [[10, 2], [50, 5], [50, 5.5]])
+    np.testing.assert_allclose(lines["None"], [[10, 5], [50, 5.25]])
+
+
+def test_a_mean_without_a_seed_that_diverged_is_a_cross(tmp_path, drawn):
+    table = pd.DataFrame({"kind": ["one", "one", "other", "other"], "depth": 10, "loss": [1, 3, 5, NAN]})
+    dots.draw(table, "kind", {"loss": "loss"}, canvas_of(tmp_path))
+    means = {
+        line.get_marker(): line.get_xydata()[0, 0] for line in drawn[0].axes[0].lines if len(line.get_xdata()) == 1
+    }
+    assert means == {"o": 2, "x": 5}

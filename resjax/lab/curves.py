@@ -13,24 +13,27 @@ if TYPE_CHECKING:
 
 NAMED = 4  # depths of a figure, at most, that its legend names
 FAILS = 4.2  # bits a byte of a text, above which a network says little more than how frequent a byte is
+GUESSES = 8  # bits a byte of one that says nothing; a network that diverged has no loss, and is worth no more
 
 
 def draw_bits(results: "pd.DataFrame", held_out: "pd.DataFrame", canvas: Canvas, note: str) -> None:
     """Training and held-out loss of a text against depth, in bits a byte: of rows in the same order."""
     losses = results.assign(test_loss=held_out["test_loss"])
-    note = f"{note}; dotted, {FAILS:g}: has not trained"
+    note = f"{note}, a cross at {GUESSES}: diverged; dotted, {FAILS:g}: has not trained"
     with canvas.figure(panels=2, height=2.8, sharey=True, note=note) as axes:
         for axis, split in zip(axes, ("train_loss", "test_loss"), strict=True):
             ends = {}
             for label, color, rows in canvas.families(losses, "connection", "norm"):
-                bits = rows[split].dropna() / math.log(2)
+                failed = rows[split].isna()
+                bits = (rows[split] / math.log(2)).fillna(GUESSES)
                 figures.line(axis, bits.groupby(rows["depth"]), "-", color=color, label=label)
-                axis.plot(rows["depth"][bits.index], bits, "o", color=color)
+                axis.plot(rows["depth"][~failed], bits[~failed], "o", color=color)
+                axis.plot(rows["depth"][failed], bits[failed], "x", color=color, markersize=5)
                 ends[label] = bits[rows["depth"] == rows["depth"].max()].mean(), color
             axis.axhline(FAILS, color="0.5", linewidth=0.7, linestyle=":")
             figures.log_ticks(axis, results["depth"])
             axis.set(xlabel="depth (weighted layers)", ylabel=f"{split[:-5]} loss (bits a byte)")
-        legends.name_ends(axes[-1], {label: end for label, end in ends.items() if not math.isnan(end[0])})
+        legends.name_ends(axes[-1], ends)
 
 
 def draw(curves: "pd.DataFrame", canvas: Canvas) -> None:

@@ -18,14 +18,15 @@ def draw(results: "pd.DataFrame", kind: str, panels: Mapping[str, str], canvas: 
     kinds = list(dict.fromkeys(results[kind]))
     depths = sorted(set(results["depth"]))
     shade = dict(zip(depths, figures.shades(len(depths)), strict=True))
-    note = "markers: means; bars: 95 % t intervals, some beyond the axis"
+    note = "dots: means, crosses: without seeds that diverged; bars: 95 % t intervals, some beyond the axis"
     with canvas.figure(panels=len(panels), height=1.1 + 0.22 * len(kinds), sharey=True, note=note) as axes:
         for axis, (quantity, label) in zip(axes, panels.items(), strict=True):
             means = results.groupby([kind, "depth"])[quantity].mean()
             for (name, depth), own in results.groupby([kind, "depth"], sort=False):
                 place = kinds.index(name) + SHARE * ((depths.index(depth) + 0.5) / len(depths) - 0.5)
                 shown = {"color": shade[depth], "label": f"{depth} layers" if name == kinds[0] else None}
-                figures.across(axis, place, own[quantity].dropna(), **shown)
+                values = own[quantity]
+                figures.across(axis, place, values.dropna(), "x" if values.isna().any() else "o", **shown)
             axis.set(xlabel=label, xlim=(means.min() - MARGIN, means.max() + MARGIN))
         axes[0].set(yticks=range(len(kinds)), yticklabels=kinds, ylim=(len(kinds) - 0.5, -0.5))
         legends.legend(axes, columns=4)
