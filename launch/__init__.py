@@ -1,1 +1,1 @@
-"""The same experiments on a TPU slice, on a cluster, on many machines: see README.md here."""
+"""The same experiments on a TPU slice, on a cluster, on many machines: see docs/machines.md."""

@@ -59,7 +59,7 @@ def gallery() -> str:
 
 def _entry(name: str, module: ModuleType) -> str:
     question, *paragraphs = (inspect.getdoc(module) or "").split("\n\n")
-    prose = [text for text in paragraphs if not text.startswith("    ")]
+    prose = [f"```\n{inspect.cleandoc(text)}\n```" if text.startswith("    ") else text for text in paragraphs]
     shown, title = module.STUDY.summary(published.tables(name))
     return "\n\n".join(
         [

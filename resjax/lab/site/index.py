@@ -28,7 +28,8 @@ def index(experiments: Mapping[str, ModuleType]) -> str:
     parts = [
         f"<h1>{TITLE}</h1>",
         "<p>resjax trains plain and residual stacks of layers, to 1000 and beyond, and measures what becomes of them. "
-        "Every number here is made from the tables in the repository, by one command each.</p>",
+        "Claims and tables are made from the results in the repository, by the commands beside them. The paragraphs "
+        "that begin with Found are written by hand.</p>",
         "<h2>What is said, and what was measured</h2>",
         page.grid(heads, claims, "claims", "stack"),
         "<h2>Experiments</h2>",
@@ -41,12 +42,16 @@ def index(experiments: Mapping[str, ModuleType]) -> str:
 def _claim(said: str, folders: tuple[str, ...], found, experiments: Mapping[str, ModuleType]) -> str:
     verdict, measured = found(*map(published.tables, folders))
     name = published.experiment(folders[0])
+    commands = "<br>".join(f"<code>{html.escape(published.command(folder))}</code>" for folder in folders)
+    time = "not timed"
+    if folders[0] == name:  # whose command it is that the docstring times
+        time = f"{cost(experiments[name])} on 2 cores{', the first' if folders[1:] else ''}"
     cells = [
         html.escape(said),
         f"<strong>{html.escape(verdict)}</strong>",
-        f"{html.escape(measured)}<br><code>{html.escape(published.command(folders[0]))}</code>",
+        f"{html.escape(measured)}<br>{commands}",
         f'<a href="#{name}">{_picture(folders[0], said, "thumb")}</a>',
-        f"{cost(experiments[name])} on 2 cores",
+        time,
     ]
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -56,8 +61,7 @@ def _experiment(name: str, module: ModuleType) -> Iterator[str]:
     yield f'<h3 id="{name}">{name}: {html.escape(question)}</h3>'
     yield f"<figure>{_picture(name, question)}<figcaption>{html.escape(question)}</figcaption></figure>"
     for text in paragraphs:
-        if not text.startswith("    "):
-            yield f"<p>{code(text)}</p>"
+        yield f"<pre>{html.escape(inspect.cleandoc(text))}</pre>" if text.startswith("    ") else f"<p>{code(text)}</p>"
     shown, title = module.STUDY.summary(published.tables(name))
     yield f"<p>{html.escape(title[0].upper() + title[1:])}:</p>"
     yield page.table(shown, name)
