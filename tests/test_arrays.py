@@ -6,6 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from resjax import data
+from resjax.data import from_arrays
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 5, 4, 3), np.uint8)
@@ -134,3 +135,12 @@ def with_nan(images):
 def test_arrays_that_cannot_be(arguments, says):
     with pytest.raises(ValueError, match=says):
         data.arrays(*arguments)
+
+
+@pytest.mark.parametrize("images", (IMAGES, FLOATS))
+def test_statistics_summed_in_parts_are_those_of_the_whole(images, monkeypatch):
+    monkeypatch.setattr(from_arrays, "PART", 7)
+    axes = tuple(range(images.ndim - 1))
+    mean, std = from_arrays.statistics(images)
+    np.testing.assert_allclose(mean, images.mean(axes), rtol=1e-6)
+    np.testing.assert_allclose(std, images.std(axes), rtol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from resjax import data
-from resjax.data.generated import Fresh
+from resjax.data.draws import Fresh
 from resjax.lab import plan
 from resjax.lab.trial import Trial
 from resjax.system.errors import UserError

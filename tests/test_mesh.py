@@ -6,6 +6,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -92,3 +93,9 @@ def test_meshes_that_cannot_be(text, says):
 
 def test_one_device_needs_no_layout():
     assert sharding.build("", False, 64) is None
+
+
+def test_the_rows_that_a_process_brings_stand_together():
+    processes = [0, 0, 1, 1, 1, 1, 0, 2, 3, 3, 3, 3, 2, 2, 2, 0]  # of 16 chips along the links of a slice
+    chips = [types.SimpleNamespace(process_index=process, id=at) for at, process in enumerate(processes)]
+    assert [chip.process_index for chip in sharding.in_order(chips)] == 4 * [0] + 4 * [1] + 4 * [2] + 4 * [3]

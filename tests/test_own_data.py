@@ -70,6 +70,15 @@ def test_a_row_of_numbers_is_an_image_of_one_pixel(tmp_path):
             {"pictures": X, "labels": Y},
             r"own\.npz: holds labels, pictures: it must hold images and labels; x and y; x_t",
         ),
+        (
+            {"x": X, "y": Y, "x_train": X[:9], "y_train": Y[:9]},
+            r"own\.npz: holds x_train and x, which are both train: leave one out",
+        ),
+        (
+            {"images": X, "labels": Y, "x": X, "y": Y},
+            r"own\.npz: holds images and x, which are both train",
+        ),
+        ({"x": np.float32(3), "y": Y}, r"own\.npz: train images must be N H W C or N …: their shape is \(\)"),
         ({"images": X, "labels": Y[:9]}, r"own\.npz: there are 24 train images and 9 train labels"),
         ({"images": X, "labels": Y - 1}, r"own\.npz: labels must be from 0 to 1: that of example \d+ is -1"),
         ({"images": X, "labels": Y + 1}, r"own\.npz: no label is 0, but labels must be from 0 to K - 1"),

@@ -1,6 +1,7 @@
 """What a stranger reads with `help`: everything public says what comes back, and has types on every argument."""
 
 import ast
+import inspect
 import pathlib
 
 import pytest
@@ -35,3 +36,9 @@ def test_every_name_of_the_public_api_is_there(package):
     for name in dir(package):
         found = getattr(package, name)
         assert found.__doc__, name
+
+
+@pytest.mark.parametrize("package", (rj, rj.nn, rj.data, rj.probes, rj.theory), ids=lambda package: package.__name__)
+def test_no_module_takes_the_place_of_what_is_public(package):
+    modules = {path.stem for path in pathlib.Path(package.__file__).parent.iterdir()}
+    assert [name for name in package.__all__ if name in modules and not inspect.ismodule(getattr(package, name))] == []

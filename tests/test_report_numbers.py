@@ -120,6 +120,12 @@ def test_the_best_constant_answer_to_the_bytes_of_a_text_has_their_entropy(tmp_p
     assert found == pytest.approx(stats.entropy(np.bincount(targets)), rel=0.05)
 
 
+def test_classes_that_stand_in_order_are_all_seen():
+    labels = np.repeat([0, 1], 5000)
+    images = np.zeros((10000, 1), np.uint8)
+    assert learned.constant_loss(arrays(images, labels, (images, labels)).train) == pytest.approx(math.log(2))
+
+
 def test_of_the_entropy_a_share_is_learned():
     assert learned.share(0.5, 2.0) == 0.75 and learned.share(0.0, 0.0) == 0
     assert [learned.share(loss, 2.0) for loss in (3.0, math.nan, math.inf)] == [0, 0, 0]

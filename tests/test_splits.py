@@ -1,11 +1,14 @@
 """Which examples of a data set train, and which are held out."""
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from small_sets import FIXED, examples, flat, load, prepare
 
 from resjax import data
 from resjax.data import splits
+from resjax.data.pictures import Form
+from resjax.data.sources import assembled
 
 TRAIN = examples(12)
 
@@ -75,6 +78,8 @@ def test_splits_are_chosen_in_the_notation_of_tensorflow_datasets(train, test, f
     (
         ("train", "train[90%:]", r"train and train\[90%:\] share examples of train"),
         ("train+test", "", r"train\+test and test share examples of test"),
+        ("train[:80%]+train[50%:]", "", r"train\[:80%\]\+train\[50%:\] names examples of train twice"),
+        ("train", "test+test[:3]", r"test\+test\[:3\] names examples of test twice"),
         ("tarin", "", r"no split 'tarin', as train or train\[:80%\]: there are train \(100 examples\), test"),
         ("train[:200]", "", r"no split 'train\[:200\]'"),
         ("train[", "", r"no split 'train\['"),
@@ -117,3 +122,14 @@ def test_the_first_examples_of_a_held_out_stream(tmp_path):
     prepare(tmp_path, train=TRAIN)
     found = load(tmp_path).first(4)
     assert found.train.shape == (8, 8, 1) and len(found.train) == 4
+
+
+def test_a_first_example_of_a_test_split_that_cannot_be_read_is_named():
+    class Damaged(list):
+        def __getitem__(self, index):
+            raise RuntimeError("a shard ends too early")
+
+    source = [{"image": np.zeros((4, 4, 1), np.uint8), "label": 0} for _ in range(12)]
+    sets = {"train": source, "test": Damaged(source)}
+    with pytest.raises(ValueError, match=r"^own, split test: example 0 cannot be read: a shard ends too early$"):
+        assembled("own", sets, Form((4, 4, 1), "uint8"), 2, data.Wanted())

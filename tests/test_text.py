@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from resjax import data
-from resjax.data.generated import Fresh
+from resjax.data.draws import Fresh
 from resjax.lab import datasets, plan, workdir
 from resjax.lab.config import Running, Training
 from resjax.lab.trial import Trial, address, recorded

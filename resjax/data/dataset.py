@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from resjax.data.batches import Examples
-from resjax.data.generated import Generated
+from resjax.data.draws import Generated
 from resjax.data.in_memory import Split
 from resjax.random_streams import stream
 from resjax.system.sharding import Layout

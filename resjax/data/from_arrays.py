@@ -14,6 +14,7 @@ from resjax.data.in_memory import Split
 from resjax.data.splits import held_out
 
 Pair = tuple[np.ndarray, np.ndarray]  # images and labels
+PART = 2**22  # pixels whose statistics are summed at a time
 
 
 def arrays(
@@ -85,12 +86,14 @@ def digits() -> Dataset:
 
 def statistics(images: Shaped[np.ndarray, "... C"]) -> tuple[Float32[np.ndarray, " C"], Float32[np.ndarray, " C"]]:
     """Mean and standard deviation (C each) of images … C; of a channel whose values are all equal it is 1."""
-    pixels = images.reshape(-1, images.shape[-1]).astype(np.float64)  # N·H·W C
-    mean = pixels.mean(0).astype(np.float32)
-    std = pixels.std(0).astype(np.float32)
+    pixels = images.reshape(-1, images.shape[-1])  # N·H·W C
+    parts = [pixels[at : at + PART] for at in range(0, len(pixels), PART)]  # float64 takes 8 times the memory of uint8
+    mean = sum(part.astype(np.float64).sum(0) for part in parts) / len(pixels)
+    variance = sum(((part.astype(np.float64) - mean) ** 2).sum(0) for part in parts) / len(pixels)
+    std = np.sqrt(variance).astype(np.float32)
     normal = std >= np.finfo(np.float32).tiny  # what is smaller counts as zero on devices
     varies = (pixels.max(0) > pixels.min(0)) & normal  # rounding can give equal values a tiny one
-    return mean, np.where(varies, std, np.float32(1))
+    return mean.astype(np.float32), np.where(varies, std, np.float32(1))
 
 
 def hold_out(images: Shaped[np.ndarray, "N ..."], labels: Shaped[np.ndarray, "N ..."]) -> tuple[Pair, Pair]:

@@ -43,7 +43,12 @@ def npz(path: str | pathlib.Path, train_split: str = "", test_split: str = "") -
             raise ValueError("there is no such file") from None
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"cannot be read: {one_line(error)}") from error
-        pairs = {split: (found[x], found[y]) for split, x, y in _pairs(found)}
+        named: dict[str, tuple[str, str]] = {}
+        for split, *both in _pairs(found):
+            if split in named:
+                raise ValueError(f"holds {named[split][0]} and {both[0]}, which are both {split}: leave one out")
+            named[split] = both[0], both[1]
+        pairs = {split: (found[x], found[y]) for split, (x, y) in named.items()}
         if not pairs:
             raise ValueError(f"holds {', '.join(sorted(found))}: it must hold {EXPECTED}")
     return of_splits(name, pairs, train_split, test_split)

@@ -52,6 +52,9 @@ def of_splits(name: str, pairs: Mapping[str, Pair], train_split: str = "", test_
     """
     with naming(name):
         images = {split: pictures(x) for split, (x, _) in pairs.items()}
+        for split, x in images.items():
+            if x.ndim < 2:
+                raise ValueError(f"{split} images must be N H W C or N …: their shape is {x.shape}")
         labels = {split: validate.targets(y, len(images[split]), f"{split} ") for split, (_, y) in pairs.items()}
         lengths = {split: len(x) for split, x in images.items()}
 

@@ -11,8 +11,8 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Int, PRNGKeyArray, UInt8
 
 from resjax.data.dataset import Dataset
+from resjax.data.draws import Generated
 from resjax.data.from_tokens import sequences
-from resjax.data.generated import Generated
 from resjax.nn.arguments import checked
 from resjax.nn.kinds import Count
 

@@ -12,9 +12,9 @@ from resjax.data.dataset import Dataset
 from resjax.data.from_arrays import arrays, statistics
 from resjax.data.pictures import Form
 from resjax.data.splits import Choice, Range
-from resjax.data.validate import Checked
+from resjax.data.validate import Checked, Unusable
 
-IN_MEMORY_BYTES = 4 * 2**30  # larger sets, and those whose images differ in size, are streamed
+IN_MEMORY_BYTES = 4 * 2**30  # larger sets, tests and all, and those whose images differ in size, are streamed
 SAMPLE = 256  # training images that give the statistics of a set that is streamed and not uint8
 
 
@@ -45,14 +45,16 @@ def assembled(name: str, sources: Mapping[str, Any], form: Form, classes: int, w
         split: Checked(source, f"{name}, split {split}", form.shape[-1], classes) for split, source in sources.items()
     }
     lengths = {split: len(source) for split, source in sources.items()}
-    with_labels = {split: Unlabelled(source) for split, source in sources.items()}
+    with_labels = {split: Unlabelled(source) for split, source in checked.items()}
     try:
         choice = splits.choose(lengths, lambda split: not with_labels[split].first, wanted.train, wanted.test)
         if not choice.test:
             splits.tell_held_out(name, choice)
+    except Unusable:  # which says of which set it is
+        raise
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    examples = sum(part.end - part.first for part in choice.train)
+    examples = sum(part.end - part.first for part in (*choice.train, *choice.test))
     size = math.prod(side or 0 for side in form.shape) * examples * np.dtype(form.dtype).itemsize
     if None in form.shape or size > IN_MEMORY_BYTES:
         return _streamed(name, checked, form, classes, choice, wanted)
@@ -65,12 +67,13 @@ def assembled(name: str, sources: Mapping[str, Any], form: Form, classes: int, w
 class Unlabelled:
     """Whether a split is one of those that are published without labels."""
 
-    source: Any
+    source: Checked
 
     @property
     def first(self) -> bool:
         """Whether its first example has none, but -1."""
-        return bool(np.all(np.asarray(self.source[0]["label"]) == -1))
+        _, label = self.source.read(0)
+        return bool(np.all(label == -1))
 
 
 def _read(sources: Mapping[str, Checked], parts: list[Range]) -> tuple[np.ndarray, np.ndarray]:

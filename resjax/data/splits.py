@@ -1,5 +1,6 @@
 """Which examples train and which test: by what the splits are called, or in the notation of TensorFlow Datasets."""
 
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -36,7 +37,7 @@ def choose(lengths: Mapping[str, int], labelled: Callable[[str], bool], train: s
       test: likewise; "" is the first of test, validation, val and valid that has labels.
 
     Raises:
-      ValueError: no such split, none that has labels, an empty one, or examples that train and test.
+      ValueError: no such split, none that has labels, an empty one, or examples that train and test, or come twice.
     """
     names = ", ".join(lengths)
     if not train:
@@ -54,11 +55,18 @@ def choose(lengths: Mapping[str, int], labelled: Callable[[str], bool], train: s
             )
         test = usable[0] if usable else ""
     testing = ranges(test, lengths) if test else []
-    for one in training:
-        for other in testing:
-            if one.split == other.split and max(one.first, other.first) < min(one.end, other.end):
-                raise ValueError(f"{train} and {test} share examples of {one.split}: what trains must not test")
+    for one, other in itertools.product(training, testing):
+        if _overlap(one, other):
+            raise ValueError(f"{train} and {test} share examples of {one.split}: what trains must not test")
+    for text, parts in ((train, training), (test, testing)):
+        for one, other in itertools.combinations(parts, 2):
+            if _overlap(one, other):
+                raise ValueError(f"{text} names examples of {one.split} twice")
     return Choice(training, testing)
+
+
+def _overlap(one: Range, other: Range) -> bool:
+    return one.split == other.split and max(one.first, other.first) < min(one.end, other.end)
 
 
 def ranges(text: str, lengths: Mapping[str, int]) -> list[Range]:

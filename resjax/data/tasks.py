@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from resjax.data.dataset import Dataset
+from resjax.data.draws import Draw, Generated, drawn
 from resjax.data.from_arrays import arrays
 from resjax.data.from_tokens import sequences
-from resjax.data.generated import Draw, Generated, drawn
 from resjax.data.in_memory import Split
 from resjax.random_streams import stream
 from resjax.system import memory
@@ -36,19 +36,18 @@ def generated(draw: Draw, classes: int, name: str = "this set", examples: int = 
       examples: of the fixed samples, each.
 
     Raises:
-      ValueError: examples that do not fit into the memory, examples or labels that `arrays` or `sequences` refuse, or
-        labels of another shape.
+      ValueError: examples that do not fit into the memory, examples or labels that `arrays` or `sequences` refuse,
+        or numbers in the place of labels: those of a regression would have to be standardised.
     """
     one = jax.eval_shape(draw, jax.random.key(0))
     memory.check(COPIES * examples * memory.bytes_of(one), f"{name}: a sample of {2 * examples} examples")
     images, labels = drawn(draw, stream(jax.random.key(0), "sample"), examples)
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"{name}: a draw must give a label, an integer, not {labels.dtype}")
     held_out = drawn(draw, stream(jax.random.key(0), "held_out"), examples)
     each = jnp.issubdtype(labels.dtype, jnp.integer) and labels.ndim == 2
     fixed = sequences(images, labels, classes, held_out) if each else arrays(images, labels, held_out, classes)
     assert isinstance(fixed.train, Split)
-    if fixed.train.labels.shape != labels.shape:
-        wanted = fixed.train.labels.shape[1:]
-        raise ValueError(f"{name}: a draw must give a label of shape {wanted}, not {labels.shape[1:]}")
     return dataclasses.replace(fixed, train=Generated(draw, fixed.train), name=name)
 
 

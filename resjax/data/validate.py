@@ -33,14 +33,21 @@ class Checked:
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        where = f"{self.name}: example {index}"
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image and label as they are.
+
+        Raises:
+          Unusable: they cannot be read.
+        """
         try:
             example = self.source[index]
-            image = np.asarray(example["image"])
-            label = np.asarray(example["label"])
+            return np.asarray(example["image"]), np.asarray(example["label"])
         except Exception as error:  # of many kinds: a missing file, a damaged shard, a picture that ends too early
-            raise Unusable(f"{where} cannot be read: {one_line(error)}") from error
+            raise Unusable(f"{self.name}: example {index} cannot be read: {one_line(error)}") from error
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        where = f"{self.name}: example {index}"
+        image, label = self.read(index)
         if image.ndim != 3 or image.shape[-1] != self.channels or not image.size:
             raise Unusable(f"{where} must be an image of {self.channels} channels: its shape is {image.shape}")
         if not finite(image[None])[0]:

@@ -34,7 +34,9 @@ def load(name: str, data_dir: str, wanted: "data.Wanted") -> "data.Dataset":
             return _of_files(name.partition(":")[0], path, wanted)
         if OWN.fullmatch(name):
             return data.given(names.build(name, "dataset", {}), name, wanted.train, wanted.test)
-        if name.partition("(")[0].strip() in data.BUILT_IN and not (wanted.train or wanted.test):
+        if (built_in := name.partition("(")[0].strip()) in data.BUILT_IN:
+            if wanted.train or wanted.test:
+                raise UserError(f"{built_in} has no splits to choose from: leave out train_split and test_split")
             return names.build(name, "dataset", data.BUILT_IN)
         return data.load(name, data_dir, wanted.image_size, wanted.workers, wanted.train, wanted.test)
     except data.NotPrepared as error:

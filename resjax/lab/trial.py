@@ -17,7 +17,7 @@ from resjax.system.errors import UserError
 
 DATA = {"seed", "learning_rate", "weight_decay", "clip_norm", "random_labels"}  # of which programs are independent
 NO_CODE = {"dataset", "train_split", "test_split"}  # whose colons need not name a module
-SEMANTICS = 4  # to be raised when a default, or what an option means, changes: no address of before is found then
+SEMANTICS = 5  # to be raised when a default, or what an option means, changes: no address of before is found then
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,13 @@ takes its statistics from the whole batch, and the results are the same but for 
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Shaped
 
 from resjax.system.errors import UserError
 
@@ -97,5 +99,12 @@ def build(mesh: str, fsdp: bool, batch_size: int) -> Layout | None:
         raise UserError(f"--batch_size={batch_size}: must be a multiple of {found}, the devices of all processes")
     if devices == 1:
         return None
-    chosen = jax.devices()[:devices]
-    return Layout(jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=chosen), fsdp)
+    return Layout(Mesh(in_order(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,)), fsdp)
+
+
+def in_order(devices: Sequence[jax.Device]) -> Shaped[np.ndarray, " N"]:
+    """The devices, process by process, so that the rows of a batch that a process brings stand together, and in turn.
+
+    `jax.make_mesh` goes along the links of a TPU slice, where the devices of a process are not neighbours.
+    """
+    return np.asarray(sorted(devices, key=lambda device: (device.process_index, device.id)))
