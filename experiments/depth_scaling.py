@@ -81,7 +81,9 @@ class Config(Running, Tuning, Watching, Training):
     )
     norms: tuple[str, ...] = option(("none", "batch"), "none, batch, layer, group(groups=8), rms, package.module:Name")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    seeds_together: bool = option(False, "train the seeds of a network together: sooner done, equal but for rounding")
+    seeds_together: bool = option(
+        False, "train seeds together: sooner done, equal but for rounding; on the same batches if streamed"
+    )
 
 
 def trials(config: Config) -> list[Trial]:

@@ -11,10 +11,16 @@ from resjax.system.errors import UserError
 ROOT = str(pathlib.Path(__file__).parent.parent)
 OBJECT = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_]")  # package.module:Name, in the value of a flag
 
+FILES = re.compile(r"--dataset=(npz|folder|text):([^\s(]+)")
+
 
 def check_committed(command: tuple[str, ...]) -> None:
-    """Raises UserError if the last commit, which other machines get, lacks code that a flag names, not installed."""
-    for module in OBJECT.findall(" ".join(command)):
+    """Raises UserError if the last commit, which other machines get, lacks what the command names and is not installed:
+    its experiment, code, or files of data."""
+    for name, path in FILES.findall(" ".join(command)):
+        if os.path.isabs(path) or not git("ls-tree", "HEAD", "--", path):
+            raise UserError(f"{name}:{path}: is not in the last commit: the other machines have no other files")
+    for module in (*command[:1], *OBJECT.findall(" ".join(command))):
         try:
             spec = importlib.util.find_spec(module)
         except (ImportError, AttributeError, ValueError):  # the experiment says more of it

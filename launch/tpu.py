@@ -24,8 +24,8 @@ RUNNING = gcloud.copy, gcloud.install, gcloud.start, gcloud.follow, gcloud.answe
 
 def run(config: Config) -> None:
     """Prints the steps, or carries them out; raises UserError for an experiment that cannot be run there."""
-    command.check_committed(config.command)
     behind.check(config.command, "workdir")
+    command.check_committed(config.command)
     left_out = [line[3:] for line in command.git("status", "--porcelain").decode().splitlines()]
     say(f"# Not committed, so not on the slice: {', '.join(left_out) or 'nothing'}")
     if config.execute:

@@ -81,6 +81,8 @@ BAD = (
     (["--batch_size=1501"], "--batch_size=1501: digits has 1500 training images"),
     (["--plot_only"], "there is no run in"),
     (["--coordinator=here:1"], "--coordinator=here:1: goes with --distributed"),
+    (["--processes=2", "--process=1"], "--processes=2: goes with --coordinator"),
+    (["--distributed", "--process=1"], "--process=1: goes with --coordinator"),
     (["--sweep=learning_rat=1"], "'learning_rat' cannot be swept; give an option of this experiment, perhaps"),
     (["--sweep=width=x"], "width=x: must be a whole number"),
     (["--sweep=connections=plain,residul"], "unknown connection 'residul', perhaps residual"),

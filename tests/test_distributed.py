@@ -117,6 +117,7 @@ def test_where_jax_finds_the_cluster_a_missing_process_ends_it_in_one_line(tmp_p
     (
         ([], "--distributed: no cluster is found here: give --coordinator, --processes and --process"),
         (["--coordinator=here"], "--coordinator=here: must be HOST:PORT"),
+        (["--coordinator=here:²"], "--coordinator=here:²: must be HOST:PORT"),
         (["--coordinator=here:1", "--processes=2", "--process=2"], "--process=2: must be less than --processes=2"),
     ),
 )

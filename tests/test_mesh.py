@@ -91,6 +91,18 @@ def test_meshes_that_cannot_be(text, says):
         sharding.build(text, False, 64)
 
 
+@pytest.mark.parametrize(("batch_size", "devices"), ((100, 4), (64, 8), (12, 4), (35, 1)))
+def test_on_a_tpu_a_batch_is_split_over_a_part_of_the_slice_that_can_work_alone(monkeypatch, batch_size, devices):
+    chips = [types.SimpleNamespace(process_index=0, id=at) for at in range(8)]
+    monkeypatch.setattr(sharding, "Mesh", lambda chosen, *_, **__: chosen)
+    for name, value in {"devices": chips, "device_count": 8, "default_backend": "tpu"}.items():
+        monkeypatch.setattr(sharding.jax, name, lambda value=value: value)
+    layout = sharding.build("", False, batch_size)
+    assert (len(layout.mesh) if layout else 1) == devices
+    with pytest.raises(UserError, match="--mesh=data:5: must divide the 8 chips of the slice"):
+        sharding.build("data:5", False, 100)
+
+
 def test_one_device_needs_no_layout():
     assert sharding.build("", False, 64) is None
 

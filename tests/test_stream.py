@@ -1,5 +1,9 @@
 import dataclasses
+import os
+import pathlib
 import pickle
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -131,6 +135,15 @@ def test_a_set_that_is_too_large_is_streamed(monkeypatch):
     with tfds.testing.mock_data(num_examples=12):
         large = data.load("svhn_cropped", "elsewhere", image_size=24)
     assert large.streamed and large.train.shape == (24, 24, 3)
+
+
+@pytest.mark.parametrize("how", ("killed", "left"))
+def test_readers_end_with_the_process_that_they_read_for(data_dir, how):
+    script = pathlib.Path(__file__).parent / "reading_and_killed.py"
+    command = [sys.executable, script, data_dir, how]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, timeout=300, check=False)
+    assert done.stdout == b"read\n" and done.returncode == (-9 if how == "killed" else 7)  # nobody holds the pipe
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from commands import ROOT
 
 from launch import command, gcloud, tpu
 from launch.gcloud import Config
-from resjax.lab import flags
+from resjax.lab import behind, flags
 from resjax.system.errors import UserError
 
 ZONE = ("--zone=us-east5-b", "--quiet")
@@ -142,24 +142,41 @@ def test_experiments_are_planned_before_a_slice_is_paid_for(words, says):
         tpu.run(Config(execute=True, command=words))
 
 
-@pytest.mark.parametrize("committed", (True, False))
-def test_a_block_of_your_own_is_committed_first(tmp_path, monkeypatch, committed):
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository with one commit, which the launchers take for theirs."""
     git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@x"]
     (tmp_path / "my_pkg").mkdir()
     (tmp_path / "my_pkg/file.py").write_text("class Own: ...\n")
+    (tmp_path / "notes.txt").write_text("a text")
     subprocess.run([*git, "init", "--quiet"], check=True)
     subprocess.run([*git, "add", "."], check=True)
     subprocess.run([*git, "commit", "--quiet", "--message=x"], check=True)
-    if not committed:
-        (tmp_path / "my_pkg/file.py").write_text("class Own: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(command, "ROOT", str(tmp_path))
-    words = ("fake_study", "--block=my_pkg.file:Own(width=3)", "--depths=x.y:z,gs://a,optax:sgd")
-    if committed:
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", (("my_pkg.file",), ("gone", "--block=my_pkg.file:Own(width=3)", "--depths=x.y:z")))
+def test_code_of_your_own_is_committed_first(checkout, words):
+    command.check_committed((*words, "--dataset=gs://a", "--optimizer=optax:sgd"))
+    (checkout / "my_pkg/file.py").write_text("class Own: pass\n")
+    with pytest.raises(UserError, match=r"my_pkg\.file: my_pkg/file\.py is not in the last commit as it is here"):
         command.check_committed(words)
-    else:
-        with pytest.raises(UserError, match=r"my_pkg\.file: my_pkg/file\.py is not in the last commit as it is here"):
-            command.check_committed(words)
+
+
+def test_files_of_data_are_committed_first(checkout):
+    (checkout / "own.npz").touch()
+    command.check_committed(("my_pkg.file", "--dataset=text:notes.txt(window=8)"))
+    for name in (f"npz:{checkout}/own.npz", "npz:own.npz", "folder:pictures", "text:other.txt(window=8)"):
+        with pytest.raises(UserError, match=f"^{name.partition('(')[0]}: is not in the last commit"):
+            command.check_committed(("my_pkg.file", f"--dataset={name}"))
+
+
+def test_the_devices_of_a_mesh_are_those_of_the_slice():
+    behind.check(("experiments.depth_scaling", "--mesh=data:8", "--depths=4"))
+    with pytest.raises(UserError, match="--mesh=eight: must be data:N"):
+        behind.check(("experiments.depth_scaling", "--mesh=eight"))
 
 
 def test_the_stand_in_is_what_experiments_are():

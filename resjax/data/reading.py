@@ -1,6 +1,9 @@
 """What a worker process does with one example of a streamed set. No JAX here."""
 
 import dataclasses
+import multiprocessing
+import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,16 @@ class Read:
         except Exception as error:  # of the source, of Pillow, or of an augmentation of the user's own
             what = one_line(error) if isinstance(error, Unusable) else f"example {index}: {one_line(error)}"
             return {"image": np.zeros(self.shape, np.uint8), "label": 0, "fault": np.asarray(what)}
+
+
+def end_with_parent(index: int, count: int) -> None:
+    """Makes this process, one of so many readers, end with the one that it reads for, however that went.
+
+    Grain's readers wait to be told. Those of a process that was killed would stay, and hold its pipes open.
+    """
+    parent = multiprocessing.parent_process()
+    if parent:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def sound(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 from resjax.data.augment import normalize
 from resjax.data.batches import check
 from resjax.data.crop import Augmentation
-from resjax.data.reading import Read, sound
+from resjax.data.reading import Read, end_with_parent, sound
 from resjax.system.sharding import Layout
 
 MEAN = (123.675, 116.28, 103.53)  # the usual ones of ImageNet, in pixel units
@@ -127,5 +127,6 @@ class StreamedBatches:
     def at(self, step: int) -> StreamedBatch:
         """The next batch, or the first: steps must come one after the other, from any one on."""
         if self._ahead is None:
-            self._ahead = iter(self._batches[step:].to_iter_dataset().mp_prefetch(self._workers))
+            examples = self._batches[step:].to_iter_dataset()
+            self._ahead = iter(examples.mp_prefetch(self._workers, worker_init_fn=end_with_parent))
         return self._streamed(next(self._ahead))

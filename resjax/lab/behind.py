@@ -24,4 +24,8 @@ def check(command: Sequence[str], *decided: str) -> None:
     for word in words:
         if word.startswith("-") and word.lstrip("-").partition("=")[0] in {*HELP, *decided}:
             raise UserError(f"-- {module} {word}: cannot be given here")
-    study.check(words)
+        if word.startswith("--mesh="):  # whose devices are there, not here
+            from resjax.system import sharding  # and JAX, which `--help` does not need
+
+            sharding.asked(word.partition("=")[2])
+    study.check([word for word in words if not word.startswith("--mesh=")])

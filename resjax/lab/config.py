@@ -56,6 +56,9 @@ class Running(Writing):
         super().__post_init__()
         if self.coordinator and not self.distributed:
             raise UserError(f"--coordinator={self.coordinator}: goes with --distributed")
+        for name in ("processes", "process"):
+            if getattr(self, name) and not self.coordinator:
+                raise UserError(f"--{name}={getattr(self, name)}: goes with --coordinator")
         if self.workers > 1 and self.distributed:
             raise UserError(f"--workers={self.workers}: processes share networks, or with --distributed each network")
         if self.shard and self.plot_only:
@@ -203,7 +206,8 @@ class Optimization(Architecture):
     )
     ema: float = option(
         0.0,
-        "networks are measured with the exponential moving average of their weights, of this decay; 0: with the last",
+        "networks are measured with the exponential moving average of their weights, of this decay; 0: with the last; "
+        "batch norm's statistics are those of the last in any case",
         minimum=0,
         maximum=0.999999,
     )

@@ -21,6 +21,8 @@ from resjax.training.metrics import Metrics
 from resjax.training.optimizers import averaged
 from resjax.training.step import TrainState
 
+SIGNALS = 10  # steps, at most, after which several processes ask each other for one: it takes a millisecond or so
+
 
 @dataclasses.dataclass
 class Advance:
@@ -79,7 +81,8 @@ class Save:
         if jax.process_count() == 1:
             self.signal = self.stop.signal
         else:  # all processes leave at one step
-            self.signal = distributed.all_max(self.stop.signal) if step % self.trial.log_every == 0 else 0
+            asked = step % min(self.trial.log_every, SIGNALS) == 0
+            self.signal = distributed.all_max(self.stop.signal) if asked else 0
         return step % self.trial.checkpoint_every == 0 or step in self.keep or last or self.signal != 0
 
     def __call__(self, progress: loop.Progress) -> None:
@@ -109,7 +112,13 @@ class Reached:
         found = settled(self.planned, progress.train_state)
         split = self.planned.dataset.train
         loss, accuracy = evaluation.evaluate(
-            self.planned.network, found.params, found.state, split, layout=self.devices, task=self.planned.task
+            self.planned.network,
+            found.params,
+            found.state,
+            split,
+            layout=self.devices,
+            task=self.planned.task,
+            before_batch=lambda: distributed.check(self.save.stop),
         )
         if not (accuracy >= self.trial.stop_accuracy and loss <= self.trial.stop_loss):  # nor is one that is nan
             return False

@@ -55,7 +55,7 @@ def train(
         save = Save(trial, checkpoints, metrics, planned, stop, keep)
         until = Reached(trial, planned, devices, save) if trial.stop_accuracy else _never
         log = Log(trial, metrics, planned)
-        watched = planned, devices, metrics
+        watched = planned, devices, metrics, stop
         watches = [Errors(trial, *watched, trial.errors_every), Blocks(trial, *watched, trial.probe_every)]
         for watch in watches:
             if watch.every and not progress.step:

@@ -13,6 +13,8 @@ from resjax.lab.watched import READ
 from resjax.network import Network
 from resjax.probes import backward
 from resjax.random_streams import stream
+from resjax.system import distributed
+from resjax.system.interrupts import Stop
 from resjax.system.sharding import Layout
 from resjax.training import evaluation, loop
 from resjax.training.metrics import Metrics
@@ -28,6 +30,7 @@ class Watch:
     planned: Plan
     devices: Layout | None
     metrics: Metrics
+    stop: Stop
     every: int = 0  # 0: never
 
     def due(self, step: int, last: bool) -> bool:
@@ -52,7 +55,13 @@ class Errors(Watch):
         """A number a measure."""
         dataset = self.planned.dataset
         measure = functools.partial(
-            evaluation.evaluate, self.planned.network, params, state, layout=self.devices, task=self.planned.task
+            evaluation.evaluate,
+            self.planned.network,
+            params,
+            state,
+            layout=self.devices,
+            task=self.planned.task,
+            before_batch=lambda: distributed.check(self.stop),
         )
         train_loss, train_accuracy = measure(dataset.train)
         test_loss, test_accuracy = measure(dataset.test)

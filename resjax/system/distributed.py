@@ -31,7 +31,7 @@ class Group:
 
 
 def start(config: Any, command: str) -> None:
-    """Becomes one process of several; for the options see `config.Running`. To be called before anything else.
+    """Becomes one process of several; for the options see `config.Running`. To be called before JAX starts threads.
 
     Raises:
       UserError: coordinator and processes that cannot be. Failure: processes are missing, which it names.
@@ -39,7 +39,7 @@ def start(config: Any, command: str) -> None:
     group = _given(config)
     _supervise(command)
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # of C++ only what ends the process
-    import jax  # not before the process has a parent: it starts threads, which a fork does not take along
+    import jax
 
     try:
         if group:
@@ -95,7 +95,7 @@ def _given(config: Any) -> Group | None:
     if not config.coordinator:
         return None
     host, _, port = config.coordinator.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UserError(f"--coordinator={config.coordinator}: must be HOST:PORT")
     if not config.process < config.processes:
         raise UserError(f"--process={config.process}: must be less than --processes={config.processes}")

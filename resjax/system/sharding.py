@@ -74,6 +74,18 @@ class Layout:
         return NamedSharding(self.mesh, PartitionSpec(*[None] * even[-1], "data"))
 
 
+def asked(mesh: str) -> int:
+    """How many devices `--mesh` names; 0 where it names none.
+
+    Raises:
+      UserError: no such mesh.
+    """
+    match = re.fullmatch(r"data:([1-9]\d*)", mesh)
+    if mesh and not match:
+        raise UserError(f"--mesh={mesh}: must be data:N, with N devices")
+    return int(match[1]) if match else 0
+
+
 def build(mesh: str, fsdp: bool, batch_size: int) -> Layout | None:
     """The layout that `--mesh` names, or on as many devices as split a batch evenly; None on one device.
 
@@ -82,17 +94,21 @@ def build(mesh: str, fsdp: bool, batch_size: int) -> Layout | None:
         that leaves out a process.
     """
     found = jax.device_count()
-    if mesh:
-        match = re.fullmatch(r"data:([1-9]\d*)", mesh)
-        if not match:
-            raise UserError(f"--mesh={mesh}: must be data:N, with N devices")
-        devices = int(match[1])
+
+    def usable(count: int) -> bool:
+        """Whether so many can work alone: on a TPU they are a block of the slice's chips."""
+        return jax.default_backend() != "tpu" or found % count == 0
+
+    devices = asked(mesh)
+    if devices:
         if devices > found:
             raise UserError(f"--mesh={mesh}: there are {found} devices")
         if batch_size % devices:
             raise UserError(f"--mesh={mesh}: does not split --batch_size={batch_size} evenly")
+        if not usable(devices):
+            raise UserError(f"--mesh={mesh}: must divide the {found} chips of the slice")
     else:
-        devices = max(count for count in range(1, found + 1) if batch_size % count == 0)
+        devices = max(count for count in range(1, found + 1) if batch_size % count == 0 and usable(count))
     if devices < found and jax.process_count() > 1:
         if mesh:
             raise UserError(f"--mesh={mesh}: must be data:{found}, the devices of all processes")

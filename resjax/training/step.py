@@ -1,8 +1,8 @@
 """Single steps of training; for one network, or for several of one kind at a time.
 
 Several networks have a leading axis in their `TrainState`, M, and train under one `vmap`. They differ in their keys: in
-weights and batches. The step and the key of stochastic depth's gates they share, so that a block that
-is dropped is dropped in all, and saves its time.
+weights and, unless they are streamed, in batches. The step and the key of stochastic depth's gates they share, so that
+a block that is dropped is dropped in all, and saves its time.
 """
 
 import functools
