@@ -81,9 +81,7 @@ class Config(Running, Tuning, Watching, Training):
     )
     norms: tuple[str, ...] = option(("none", "batch"), "none, batch, layer, group(groups=8), rms, package.module:Name")
     seeds: int = option(1, "seeds of each network: 0, 1, …", minimum=1)
-    seeds_together: bool = option(
-        False, "train seeds together: sooner done, equal but for rounding; on the same batches if streamed"
-    )
+    seeds_together: bool = option(False, "train seeds together: equal but for rounding and, if streamed, their batches")
 
 
 def trials(config: Config) -> list[Trial]:

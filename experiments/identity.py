@@ -62,8 +62,7 @@ class Config(Running, Tuning, Training):
         super().__post_init__()
         for name, value in USUAL.items():
             if getattr(self, name) != value:
-                only = f"with {value!r}" if value else "without it"
-                raise UserError(f"--{name}={getattr(self, name)}: added layers are the identity only {only}")
+                raise UserError(f"--{name}={getattr(self, name)}: added layers are the identity with {value!r} only")
         if self.deep <= self.shallow:
             raise UserError(f"--deep={self.deep}: must be more than --shallow={self.shallow}")
 
