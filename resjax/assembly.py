@@ -58,6 +58,8 @@ def stacks(parts: Parts, blocks: Callable[[Parts], tuple[nn.Block, ...]], turns:
     first = int(share * turns)
     parted = ((dataclasses.replace(parts, order=order), first), (parts, turns - first))
     found = [(blocks(own), count) for own, count in parted if count]
+    if parts.looped and len(found) > 1:
+        raise ValueError("looped=True: goes without an order whose first blocks have another, for all are one block")
     return [Stack(kinds, count * len(kinds), parts.remat, parts.looped) for kinds, count in found]
 
 
@@ -96,6 +98,8 @@ def _check(parts: Parts, dense: bool, squeezes: bool):
     kind = type(parts.branch)
     if kind in (branches.Dense, branches.Basic, branches.Bottleneck) and dense != (kind is branches.Dense):
         raise ValueError(f"branch {kind.__name__}: not for this network, whose stream has another shape")
+    if isinstance(parts.branch, nn.Attention | nn.Parallel):
+        raise ValueError(f"branch {kind.__name__}: goes with tokens; use a transformer")
     if dense and isinstance(parts.shortcut, shortcuts.MaxPool):
         raise ValueError("shortcut MaxPool: not for this network, whose stream is no image")
     if not dense and layers_of(parts.inner) != layers_of(parts.branch):
@@ -125,6 +129,8 @@ def _with_projections(parts: Parts, stages: list[Stack | SpaceToDepth]) -> list[
     keeping = [stage for stage in stages if isinstance(stage, Stack) and not _opens(stage)]
     if not keeping:
         raise ValueError(f"projections={parts.projections}: no block keeps the size; use 0")
+    if parts.looped:
+        raise ValueError(f"projections={parts.projections}: go without looped=True, for all blocks are one; use 0")
     connection = keeping[0].blocks[0].connection
     if not connection.skip or isinstance(connection, nn.Projected):
         why = "all have one" if connection.skip else "none has a skip"

@@ -12,6 +12,7 @@ from resjax.nn import branches, initializers, shortcuts
 from resjax.nn.arguments import Checked
 from resjax.nn.kinds import Count, NotNegative, Share, Size
 from resjax.nn.module import Part, Pointwise
+from resjax.nn.order import check
 from resjax.nn.wirings.memory import Memory
 
 STYLE = tuple(field.name for field in dataclasses.fields(Part) if field.name not in ("parent", "name"))
@@ -19,7 +20,7 @@ STYLE = tuple(field.name for field in dataclasses.fields(Part) if field.name not
 
 @dataclasses.dataclass(frozen=True)
 class Parts(Checked):
-    """What a network is made of. A part that has a norm, … of its own keeps it; the others take the network's."""
+    """What a network is made of. A part keeps a norm, … that is not its class's default, else it has the network's."""
 
     width: Count = 64  # units or filters of the stem
     classes: Count = 10  # of the head: its outputs
@@ -44,6 +45,9 @@ class Parts(Checked):
     def __post_init__(self):
         super().__post_init__()
         order = self.order if isinstance(self.order, nn.Order) else self.order.order
+        opening = self.opening if isinstance(self.order, nn.Order) else self.order.opening
+        for each in (order, *(opening[1:] if opening else ())):
+            check(each)
         end = order.end
         if isinstance(self.connection, Memory | nn.ValueResidual) and order.after:
             name = type(self.connection).__name__

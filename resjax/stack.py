@@ -61,6 +61,8 @@ class Stack:
     ) -> tuple[Any, Any]:
         """Parameters and state (batch statistics) for streams shaped like x (B … D); `apply` says what else."""
         keys = self.by_kind(jax.random.split(key, self.length))
+        if self.tied:  # one set of weights, and the state of every turn belongs to it
+            keys = jax.tree.map(lambda own: jnp.broadcast_to(own[:1], own.shape), keys)
         numbers = self.by_kind(first + 1 + jnp.arange(self.length))
         found = []
         for block, *own in zip(self.blocks, keys, numbers, strict=True):

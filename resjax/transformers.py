@@ -15,7 +15,7 @@ from resjax import nn
 from resjax.assembly import block, head, stacks
 from resjax.network import Network
 from resjax.nn import initializers
-from resjax.nn.arguments import Checked
+from resjax.nn.arguments import Checked, checked
 from resjax.nn.kinds import Count, Positive, Size
 from resjax.parts import Parts
 
@@ -111,6 +111,8 @@ class Transformer(Checked):
             raise ValueError("tied=True: goes with a task of tokens, of which each has outputs of its own")
         if self.parallel and isinstance(parts.connection, nn.ValueResidual):
             raise ValueError("connection ValueResidual: goes with attention as a branch of its own, parallel=False")
+        if self.of_tokens and isinstance(parts.norm, nn.GroupNorm):
+            raise ValueError("norm GroupNorm: sees tokens to come; use LayerNorm or RMSNorm, whose means are a token's")
         if parts.block is not None or parts.branch != Parts().branch:
             raise ValueError("a transformer has its own branches: leave out branch and block")
         if parts.projections or parts.spectral_norm:
@@ -147,7 +149,8 @@ def transformer(depth: int, width: int = 64, heads: int = 4, *, vocabulary: int 
     return _built(depth, options, {"width": width, "classes": vocabulary, "pooled": False}, heads=heads)
 
 
-def vit(depth: int, width: int = 64, heads: int = 4, *, patch: int = 4, **options: Any) -> Network:
+@checked
+def vit(depth: int, width: int = 64, heads: int = 4, *, patch: Count = 4, **options: Any) -> Network:
     """depth = 2 + 4n: images B H W C -> B K logits, each patch sees all others (Dosovitskiy et al. 2020, 2010.11929).
 
     The other keyword arguments are fields of `Transformer` and of `Parts`.

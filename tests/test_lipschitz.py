@@ -77,6 +77,26 @@ def test_training_moves_the_power_iteration_and_evaluation_does_not():
         assert abs(found / np.linalg.norm(kernel[place], 2) - 1) < 1e-4
 
 
+def test_a_kernel_that_starts_at_zero_is_bounded_once_it_moves():
+    module = Dense(4, zeros(), zeros(), 0.5)
+    x = jnp.eye(4)
+    variables = module.init(KEY, x)
+    moved = {"params": {**variables["params"], "kernel": jnp.diag(jnp.array([3.0, 1, 1, 1]))}}
+    spectral = {"spectral": variables["spectral"]}
+    for _ in range(20):
+        found, spectral = module.apply(moved | spectral, x, mutable=["spectral"])
+    assert np.linalg.norm(found, 2) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_tied_layers_are_bounded_in_every_turn():
+    network = models.dense(12, width=8, looped=True, spectral_norm=0.5, norm=nn.NoNorm())
+    params, state = network.init(KEY, jnp.ones((1, 2, 2, 1)))
+    kernel = np.asarray(params["stages"][0][0]["branch"]["Dense_0"]["kernel"][0])
+    vectors = state["stages"][0][0]["spectral"]["branch"]["Dense_0"]["SpectralNorm_0"]["vector"]
+    found = [np.linalg.norm(vector @ kernel) for vector in vectors]
+    np.testing.assert_allclose(found, np.linalg.norm(kernel, 2), rtol=1e-3)
+
+
 def test_the_gradient_is_that_of_the_bounded_kernel():
     module = Dense(4, he_normal(), zeros(), 0.3)
     variables = double(jax.jit(module.init)(KEY, jnp.ones((1, 4))))

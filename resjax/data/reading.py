@@ -35,9 +35,13 @@ def end_with_parent(index: int, count: int) -> None:
 
     Grain's readers wait to be told. Those of a process that was killed would stay, and hold its pipes open.
     """
-    parent = multiprocessing.parent_process()
-    if parent:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_wait_and_end, args=(parent,), daemon=True).start()
+
+
+def _wait_and_end(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def sound(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -49,7 +49,7 @@ class Dense(Branch):
 
 
 def crl() -> Dense:
-    """Four dense layers, each with layer norm and swish behind it, whatever the network's style.
+    """Four dense layers, each with layer norm and swish behind it, whatever the network's norm and activation are.
 
     What 1000-layer reinforcement learning is made of (Wang et al. 2025, arXiv 2503.14858); weights are uniform of
     variance 1/(3 fan-in).

@@ -50,7 +50,7 @@ Probability = Annotated[float, Range(above=0, most=1)]
 def fault(kind: Any, value: Any) -> str:
     """What a value must be that is not of this kind; empty if it is, or if the kind is none that is checked."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if hasattr(value, "dtype"):
+    if hasattr(value, "dtype") and not isinstance(value, float):  # NumPy's own float is one
         return ""
     if origin is Annotated:
         limits = [limit for limit in inner[1:] if isinstance(limit, Range)]
@@ -78,6 +78,8 @@ def _not_tuple(inner: tuple[Any, ...], value: Any) -> str:
 
 
 def _not_instance(kind: Any, value: Any) -> str:
+    if isinstance(value, type) and isinstance(kind, type) and issubclass(value, kind):
+        return f"made: {value.__name__}()"
     if kind in NUMBERS:
         known, name = NUMBERS[kind]
         right = isinstance(value, known) and not isinstance(value, bool)

@@ -76,7 +76,7 @@ class Part(Checked, nn.Module):
                 x = self.normalize(x, train, place, last=where == "end")
             elif step == "by_depth":
                 x = x if place is None else x * jnp.asarray(place.turn, x.dtype) ** -0.5  # stem and head have no depth
-            else:
+            else:  # "activation": see `order.check`
                 x = self.activation(x)
                 if not self.is_initializing():
                     self.sow("activations", where, x)

@@ -24,6 +24,16 @@ class Order(NamedTuple):
         return tuple(step for step in ("norm", "activation") if step not in self.before)
 
 
+STEPS = "norm", "activation", "by_depth"
+
+
+def check(order: Order) -> None:
+    """Raises ValueError for a step that there is not, and for a place that is no tuple of steps."""
+    for place, steps in order._asdict().items():
+        if not isinstance(steps, tuple) or not set(steps) <= set(STEPS):
+            raise ValueError(f"order {place}={steps!r}: must be a tuple of {', '.join(STEPS)}")
+
+
 PRE = Order(before=("norm", "activation"))  # full pre-activation
 POST = Order(end=("norm",), after=("activation",))  # the original unit of He et al. 2015
 NORM_AFTER_ADDITION = Order(after=("norm", "activation"))

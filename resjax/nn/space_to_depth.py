@@ -4,8 +4,14 @@ from jaxtyping import Array, Shaped
 
 
 def space_to_depth(x: Shaped[Array, "B H W C"], side: int) -> Shaped[Array, "B H//{side} W//{side} C*{side}**2"]:
-    """B H W C -> B H/side W/side side²·C."""
+    """B H W C -> B H/side W/side side²·C.
+
+    Raises:
+      ValueError: sides that are no multiples of it.
+    """
     batch, height, width, channels = x.shape
+    if height % side or width % side:
+        raise ValueError(f"images of {height}×{width} pixels: both sides must be multiples of {side} here")
     x = x.reshape(batch, height // side, side, width // side, side, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
 

@@ -26,11 +26,12 @@ SETTLING = "settling"
 def power_iteration(
     linear: Callable[[jax.Array], jax.Array], u: Float[Array, "*shape"], steps: int
 ) -> Float[Array, "*shape"]:
-    """The unit vector u after `steps` applications of a linear map and its transpose."""
+    """The unit vector u after `steps` applications of a linear map and its transpose; a map that is zero leaves it."""
 
     def once(_, u):
         v, transpose = jax.vjp(linear, u)
-        return unit(transpose(v)[0])
+        new = transpose(v)[0]
+        return jnp.where(jnp.any(new), unit(new), u)
 
     return lax.fori_loop(0, steps, once, u)
 
