@@ -74,6 +74,13 @@ class Config(Running, Tuning, Training):
             raise UserError(
                 f"--sweep={self.sweep}: a report has no sweep; give --connections and --norms several values"
             )
+        if self.log_every > self.steps // 2:
+            raise UserError(f"--log_every={self.log_every}: must be at most half of --steps={self.steps}")
+        if self.label_smoothing or ":" in self.task:
+            name = "label_smoothing" if self.label_smoothing else "task"
+            raise UserError(
+                f"--{name}={getattr(self, name)}: what is to be learned is known of cross-entropy and squares"
+            )
 
 
 def trials(config: Config) -> list[Trial]:

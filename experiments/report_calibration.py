@@ -98,7 +98,7 @@ def summary(tables):
 
     seen, trains = given(tables["results"])
     found = reporting.limits.of_all(seen, trains)
-    count = reporting.limits.two_fold(seen, trains)
+    count = reporting.limits.two_fold(seen, trains, tables["results"]["seed"].nunique())
     shown = pd.DataFrame([{"indicator": name} | own._asdict() for name, own in found.items()])
     said = f"of {len(trains)} networks, each half by the limits of the other, right {count['right']}"
     return shown, f"limits of what trains at the start; {said}, wrong {count['wrong']}, open {count['open']}"

@@ -92,7 +92,7 @@ def measure(trial: Trial, snapshot, jacobians: int) -> dict[str, float]:
     """The `conditioning` of one network, whose norms keep the statistics of one batch, at its first images."""
     import jax
 
-    images, labels = next(snapshot.data.train.all(trial.batch_size))
+    images, labels = next(snapshot.data.train.all(max(jacobians, trial.batch_size)))
     network = lab.building.of_last_batch(trial, snapshot.network)
     with jax.enable_x64(True):
         images = images.astype("float64")
@@ -144,7 +144,7 @@ def draw_projections(results, axes, config):
     lab.legends.legend(axes, columns=3)
 
 
-STUDY = Study(Config, TABLES, trials, rows, draw, summary, lambda case, config: lab.plan.plan(case[1]), images=True)
+STUDY = Study(Config, TABLES, trials, rows, draw, summary, images=True, counts="jacobians")
 
 if __name__ == "__main__":
     STUDY.main()

@@ -7,6 +7,7 @@ import pytest
 
 from experiments import report as experiment
 from resjax.lab.report.advice import RULES, advice
+from resjax.reporting.calibrated import LIMITS
 from resjax.reporting.checks import Check
 from resjax.reporting.limits import BAD, OK
 
@@ -28,6 +29,13 @@ def flags_of(checks):
 
 def test_what_grows_on_both_ways_is_told_to_scale_its_branches():
     assert "scaled(power=0.5)" in flags_of(seen(activations=9.0, gradients=9.0))
+
+
+def test_activations_have_no_upper_limit_and_grow_all_the_same():
+    found = seen(activations=141.9, gradients=141.4)
+    found["activations"] = found["activations"]._replace(status=LIMITS["activations"].status(141.9))
+    assert found["activations"].status == OK and "--order=pre" not in flags_of(found)
+    assert "scaled(power=0.5)" in flags_of(found)
 
 
 def test_gradients_that_grow_alone_are_told_to_go_past_the_norm():

@@ -17,6 +17,7 @@ import resjax as rj
 from experiments import report as experiment
 from resjax import lab
 from resjax.lab import page
+from resjax.lab.report import page as report_page
 from resjax.lab.site import gallery
 from resjax.system.errors import UserError
 from tests.torture.commands import here
@@ -228,3 +229,43 @@ def test_a_report_has_no_sweep():
 def test_what_is_left_open_is_what_the_kind_of_network_has(network, depth, dataset):
     config = experiment.Config(network=network)
     assert (config.depth, config.dataset) == (depth, dataset)
+
+
+def test_a_report_answers_for_the_depth_asked_for_or_says_which_there_are():
+    with pytest.raises(ValueError, match=r"^depth 21: .*20.*22"):
+        rj.report(rj.nn.ReZero(), depth=21, against={}, rates=(0.03,), steps=2)
+    with pytest.raises(ValueError, match="give at least one learning rate"):
+        rj.report(rj.nn.ReZero(), depth=20, rates=())
+
+
+def test_a_network_called_as_one_beside_it_is_not_taken_for_it():
+    def residual(depth):
+        return rj.models.dense(depth, width=4, norm=rj.nn.LayerNorm(), classes=10)
+
+    found = rj.report(residual, depth=6, rates=(0.01,), steps=2).tables["results"]
+    assert found["subject"].tolist() == ["your residual", "plain", "residual"]
+    assert not found["beside"].iloc[0] and found["parameters"].iloc[0] < found["parameters"].iloc[1:].min()
+
+
+@pytest.mark.parametrize("kind", ("shattered_gradients", "depth_scaling", "signal_propagation"))
+def test_commands_of_a_report_on_tokens_can_be_asked_for_or_are_not_there(kind):
+    config = experiment.STUDY.config(network="transformer(heads=2)", depth=10)
+    found = report_page.command_of(config, {"experiment": kind})
+    assert bool(found) == (kind == "depth_scaling")
+    if found:
+        flags = shlex.split(found)[3:]
+        gallery.experiments()[kind].STUDY.check(flags)
+        assert "--dataset=text(window=64)" in flags
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    (
+        (["--steps=8"], "--log_every=5: must be at most half of --steps=8"),
+        (["--label_smoothing=0.5"], "--label_smoothing=0.5: what is to be learned is known of"),
+        (["--task=mine:hinge"], "--task=mine:hinge: what is to be learned is known of"),
+    ),
+)
+def test_a_report_that_would_say_something_wrong_is_refused(words, says):
+    with pytest.raises(UserError, match=says):
+        experiment.STUDY.check(["--depth=10", *words])

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from experiments.report_calibration import given
@@ -57,3 +58,17 @@ def test_the_report_has_the_limits_and_the_accuracy_of_the_published_table():
     assert limits.of_all(seen, trains) == calibrated.LIMITS and len(trains) >= 40
     count = {"right": calibrated.RIGHT, "wrong": calibrated.WRONG, "open": calibrated.OPEN}
     assert limits.two_fold(seen, trains) == count
+
+
+def test_seeds_of_a_network_are_on_one_side():
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=30) * 4
+    trains = (values < 2).tolist()
+    alone = limits.two_fold({"one": values.tolist()}, trains)
+    twice = limits.two_fold({"one": np.repeat(values, 2).tolist()}, np.repeat(trains, 2).tolist(), seeds=2)
+    assert twice == {name: 2 * count for name, count in alone.items()}
+
+
+def test_what_left_the_range_is_bad_even_where_no_limit_is():
+    assert limits.Limits(-1.0, 0.0).status(np.inf) == limits.BAD
+    assert limits.told({"activations": limits.Limits(-1.0, 0.0)}, {"activations": np.inf}) is False

@@ -149,16 +149,24 @@ def test_a_network_trains_that_learns_half_of_what_its_shallow_one_does():
     assert found["learned"].status == checks.BAD == found["largest stable rate"].status
 
 
+DEPTHS = 4, 10, 100, 1000
+
+
 def test_the_frontier_ends_before_the_first_depth_that_fails():
     curves = [
         {"depth": depth, "step": step, "share": share}
         for depth, shares in {4: (0.5, 0.8), 10: (0.1, 0.6), 100: (0.0, 0.3), 1000: (0.0, 0.7)}.items()
         for step, share in zip((5, 10), shares, strict=True)
     ]
-    assert [checks.frontier(curves, steps, 0.8) for steps in (5, 10)] == [4, 10]
-    assert checks.frontier(curves, 10, 2.0) == 0
+    assert [checks.frontier(curves, DEPTHS, steps, 0.8) for steps in (5, 10)] == [4, 10]
+    assert checks.frontier(curves, DEPTHS, 10, 2.0) == 0
+
+
+def test_the_frontier_ends_before_a_depth_that_has_no_curve():
+    curves = [{"depth": depth, "step": 5, "share": 0.9} for depth in (4, 100)]
+    assert checks.frontier(curves, DEPTHS, 5, 0.8) == 4
 
 
 def test_of_several_seeds_the_mean_reaches_the_frontier():
     curves = [{"depth": 4, "step": 5, "share": share} for share in (0.9, 0.0, 0.0)]
-    assert checks.frontier(curves, 5, 0.8) == 0 and checks.frontier(curves[:1], 5, 0.8) == 4
+    assert checks.frontier(curves, (4,), 5, 0.8) == 0 and checks.frontier(curves[:1], (4,), 5, 0.8) == 4

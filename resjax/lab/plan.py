@@ -68,6 +68,13 @@ def plan(trial: Trial, dataset: Dataset | None = None) -> Plan:
     return Plan(network, optimizer, dataset, task, learned)
 
 
+def enough(trial: Trial, option: str, images: int) -> None:
+    """Raises UserError: an option wants more training images than there are."""
+    there = len(load(trial).train)
+    if images > there:
+        raise UserError(f"--{option}={images}: {trial.dataset} has {there} training images")
+
+
 def load(trial: Trial) -> Dataset:
     """The data set that a trial names.
 

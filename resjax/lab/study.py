@@ -36,12 +36,14 @@ class Study:
       rows: trains and measures one of them, with a bench; may be called again where another process was at work.
       draw: draws the figures from the tables.
       summary: the table that the terminal shows, and its title.
-      refuse: raises UserError for a trial that cannot be, before anything is done; else `plan.plan` does.
+      refuse: raises UserError for a trial that cannot be, before anything is done; else `plan.plan` does, for
+        it or, of a tuple, for the last.
       colored: whether `draw` tells by colour what is swept; else every combination has figures of its own.
       timed: whether nothing may compile beside training, for steps are timed.
       programs: of a trial and the options, the networks that `rows` trains, in their order, to be compiled in time; by
         default the trial itself.
       images: whether it cannot be asked of networks of tokens.
+      counts: an option that says how many training images are measured, which is at most all.
       tuned: whether `rows` gets each trial at its best learning rate; its tables have one of all `rates`.
       page: writes what else there is to see, of tables, folder and options, and returns the exit code.
     """
@@ -57,6 +59,7 @@ class Study:
     timed: bool = False
     programs: Callable[[Any, Any], Sequence[Any]] | None = None
     images: bool = False
+    counts: str = ""
     tuned: bool = False
     page: Callable[[dict[str, "pd.DataFrame"], "epath.Path", Any], int] | None = None
 
@@ -102,10 +105,13 @@ class Study:
             Part(values, each, trial) for values, each in sweep.combinations(config) for trial in self.trials(each)
         ]
         for part in parts:
+            trial = part.trial[-1] if isinstance(part.trial, tuple) else part.trial
             if self.refuse:
                 self.refuse(part.trial, part.config)
             else:
-                plan.plan(part.trial)
+                plan.plan(trial)
+            if self.counts:
+                plan.enough(trial, self.counts, getattr(part.config, self.counts))
         return parts
 
     def run(self, config: Running) -> None:

@@ -37,7 +37,7 @@ def assessed(
         yield "curves", row
     shallowest = checks.mean_share(rates, depths[0], best[depths[0]])
     share = checks.mean_share(rates, depth, best[depth])
-    frontiers = {count: checks.frontier(chosen, count, shallowest) for count in (steps // 2, steps)}
+    frontiers = {count: checks.frontier(chosen, depths, count, shallowest) for count in (steps // 2, steps)}
     judged = [*checks.of_training(rates, depth), checks.of_frontiers(frontiers, depth), *checks.of_start(seen)]
     for check in judged:
         yield "checks", check._asdict()

@@ -170,16 +170,17 @@ def slope(stable: Mapping[int, float], shallowest: int, depth: int) -> float:
     return math.log(stable[shallowest] / stable[depth]) / math.log(depth / shallowest)
 
 
-def frontier(curves: Sequence[Mapping[str, Any]], steps: int, shallowest: float) -> int:
+def frontier(curves: Sequence[Mapping[str, Any]], depths: Sequence[int], steps: int, shallowest: float) -> int:
     """The deepest network, of those down to which all train, that has learned half of `shallowest` by this step.
 
     Args:
       curves: rows with depth, step and share, of batches, of each depth's best rate; a row a seed, whose mean counts.
+      depths: that were trained, from the shallowest on; one without a row has learned nothing.
       steps: at most.
       shallowest: the share that the shallowest network learns at the end.
     """
     deepest = 0
-    for depth in sorted({row["depth"] for row in curves}):
+    for depth in depths:
         shares: dict[int, list[float]] = {}
         for row in curves:
             if row["depth"] == depth and row["step"] <= steps:

@@ -30,7 +30,9 @@ def indicators(found: Mapping[str, Any]) -> dict[str, float]:
     )
     return {
         "activations": decades(activations[-1], activations[0]),
-        "gradients": decades(gradients[0], gradients[-1]) if gradients[-1] > LEAST else math.nan,  # of a head that is 0
+        "gradients": math.nan
+        if gradients[-1] <= LEAST
+        else decades(gradients[0], gradients[-1]),  # of a head that is 0
         "inputs": decades(1 - inputs[-1], 1 - inputs[0]),
         "tokens": decades(1 - tokens[-1], 1 - tokens[0]),
         "shattering": float(np.maximum(0.0, 0.5 - shattering[0])),

@@ -22,7 +22,9 @@ class Limits(NamedTuple):
     most: float = math.inf
 
     def status(self, value: float) -> str:
-        """ok, watch or bad."""
+        """ok, watch or bad; what left the range upwards, or is no number at the end, is bad."""
+        if value == math.inf:
+            return BAD
         if self.low <= value <= self.high:
             return OK
         return BAD if value < self.least or value > self.most else WATCH
@@ -78,19 +80,21 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def two_fold(seen: Mapping[str, Sequence[float]], trains: Sequence[bool]) -> dict[str, int]:
+def two_fold(seen: Mapping[str, Sequence[float]], trains: Sequence[bool], seeds: int = 1) -> dict[str, int]:
     """How often the start says right and wrong, and cannot tell, each half by the limits that the other half chose.
 
     Returns:
-      right, wrong and open, of all networks. The halves are every other one.
+      right, wrong and open, of all networks. The halves are every other one, with all its seeds, which stand together.
     """
     found = dict.fromkeys(("right", "wrong", "open"), 0)
-    for half in (0, 1):
-        own, other = ({name: values[part::2] for name, values in seen.items()} for part in (half, 1 - half))
-        limits = of_all(other, trains[1 - half :: 2])
-        for at, works in enumerate(trains[half::2]):
-            said = told(limits, {name: values[at] for name, values in own.items()})
-            found["open" if said is None else "right" if said == works else "wrong"] += 1
+    halves = [[at for at in range(len(trains)) if at // seeds % 2 == half] for half in (0, 1)]
+    for own, other in (halves, halves[::-1]):
+        limits = of_all(
+            {name: [values[at] for at in other] for name, values in seen.items()}, [trains[i] for i in other]
+        )
+        for at in own:
+            said = told(limits, {name: values[at] for name, values in seen.items()})
+            found["open" if said is None else "right" if said == trains[at] else "wrong"] += 1
     return found
 
 

@@ -19,12 +19,16 @@ class Advice:
     source: str
 
 
+DECADES = 2.0  # from which activations or gradients grow or vanish
+MERGED = -1.0  # decades of 1 − cosine, from which inputs or tokens become one
+
+
 def _grows(seen: Seen, name: str) -> bool:
-    return name in seen and seen[name].status == BAD and seen[name].value > 0
+    return name in seen and seen[name].value > DECADES
 
 
-def _vanishes(seen: Seen, name: str) -> bool:
-    return name in seen and seen[name].status == BAD and seen[name].value < 0
+def _vanishes(seen: Seen, name: str, decades: float = -DECADES) -> bool:
+    return name in seen and seen[name].value < decades
 
 
 def _edge(seen: Seen) -> bool:
@@ -69,7 +73,7 @@ RULES: tuple[tuple[Callable[[Seen], bool], Advice], ...] = (
         ),
     ),
     (
-        lambda seen: _vanishes(seen, "inputs"),
+        lambda seen: _vanishes(seen, "inputs", MERGED),
         Advice(
             "two inputs become one",
             "a skip, or a network that starts linear",
@@ -78,7 +82,7 @@ RULES: tuple[tuple[Callable[[Seen], bool], Advice], ...] = (
         ),
     ),
     (
-        lambda seen: _vanishes(seen, "tokens"),
+        lambda seen: _vanishes(seen, "tokens", MERGED),
         Advice(
             "the tokens of a sequence become one",
             "skips whose branches get smaller with the depth",
@@ -108,5 +112,7 @@ RULES: tuple[tuple[Callable[[Seen], bool], Advice], ...] = (
 
 
 def advice(checks: Seen) -> list[Advice]:
-    """What the rules say of these checks, by name."""
+    """What the rules say of these checks, by name; nothing where none of them is bad or to be watched."""
+    if not {BAD, WATCH} & {check.status for check in checks.values()}:
+        return []
     return [found for applies, found in RULES if applies(checks)]

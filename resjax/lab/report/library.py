@@ -1,5 +1,6 @@
 """The report in Python: `rj.report(block)`, of objects instead of names."""
 
+import contextlib
 import dataclasses
 import functools
 import html
@@ -29,6 +30,7 @@ from resjax.training.fit import fit
 
 Build = Callable[[int], Network]  # a network of any depth
 RATES = (0.001, 0.003, 0.01, 0.03)
+FAR = 24  # layers, at most, from a depth that a family has not to the nearest that it has
 LOG_EVERY = 5
 MEASURES = "steps", "train_loss", "train_accuracy", "diverged", "parameters"
 
@@ -93,7 +95,7 @@ def report(
       key: of weights, inputs and batches; by default that of seed 0.
 
     Raises:
-      ValueError: what `models` and `fit` refuse.
+      ValueError: no rate, or what `models` and `fit` refuse, as a depth that there is not.
     """
     dataset = dataset or data.digits()
     key = jax.random.key(0) if key is None else key
@@ -103,6 +105,8 @@ def report(
         for name, connection in (("plain", models.nn.Plain()), ("residual", models.nn.Residual()))
     }
     beside = usual if against is None else against
+    if not rates:
+        raise ValueError("rates=(): give at least one learning rate")
     if isinstance(subject, Network):
         depth = subject.depth
     asked = build_of(subject, classes)
@@ -116,8 +120,11 @@ def report(
         key=key,
     )
     rows: dict[str, list[dict[str, Any]]] = {}
-    for name, build in {_name(subject): asked, **beside}.items():
-        depths = [depth] if isinstance(subject, Network) else _depths(build, depth)
+    asked(depth)  # which says where there is none
+    own = _name(subject)
+    own = f"your {own}" if own in beside else own
+    for name, build in ((own, asked), *beside.items()):
+        depths = [depth] if build is asked and isinstance(subject, Network) else _depths(build, depth)
         for table, row in _of(build, depths, dataset, steps, key, train):
             rows.setdefault(table, []).append({"subject": name, "beside": build is not asked} | row)
     return Report({name: pd.DataFrame(own) for name, own in rows.items()})
@@ -141,16 +148,17 @@ def _name(subject: Any) -> str:
 
 
 def _depths(build: Build, depth: int) -> list[int]:
-    """A hundredth and a tenth of the depth, or the nearest below that there are, and the depth."""
-    found = set()
-    for wanted in np.geomspace(depth / 100, depth, RUNGS):
-        for near in range(round(wanted), depth + 1):
-            try:
-                found.add(build(near).depth)
-            except ValueError:
-                continue
-            break
-    return sorted(found)
+    """A hundredth and a tenth of the depth, and the depth; or those nearest to them that there are."""
+    found = {_nearest(build, round(wanted)) for wanted in np.geomspace(depth / 100, depth, RUNGS)}
+    return sorted(found - {0})
+
+
+def _nearest(build: Build, wanted: int) -> int:
+    """The depth nearest to this one that a family of networks has, the lower of two; 0 if it has none within `FAR`."""
+    for near in sorted(range(max(1, wanted - FAR), wanted + FAR + 1), key=lambda depth: abs(depth - wanted)):
+        with contextlib.suppress(ValueError):
+            return build(near).depth
+    return 0
 
 
 def _of(build: Build, depths: Sequence[int], dataset: Dataset, steps: int, key: PRNGKeyArray, train: Callable):
@@ -175,6 +183,7 @@ def _train(network: Network, *, dataset: Dataset, rates: Sequence[float], **opti
     """A row a rate, and its learning curve."""
     for rate in rates:
         place = {"depth": network.depth, "learning_rate": rate, "seed": 0}
-        result = fit(network, dataset, hyperparams={"learning_rate": rate}, log_every=LOG_EVERY, **options)
+        every = min(LOG_EVERY, max(1, options["steps"] // 2))  # the frontier is asked for in half of the steps, too
+        result = fit(network, dataset, hyperparams={"learning_rate": rate}, log_every=every, **options)
         row = place | {name: getattr(result, name) for name in MEASURES}
         yield row, [own | place for own in result.history.to_dict("records")]

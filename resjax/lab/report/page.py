@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import html
+import importlib
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from resjax.lab.report.advice import advice
 from resjax.reporting.checks import NONE, Check
 from resjax.reporting.limits import BAD, OK
 from resjax.system import distributed, files
+from resjax.system.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,7 @@ FIGURES = {
     "its best learning rate. Right: that rate, and the largest at which it trains.",
     "signals": "The start, before any training: mean squares of activations and gradients, cosines, block by block.",
 }
+TRAINING = "dataset", "optimizer", "batch_size"  # which are not the usual ones here
 EXTRA = {  # what the commands of some experiments need
     "signal_propagation": ["--networks=0", "--depths={}"],
     "depth_scaling": ["--depths={}"],
@@ -140,14 +143,22 @@ def _cost(tables: Tables) -> "pd.DataFrame":
 
 
 def command_of(config: Any, row: "pd.Series") -> str:
-    """The command that gives the whole of a check of the first network asked for."""
+    """The command that gives the whole of a check of the first network asked for; empty where none can."""
+    module = f"experiments.{row['experiment']}"
+    study = importlib.import_module(module).STUDY
+    known = {field.name for field in dataclasses.fields(study.config)}
     usual = Architecture(network=config.network)
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(Architecture)}
     values = {name: value for name, value in shared.items() if value != getattr(usual, name)}
     values = ({"network": config.network} if config.network != "dense" else {}) | values
     values |= {"connections": config.connections[0], "norms": config.norms[0]}
-    extra = [text.format(config.depth) for text in EXTRA.get(row["experiment"], [])]
-    return shlex.join(["python", "-m", f"experiments.{row['experiment']}", *flags.spelled(values), *extra])
+    values |= {name: getattr(config, name) for name in TRAINING if name in known}
+    words = [*flags.spelled(values), *(text.format(config.depth) for text in EXTRA.get(row["experiment"], []))]
+    try:
+        study.check(words)
+    except UserError:  # it cannot be asked of this network
+        return ""
+    return shlex.join(["python", "-m", module, *words])
 
 
 def _versions() -> str:

@@ -103,7 +103,8 @@ def chain(tables: Tables) -> tuple[str, str]:
     verdict = "holds for the steps, not for the reason" if sooner and wide["condition"][0] > 0 else "holds in part"
     return verdict, (
         f"Within residual networks, width has a rank correlation of {said} with the condition number, the curvature at "
-        "equal loss and the steps to a minimum."
+        f"equal loss, of the {residual['lambda_max'].count()} of {len(residual)} that come to it, and the steps to a "
+        "minimum."
     )
 
 
