@@ -78,7 +78,8 @@ def test_every_option_that_changes_results_has_a_work_directory_of_its_own():
         if field.name in ("workdir", "shard", "workers"):
             continue
         value = (*field.metadata["choices"], other[type(field.default)])[len(field.metadata["choices"]) - 1]
-        changed = dataclasses.replace(default, **{"distributed": True, field.name: value})  # as --coordinator needs
+        needed = {"distributed": True, "coordinator": "here:1"}  # by others
+        changed = dataclasses.replace(default, **needed | {field.name: value})
         paths = {work_directory("x", each, {}).path for each in (changed, default)}
         assert (len(paths) == 2) == field.metadata["changes_results"], field.name
 
