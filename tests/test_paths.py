@@ -21,10 +21,11 @@ from resjax.system.errors import UserError
 
 CLASSES = 3
 IN_PAPER = {(19, 35): 0.98017, (5, 17): 0.0045367}  # lengths, in blocks of 54: the share of paths
-SMALL = ("--depth=6", "--width=8", "--steps=20", "--batch_size=32", "--samples=3")
+SMALL = ("--depths=6", "--width=8", "--steps=20", "--batch_size=32", "--samples=3")
 HEADERS = {
-    "results": "network,norm,stage,seed,length,paths,gradient_norm,gradient_norm_low,gradient_norm_high,contribution",
-    "effective": "network,norm,stage,seed,blocks,low,high,mean",
+    "results": "network,norm,stage,seed,learning_rate,at_edge,length,"
+    "paths,gradient_norm,gradient_norm_low,gradient_norm_high,contribution",
+    "effective": "network,norm,stage,seed,learning_rate,at_edge,blocks,low,high,mean",
 }
 
 
@@ -139,6 +140,10 @@ def test_the_table_has_a_row_a_length():
         expected = path_lengths.path_norms(network, params, state, images, labels, chosen[None])[0]
         assert table["gradient_norm"][length] == pytest.approx(float(expected), rel=1e-9)
     assert (table["gradient_norm_low"] <= table["gradient_norm_high"]).all()
+
+
+def test_where_no_path_brings_any_there_are_no_shares_and_no_warning(recwarn):
+    assert np.isnan(path_lengths.contributions(np.zeros(4))).all() and not recwarn.list
 
 
 @pytest.mark.slow

@@ -132,10 +132,11 @@ def shares(length: int) -> Float[np.ndarray, " {length}+1"]:
 def contributions(norms: Float[np.ndarray, " lengths"]) -> Float[np.ndarray, " lengths"]:
     """The share of the gradient that paths of length 0 … L bring, from the mean norm of each length's.
 
-    As in the paper: the number of paths times their norm; what they cancel of each other is not taken off.
+    As in the paper: the number of paths times their norm; what they cancel of each other is not taken off. NaN if no
+    path brings any.
     """
     length = len(norms) - 1
-    with np.errstate(divide="ignore"):  # norms may be zero
+    with np.errstate(divide="ignore", invalid="ignore"):  # norms may be zero, one of them or all
         return softmax(binom.logpmf(np.arange(length + 1), length, 0.5) + np.log(norms))
 
 
