@@ -137,7 +137,7 @@ def draw(tables, canvas):
                 axis.plot(ended["steps"], ended["frontier_depth"], "^", color=color, markersize=6)
             lab.figures.log_ticks(axis, results["steps"])
             axis.set(title=f"gradient clipped at {clip:g}" if clip else "no clipping", xlabel="steps")
-            axis.set(yscale="log", ylim=(2, 2 * results["frontier_depth"].max()))
+            axis.set(yscale="log", ylim=(2, 2 * max(results["frontier_depth"].max(), 2)))
             axis.set_yticks([tick for tick in TICKS if tick < 2 * results["frontier_depth"].max()])
             axis.yaxis.set_major_formatter("{x:g}")
         axes[0].set_ylabel("deepest network that trains")

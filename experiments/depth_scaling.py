@@ -26,13 +26,13 @@ Longer training does not close the gap (two hours of one core): convolutional ne
 Of transformers on a text (202 layers are 50 blocks; 300 steps, three seeds, the best of four rates) those get better
 from 10 layers to 202 whose branches start small: seed by seed the held-out loss falls by 0.34 ± 0.30 bits a byte with
 ReZero, and by 0.15 ± 0.08 with branches over √N, whose 10 layers have the highest rate tried as their best. With
-pre-norm it rises by 0.25 ± 0.15, with lns by 0.16 ± 0.05, with peri by 0.15 ± 0.13; with deepnorm and Keel no change is
+pre-norm it rises by 0.25 ± 0.14, with lns by 0.16 ± 0.05, with peri by 0.15 ± 0.13; with deepnorm and Keel no change is
 told apart. Post-norm does not train from 50 layers on: its 4.6 to 4.7 bits are near the entropy of single bytes.
 
 At 1002 layers (100 steps, batches of 4, three seeds, the best of three rates, but for deepnorm and Keel the highest)
 ReZero gets as far as at 202: its training loss is 3.7 bits at both, a change of 0.00 ± 0.06. With branches over √N it
-rises by 0.13 ± 0.08 to 4.1, with lns by 0.19 ± 0.18 to 4.4. The others have not trained: pre-norm, peri, deepnorm, Keel
-and post-norm end at 4.6 to 4.7.
+rises by 0.13 ± 0.08 to 4.1, with lns by 0.189 ± 0.185 to 4.4. The others have not trained: pre-norm, peri, deepnorm,
+Keel and post-norm end at 4.6 to 4.7.
 
 Transformers of images agree (patches of the digits, 200 steps, three seeds, the best of three rates, mostly the highest
 tried). From 10 layers to 202 the training error rises by 89 ± 1 points with post-norm, which does not train there, and

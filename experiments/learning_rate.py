@@ -4,8 +4,9 @@
     python -m experiments.learning_rate --seeds=5
     python -m experiments.learning_rate --optimizer=adam --connections='scaled(power=0.5),scaled(power=1)' \\
         --learning_rates=1e-5,3e-5,1e-4,3e-4,1e-3,3e-3,1e-2,3e-2,1e-1 --seeds=5
-    python -m experiments.learning_rate --network='transformer(heads=2)' --width=32 --dataset=text --norms=layer \\
-        --connections=residual --sweep=order=pre,complete_p --depths=10,50,202 --optimizer='adamw(b2=0.95)' \\
+    python -m experiments.learning_rate --network='transformer(heads=2)' --width=32 --dataset='text(window=64)' \\
+        --norms=layer --connections=residual --sweep=order=pre,complete_p --depths=10,50,202 \\
+        --optimizer='adamw(b2=0.95)' \\
         --learning_rates=0.001,0.003,0.01,0.03,0.1 --schedule=cosine --warmup_steps=20 --clip_norm=1 --batch_size=8 \\
         --steps=200 --target=2.9 --seeds=3
 

@@ -5,8 +5,8 @@ import pytest
 from commands import run
 
 SIGNAL = (
-    "connection,norm,initializer,depth,layer,seed,activation_mean_square,branch_mean_square,input_cosine,gradient_mean_square,direct_share,"
-    "gradient_cosine,dead_fraction"
+    "connection,norm,initializer,depth,layer,seed,activation_mean_square,branch_mean_square,input_cosine,token_cosine,"
+    "gradient_mean_square,direct_share,gradient_cosine,dead_fraction,attention_entropy"
 )
 pytestmark = pytest.mark.slow
 TRAINING = ("--width=8", "--steps=20", "--batch_size=32")

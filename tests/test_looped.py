@@ -5,11 +5,14 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import close, drawn, layer
 from scipy.special import i0
 
 from resjax import models, nn, theory, transformers
+from resjax.lab import wide_limit
+from resjax.lab.trial import Start
 from resjax.layers import Layers
 from resjax.parts import Parts
 from resjax.probes import blocks
@@ -100,6 +103,19 @@ def test_linear_streams_grow_as_the_formula_says(power, length):
         squares.append(np.asarray(seen) / float((x**2).mean()))
     expected = theory.looped_squares(0.5 * length**-power, length)
     np.testing.assert_allclose(np.mean(squares, 0), expected[1:], rtol=0.1)
+
+
+@pytest.mark.parametrize("activation", ("identity", "relu"))
+def test_the_dashed_line_of_looped_blocks_is_the_formulas_where_they_are_linear(activation):
+    own = {"connection": "scaled(power=1)", "norm": "none", "initializer": "lecun_normal", "depth": 22}
+    family = pd.DataFrame([own | {"layer": layer, "activation_mean_square": 3.0} for layer in range(1, 11)])
+    options = Start(**own, activation=activation, looped=True, inputs=(8, 8, 1))
+    found = wide_limit.line(options, family, "activation_mean_square")
+    if activation == "relu":
+        assert found is None
+    else:
+        squares = [sum(math.comb(turns, k) ** 2 / 10 ** (2 * k) for k in range(turns + 1)) for turns in range(10)]
+        close(found, 3 * np.array(squares), 1e-12)
 
 
 def test_the_formula_at_its_ends():

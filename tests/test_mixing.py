@@ -89,6 +89,15 @@ def test_at_the_start_hyper_connections_read_all_as_a_residual_network_does():
     close(found, np.tri(6), 1e-6)
 
 
+def test_streams_of_an_empty_image_are_orthogonal_and_have_no_share():
+    network = models.dense(6, width=4, connection=nn.Hyper(n=N), norm=nn.NoNorm())
+    x = jnp.asarray(X).at[0].set(0)  # biases start at zero, so its streams stay so
+    params, state = network.init(jax.random.key(0), x)
+    found, alone = (mixing(network, params, state, each) for each in (x, x[1:]))
+    np.testing.assert_allclose(found["largest_share"], alone["largest_share"], rtol=1e-6)
+    np.testing.assert_allclose(found["stream_cosine"], alone["stream_cosine"] * 4 / 5, rtol=1e-6)
+
+
 def test_networks_of_one_stream_or_of_several_shapes_are_refused():
     for network, says in (
         (models.dense(8), "connection Residual: needs one with streams that a block mixes"),

@@ -71,6 +71,13 @@ def test_the_paths_of_images_do_too():
     check_sum(*made(models.preact, size=8))
 
 
+@pytest.mark.parametrize(
+    "connection", (nn.Hyper(n=2, dynamic=True), pytest.param(nn.DenseFormer(), marks=pytest.mark.slow))
+)
+def test_the_paths_through_streams_and_a_memory_sum_to_the_gradient(connection):
+    check_sum(*made(connection=connection, norm=nn.LayerNorm()))
+
+
 def test_a_path_of_a_linear_network_is_a_product_of_its_weights():
     linear = {"branch": nn.Dense(layers=1), "activation": jax.nn.identity, "norm": nn.NoNorm()}
     network, params, state, images, labels = made(depth=8, **linear)

@@ -9,6 +9,7 @@ from helpers import close, double
 
 from resjax import models, nn, probes, transformers
 from resjax.layers import Layers
+from resjax.nn.module import Pointwise
 from resjax.probes import blocks
 
 KEY = jax.random.key(0)
@@ -16,15 +17,19 @@ KEY = jax.random.key(0)
 MODELS = {
     "dense": lambda **parts: models.dense(14, width=8, **parts),
     "images": lambda **parts: models.preact(8, width=4, **parts),
+    "bottleneck": lambda **parts: models.bottleneck(11, width=4, **parts),  # its stages are joined by projections
+    "pools": lambda **parts: models.resnet(8, width=4, shortcut=nn.shortcuts.AvgPool(), **parts),
     "text": lambda **parts: transformers.transformer(14, width=8, heads=2, vocabulary=7, **parts),
 }
 INPUTS = {
     "dense": np.random.default_rng(3).normal(size=(4, 2, 2, 1)),
     "images": np.random.default_rng(4).normal(size=(2, 8, 8, 1)),
+    "bottleneck": np.random.default_rng(4).normal(size=(2, 8, 8, 1)),
+    "pools": np.random.default_rng(4).normal(size=(2, 9, 9, 1)),
     "text": np.random.default_rng(5).integers(0, 7, (2, 6)),
 }
-STARTS = (nn.Hyper(), nn.Hyper(dynamic=True), nn.MHC(), nn.MHCLite())
-FAST = {("dense", 1), ("dense", 2), ("images", 0), ("text", 2)}
+STARTS = (nn.Hyper(), nn.Hyper(dynamic=True), nn.MHC(), nn.MHCLite(), nn.Laurel())
+FAST = {("dense", 1), ("dense", 2), ("images", 0), ("bottleneck", 0), ("pools", 2), ("text", 2)}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,18 @@ def test_it_starts_as_the_residual_network(kind, connection):
         jax.jit(network.apply)(params, state, x)[0] for network, params in zip(networks, (shared, own), strict=True)
     ]
     close(*found, 1e-10)
+
+
+@pytest.mark.parametrize("shortcut", (nn.Projection, nn.AvgPool, nn.MaxPool, nn.Pad))
+def test_a_shortcut_leads_each_stream_by_itself(shortcut):
+    led = shortcut(features=5, stride=2)
+    block = nn.Transition(linen.Dense(1), nn.GatedStreams(n=3), shortcut=led, before=Pointwise())
+    x = jnp.asarray(np.random.default_rng(6).normal(size=(2, 5, 5, 3, 4)))  # B H W n D
+    place = nn.Place(1, 1)
+    variables = block.init(KEY, x, place, train=False, keep=False)
+    own = {"params": variables["params"].get("shortcut", {})}
+    expected = jnp.stack([led.apply(own, x[..., stream, :], False) for stream in range(3)], -2)
+    close(block.apply(variables, x, place, train=False, keep=False)[0], expected, 1e-12)
 
 
 class Drawn(nn.wirings.streams.Streams):

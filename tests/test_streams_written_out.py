@@ -126,6 +126,53 @@ def test_delta_written_out_and_what_it_does_at_its_ends():
     close(np.linalg.norm(reflected, axis=-1), np.linalg.norm(x, axis=-1), 1e-5)
 
 
+def test_mhc_starts_from_the_identity_with_three_on_what_is_its_own():
+    connection = nn.MHC(start="identity")
+    params = connection.init(KEY, jnp.asarray(X), method="coefficients", place=PLACE, train=False)["params"]
+    params["weights"] *= 0
+    read, mix, write = connection.apply({"params": params}, jnp.asarray(X), PLACE, False, method="coefficients")
+    home = np.arange(N) == 2  # the third block's
+    close(read, tokens(sigmoid(np.where(home, 3.0, -3.0))), 1e-6)
+    even = np.exp(np.where(np.eye(N) == 1, 3.0, -3.0))  # all rows and columns have one sum, by which it is divided
+    close(mix, tokens(even / even[0].sum()), 1e-6)
+    close(write, tokens(np.ones(N)), 1e-6)
+
+
+def test_laurel_starts_as_the_residual_network():
+    x = jnp.asarray(X[:, :, 0])
+    c = nn.Laurel().init_with_output(KEY, x, method="coefficients", place=PLACE, train=False)[0]
+    close(nn.Laurel().write(x, jnp.asarray(F), c, PLACE), x + F, 1e-6)
+
+
+def test_mhc_of_half_precision_mixes_as_in_float32():
+    x = jnp.asarray(X, jnp.bfloat16)
+    params = nn.MHC().init(KEY, x, method="coefficients", place=PLACE, train=False)["params"]
+    params = jax.tree.map(lambda leaf: leaf + 0.5 * jax.random.normal(KEY, leaf.shape, leaf.dtype), params)
+    half, single = (
+        nn.MHC().apply({"params": params}, each, PLACE, False, method="coefficients")
+        for each in (x, x.astype(jnp.float32))
+    )
+    assert half.mix.dtype == jnp.bfloat16 and single.mix.dtype == jnp.float32
+    close(half.mix.astype(jnp.float32), single.mix.astype(jnp.bfloat16).astype(jnp.float32), 0)
+
+
+@pytest.mark.parametrize(
+    "connection", (nn.Hyper(dynamic=True), nn.MHC(), nn.MHCLite(), nn.GatedStreams(), nn.Laurel(), nn.Delta())
+)
+def test_the_pixels_of_an_image_are_as_many_tokens(connection):
+    x = np.random.default_rng(7).normal(size=(2, 3, 4, *((N,) if connection.widens else ()), D))  # B H W … D
+    f = jnp.asarray(np.random.default_rng(8).normal(size=(2, 3, 4, D)))
+    params = connection.init(KEY, jnp.asarray(x), method="coefficients", place=PLACE, train=False)
+
+    def written(x, f):
+        c = connection.apply(params, x, PLACE, False, method="coefficients")
+        return connection.read(x, c, PLACE), connection.write(x, f, c, PLACE)
+
+    flat = [jnp.asarray(each).reshape(2, 12, *each.shape[3:]) for each in (x, f)]
+    for pixels, row in zip(written(jnp.asarray(x), f), written(*flat), strict=True):
+        close(pixels.reshape(row.shape), row, 1e-12)
+
+
 def test_sinkhorns_rows_are_exact_and_its_columns_nearly():
     found = sinkhorn(jax.random.normal(KEY, (9, N, N), jnp.float64), 20)
     close(found.sum(-1), np.ones((9, N)), 1e-14)
@@ -150,10 +197,12 @@ def test_sinkhorns_rows_are_exact_however_far_the_logits_are_apart():
         (nn.GatedStreams(), N * (D + 1)),
         (nn.Laurel(rank=2), 4 * D + 2),
         (nn.Delta(), 2 * D + 1),
+        (nn.AttentionResidual(blocks=0), D),
+        (nn.DenseFormer(), PLACE.length + 1),
     ),
 )
 def test_parameters_are_as_many_as_the_formula_says(connection, count):
-    x = jnp.asarray(X[:, :, 0] if isinstance(connection, nn.Laurel | nn.Delta) else X)
+    x = connection.widen(jnp.asarray(X[:, :, 0]), Place(0, PLACE.length))
     params = connection.init(KEY, x, method="coefficients", place=PLACE, train=False)["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
 

@@ -137,7 +137,7 @@ def _is_network(found: Any) -> bool:
     return hasattr(found, "build") and hasattr(found, "depths")
 
 
-connection = _kind("connection", CONNECTIONS, lambda found: isinstance(found, nn.Connection))
+connection = _kind("connection", CONNECTIONS, lambda found: isinstance(found, nn.Connection), reserved=("attends",))
 norm = _kind("norm", NORMS, _is_module)
 activation = _kind("activation", ACTIVATIONS, callable)
 initializer = _kind(

@@ -69,7 +69,8 @@ def spikes(losses: Sequence[float], height: float = 0.1, before: int = 5) -> int
 def sensitivity(losses: Sequence[float], first: float) -> float:
     """What is lost, in the mean over the learning rates of these losses, against the best: E min(ℓ, ℓ₀) − min ℓ.
 
-    `first`, ℓ₀, is the loss before training, and that of a network that diverged (Wortsman et al. 2023, 2309.14322).
+    `first`, ℓ₀, is the loss before training, or that of guessing, and that of a network that diverged (Wortsman et al.
+    2023, 2309.14322).
     """
     capped = np.fmin(np.asarray(losses, float), first)  # nan is first
     return float(capped.mean() - capped.min())

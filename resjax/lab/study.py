@@ -143,7 +143,8 @@ class Study:
             return None
         with work.alone():
             if not config.plot_only:
-                work.write({table: [blocks.counted(row) for name, row in rows if name == table] for table in tables})
+                counted = blocks.counted if counts else dict
+                work.write({table: [counted(row) for name, row in rows if name == table] for table in tables})
             found = work.read()
             kinds = (*canvas.PRINTED, "svg") if self.page else canvas.PRINTED
             for own, drawn in canvas.canvases(found, work.path, config, list(swept), self.colored, kinds):

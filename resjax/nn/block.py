@@ -90,7 +90,11 @@ class Transition(Block):
     ) -> tuple[Float[Array, "B ... D"], Float[Array, "B ... _D"]]:
         """What the branch gets of the stream, and what the connection."""
         inward, onward = fork(call(self.before, x, train, place))
-        return inward, call(self.shortcut, onward, train, place)
+        if not self.connection.widens:
+            return inward, call(self.shortcut, onward, train, place)
+        streams = jnp.moveaxis(onward, -2, 1)  # B n … D: the shortcut sees each as an example of its own
+        led = call(self.shortcut, streams.reshape(-1, *streams.shape[2:]), train, place)
+        return inward, jnp.moveaxis(led.reshape(*streams.shape[:2], *led.shape[1:]), 1, -2)
 
     def check(self, branch: nn.Module, z: jax.Array, onward: jax.Array, f: jax.Array) -> None:
         """Refuses what the branch made where the shortcut leads to another shape."""

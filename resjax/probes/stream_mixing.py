@@ -37,7 +37,8 @@ def mixing(network: Network, params: dict, state: dict, x: Shaped[Array, "B ..."
     `backward_gain`, the largest absolute sums of a row and of a column (Xie et al. 2025, arXiv 2512.24880, section 3),
     and `norm`, ‖·‖₂; `column_error`, how far a column's sum of this block's own mixing is from 1: all four the largest
     over tokens and inputs. Of the streams before the block, in the mean over tokens and inputs, `stream_cosine`, the
-    cosine between two of them, and `largest_share`, the longest one's share of their squared lengths.
+    cosine between two of them, and `largest_share`, the longest one's share of their squared lengths. A stream that is
+    zero is orthogonal to all; a token all of whose streams are has no share. One stream has no cosine: NaN.
 
     Raises:
       NoMixing: from `check`, or its streams do not mix.
@@ -146,7 +147,8 @@ def _coefficients(block, x, place) -> Mixing:
 
 def _cosine(x: Float[Array, "B ... n D"]) -> Float[Array, ""]:
     """Between two of the streams, mean over their pairs."""
-    unit = x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+    lengths = jnp.linalg.norm(x, axis=-1, keepdims=True)
+    unit = x / jnp.where(lengths > 0, lengths, 1)
     pairs = list(itertools.combinations(range(x.shape[-2]), 2))
     return jnp.mean(jnp.array([(unit[..., one, :] * unit[..., other, :]).sum(-1).mean() for one, other in pairs]))
 
@@ -154,4 +156,5 @@ def _cosine(x: Float[Array, "B ... n D"]) -> Float[Array, ""]:
 def _largest(x: Float[Array, "B ... n D"]) -> Float[Array, ""]:
     """The longest stream's share of the squared lengths."""
     squares = (x**2).sum(-1)  # B … n
-    return (squares.max(-1) / squares.sum(-1)).mean()
+    total = squares.sum(-1)
+    return jnp.mean(squares.max(-1) / total, where=total > 0)

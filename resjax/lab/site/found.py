@@ -70,7 +70,7 @@ def generalisation(tables: Tables) -> tuple[str, str]:
     deep, few = (f"{own['depth'].iloc[0]} {own['connection'].iloc[0]} layers" for own in (best, same))
     return verdict, (
         f"{deep} get {right[0]} % of the new points of an iterated map right. {few} of as many parameters get "
-        f"{right[1]} %. The best network of so few layers at about equal compute has {fewer:.1f} times fewer "
+        f"{right[1]} %. The best residual network of so few layers at about equal compute has {fewer:.1f} times fewer "
         f"parameters, and gets {right[2]} %."
     )
 

@@ -15,8 +15,8 @@ class GatedStreams(Streams):
     """z = (1/n) Σ_s σ(g_s) ⊙ RMS(X_s) and X′_s = X_s + 2σ(h_s) F(z), with learned gates.
 
     g has a number for each feature of each stream, h one for each stream. The gated residual streams that large models
-    are reported to have. At the start the gates are ½ but for what tells the streams apart: behind a norm it is the
-    residual network.
+    are reported to have. At the start the gates are near ½, each a little off, which tells the streams apart: behind a
+    norm it is nearly the residual network.
     """
 
     @nn.compact
