@@ -10,6 +10,7 @@ from tiny import EXPERIMENTS, SIGNALS, TRAINING
 
 from resjax.lab import flags
 
+LONGEST = "depth_frontier", "depth_pays", "ensembles", "invertible_resnet", "landscape", "wirings"
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -18,7 +19,9 @@ def test_none_is_left_out_but_the_report_and_its_54_networks():
     assert set(EXPERIMENTS) == there - {"report", "report_calibration"}
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONGEST else []) for name in EXPERIMENTS]
+)
 def test_it_leaves_a_table_and_a_figure(name, tmp_path):
     study = importlib.import_module(f"experiments.{name}").STUDY
     rates = ["--learning_rates=0.01" for field in dataclasses.fields(study.config) if field.name == "learning_rates"]

@@ -29,7 +29,7 @@ INPUTS = {
     "text": np.random.default_rng(5).integers(0, 7, (2, 6)),
 }
 STARTS = (nn.Hyper(), nn.Hyper(dynamic=True), nn.MHC(), nn.MHCLite(), nn.Laurel())
-FAST = {("dense", 1), ("dense", 2), ("images", 0), ("bottleneck", 0), ("pools", 2), ("text", 2)}
+FAST = {("dense", 1), ("dense", 2), ("images", 0), ("bottleneck", 0), ("text", 2)}
 
 
 @pytest.mark.parametrize(
